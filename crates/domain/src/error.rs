@@ -1,0 +1,168 @@
+//! What may go wrong, without a word about HTTP. Each dialect has one `fault.rs` that puts these into its shape.
+//!
+//! An error has a public text, which the caller sees, and an optional internal cause, which only the log sees.
+//! Messages are lower case, without full stop, with the caller's own input in backticks.
+
+use std::fmt;
+
+/// A result of this workspace.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is. Dialects match on it exhaustively.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request says something that it may not say. The field is named where there is one.
+    Invalid,
+    /// The caller did not prove who they are.
+    Unauthenticated,
+    /// The caller is known and may not do this.
+    Forbidden,
+    /// There is no such thing in the caller's account.
+    NotFound,
+    /// The path exists, the method on it does not.
+    MethodNotAllowed,
+    /// It clashes with what is there: a taken name or id, a thing in use, a concurrent change.
+    Conflict,
+    /// The request is larger than the limit.
+    TooLarge,
+    /// The body is of a type that is not understood.
+    UnsupportedMediaType,
+    /// Too many requests, or too many things.
+    Limited,
+    /// Cannot be done now; trying again may help.
+    Unavailable,
+    /// A defect of ours, or of what we stand on.
+    Internal,
+}
+
+/// A failure with its public text.
+pub struct Error {
+    kind: ErrorKind,
+    field: Option<String>,
+    message: String,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with the text that the caller will see.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, field: None, message: message.into(), cause: None }
+    }
+
+    /// A request whose `field` breaks a rule; `message` says what would be right.
+    #[must_use]
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::new(ErrorKind::Invalid, message) }
+    }
+
+    /// A thing that does not exist in the caller's account.
+    #[must_use]
+    pub fn not_found(noun: &str, id: &str) -> Self {
+        Self::new(ErrorKind::NotFound, format!("{noun} `{id}` does not exist"))
+    }
+
+    /// A clash with what is there.
+    #[must_use]
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+
+    /// A caller who may not do `action`.
+    #[must_use]
+    pub fn forbidden(action: &str) -> Self {
+        Self::new(ErrorKind::Forbidden, format!("you are not allowed to perform `{action}`"))
+    }
+
+    /// A defect. The caller learns nothing but that; `cause` goes to the log.
+    #[must_use]
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(ErrorKind::Internal, "internal error; the request id finds it in the server's log")
+        }
+    }
+
+    /// A failure that may pass. The caller sees `message`, the log sees `cause` too.
+    #[must_use]
+    pub fn unavailable(
+        message: impl Into<String>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { cause: Some(cause.into()), ..Self::new(ErrorKind::Unavailable, message) }
+    }
+
+    /// The same error about another field: dialects spell fields their way.
+    #[must_use]
+    pub fn at_field(mut self, field: &str) -> Self {
+        self.field = Some(field.to_owned());
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The field that broke a rule.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// The text for the caller, without the field's name.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What only the log may see.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
+        self.cause.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "`{field}` {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)?;
+        match &self.cause {
+            Some(cause) => write!(f, " (cause: {cause})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_for_the_log_and_never_in_the_public_text() {
+        let error = Error::internal("UNIQUE constraint failed: access_keys.id");
+        assert!(!error.to_string().contains("access_keys"));
+        assert!(format!("{error:?}").contains("access_keys"));
+    }
+
+    #[test]
+    fn an_invalid_request_names_its_field() {
+        let error = Error::invalid("accessScope.namespaces", "must not be empty");
+        assert_eq!(error.to_string(), "`accessScope.namespaces` must not be empty");
+    }
+}

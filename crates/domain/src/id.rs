@@ -1,0 +1,191 @@
+//! Ids as types, so that a cluster's id cannot be passed where a principal's is meant.
+//!
+//! One generic type instead of nine structs: the kind is a marker that exists only for the compiler.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::{Entropy, Error, Result};
+
+/// The longest id that is accepted.
+pub const MAX_LENGTH: usize = 64;
+
+/// Markers for what an [`Id`] names. They have no values.
+pub mod kind {
+    /// A tenant.
+    pub enum Account {}
+    /// A region-scoped part of an account.
+    pub enum Project {}
+    /// A cost and ownership unit across regions.
+    pub enum EnterpriseProject {}
+    /// A user, group or agency.
+    pub enum Principal {}
+    /// A registered cluster.
+    pub enum Cluster {}
+    /// A grant.
+    pub enum Grant {}
+    /// The public half of an access key.
+    pub enum AccessKey {}
+    /// One database of Bailiwick.
+    pub enum Installation {}
+}
+
+/// The id of an account.
+pub type AccountId = Id<kind::Account>;
+/// The id of a project.
+pub type ProjectId = Id<kind::Project>;
+/// The id of an enterprise project.
+pub type EnterpriseProjectId = Id<kind::EnterpriseProject>;
+/// The id of a user, group or agency: one name space for all three.
+pub type PrincipalId = Id<kind::Principal>;
+/// The id of a cluster.
+pub type ClusterId = Id<kind::Cluster>;
+/// The id of a grant.
+pub type GrantId = Id<kind::Grant>;
+/// The public half of an access key.
+pub type AccessKeyId = Id<kind::AccessKey>;
+/// The id of an installation, made at its first start.
+pub type InstallationId = Id<kind::Installation>;
+
+/// The id of a `K`: 1 to 64 characters of `A-Z a-z 0-9 _ -`. Cheap to clone.
+pub struct Id<K> {
+    text: Arc<str>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Id<K> {
+    /// Accepts an id that a caller chose or named in `field`.
+    ///
+    /// # Errors
+    /// `Invalid` naming `field` if the text is not 1 to 64 characters of `A-Z a-z 0-9 _ -`.
+    pub fn parse(field: &str, text: &str) -> Result<Self> {
+        if Self::is_valid(text) {
+            return Ok(Self::stored(text));
+        }
+        Err(Error::invalid(field, format!("must be 1 to {MAX_LENGTH} letters, digits, `-` or `_`")))
+    }
+
+    /// Whether `text` could be an id at all.
+    #[must_use]
+    pub fn is_valid(text: &str) -> bool {
+        (1..=MAX_LENGTH).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    }
+
+    /// Takes an id that was checked before it was stored.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self { text: Arc::from(text), kind: PhantomData }
+    }
+
+    /// A new id of 32 hex digits.
+    #[must_use]
+    pub fn random_hex(entropy: &dyn Entropy) -> Self {
+        let bytes: [u8; 16] = crate::entropy::bytes(entropy);
+        Self::stored(&format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// A new id in the form of a version 4 UUID.
+    #[must_use]
+    pub fn random_uuid(entropy: &dyn Entropy) -> Self {
+        let bytes: [u8; 16] = crate::entropy::bytes(entropy);
+        let version_and_variant_cleared = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62);
+        let value = version_and_variant_cleared | (0x4 << 76) | (0x2 << 62);
+        Self::stored(&format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            value >> 96,
+            (value >> 80) & 0xffff,
+            (value >> 64) & 0xffff,
+            (value >> 48) & 0xffff,
+            value & 0xffff_ffff_ffff
+        ))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<K> Clone for Id<K> {
+    fn clone(&self) -> Self {
+        Self { text: Arc::clone(&self.text), kind: PhantomData }
+    }
+}
+
+impl<K> PartialEq for Id<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl<K> Eq for Id<K> {}
+
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl<K> Hash for Id<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl<K> Borrow<str> for Id<K> {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<K> fmt::Debug for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.text)
+    }
+}
+
+impl<K> fmt::Display for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Fixed;
+
+    #[test]
+    fn ids_outside_the_alphabet_are_refused_naming_the_field() {
+        for bad in ["", " ", "a b", "ä", "a/b", "a:b", "a\0", &"x".repeat(65)] {
+            let error = PrincipalId::parse("principal.ids", bad).unwrap_err();
+            assert_eq!(error.field(), Some("principal.ids"), "{bad:?}");
+        }
+        for good in ["a", "A-_9", &"x".repeat(64)] {
+            assert_eq!(PrincipalId::parse("id", good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn random_ids_have_their_form() {
+        let entropy = Fixed::new(7);
+        let hex = ClusterId::random_hex(&entropy);
+        assert_eq!(hex.as_str().len(), 32);
+        let uuid = GrantId::random_uuid(&entropy);
+        let parts: Vec<&str> = uuid.as_str().split('-').collect();
+        assert_eq!(parts.iter().map(|p| p.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(parts[2].starts_with('4'), "{uuid}");
+        assert!(parts[3].starts_with(['8', '9', 'a', 'b']), "{uuid}");
+    }
+}

@@ -1,0 +1,33 @@
+//! The nouns of Bailiwick: what an account, a principal, a cluster and a grant are, and what may go wrong.
+//!
+//! Nothing here does IO, reads a clock or rolls dice: both are parameters ([`Clock`], [`Entropy`]). No word of a
+//! cloud vendor's dialect appears; dialects translate at the edge.
+
+pub mod clock;
+pub mod cluster;
+pub mod entropy;
+pub mod error;
+pub mod grant;
+pub mod id;
+pub mod namespace;
+pub mod principal;
+pub mod role;
+pub mod secret;
+pub mod state;
+pub mod tenancy;
+
+pub use clock::{Clock, Timestamp};
+pub use cluster::{Cluster, ConnectionState};
+pub use entropy::Entropy;
+pub use error::{Error, ErrorKind, Result};
+pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
+pub use id::{
+    AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PrincipalId,
+    ProjectId,
+};
+pub use namespace::Namespace;
+pub use principal::{ExternalId, Principal, PrincipalKind};
+pub use role::{ClusterRoleName, Role};
+pub use secret::Secret;
+pub use state::{ClusterGrantState, State};
+pub use tenancy::{Account, EnterpriseProject, Project};

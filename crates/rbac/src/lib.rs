@@ -1,0 +1,34 @@
+//! Pure decisions about Kubernetes RBAC: which bindings should be in a cluster, and what must change.
+//!
+//! [`desired`] turns grants into *slots* (a role in a scope) with their subjects; [`plan`] compares that with what a
+//! cluster holds and says what to do, in an order in which nobody loses a permission that they keep. Nothing here
+//! talks to a cluster, waits, or knows the time: whoever does that calls these functions and does what they say.
+
+pub mod cluster_roles;
+pub mod probe;
+
+mod desired;
+mod object;
+mod owner;
+mod plan;
+mod share;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod plan_properties;
+#[cfg(test)]
+mod plan_tests;
+
+pub use desired::{Desired, Placement, desired, subjects};
+pub use object::{
+    Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Scope, Slot, Subject, SubjectKind,
+};
+pub use owner::{Owner, is_ours, labels};
+pub use plan::{Change, Plan, plan};
+
+/// The field manager of all our server-side applies.
+pub const FIELD_MANAGER: &str = "bailiwick";
+
+/// The most subjects in one binding; more are split over several.
+pub const MAX_SUBJECTS: usize = 500;

@@ -1,0 +1,256 @@
+//! What must change in a cluster: (desired, observed) → an ordered, printable list.
+//!
+//! All that adds comes before all that removes, so at every instant between two changes who keeps a role has it, and
+//! who changes roles has the new one before the old one ends. Foreign objects are in no change, ever.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use crate::owner::{carries, object_name};
+use crate::share::{SubjectRef, held, share_out};
+use crate::{Binding, Desired, MAX_SUBJECTS, ObjectName, ObservedBinding, Owner, Slot, Subject, labels};
+
+/// One write to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Create or update it, by server-side apply.
+    Apply(Binding),
+    /// Delete this very object in this very version.
+    Delete {
+        /// Which binding.
+        object: ObjectName,
+        /// The uid that was observed.
+        uid: String,
+        /// The version that was observed.
+        resource_version: String,
+    },
+}
+
+impl Change {
+    fn delete(binding: &ObservedBinding) -> Self {
+        Self::Delete {
+            object: binding.object.clone(),
+            uid: binding.uid.clone(),
+            resource_version: binding.resource_version.clone(),
+        }
+    }
+
+    /// Which binding it changes.
+    #[must_use]
+    pub fn object(&self) -> &ObjectName {
+        match self {
+            Self::Apply(binding) => &binding.object,
+            Self::Delete { object, .. } => object,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apply(binding) => {
+                let count = binding.subjects.len();
+                let noun = if count == 1 { "subject" } else { "subjects" };
+                write!(f, "apply {} ({count} {noun})", binding.object)
+            }
+            Self::Delete { object, .. } => write!(f, "delete {object}"),
+        }
+    }
+}
+
+/// What to do, in order: all of `grow`, then all of `shrink`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Creates, added subjects, repairs.
+    pub grow: Vec<Change>,
+    /// Removed subjects and deletions.
+    pub shrink: Vec<Change>,
+    /// Names of ours that foreign objects hold; other names are used instead.
+    pub taken: Vec<ObjectName>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.grow.is_empty() && self.shrink.is_empty()
+    }
+
+    /// All changes in order.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.grow.iter().chain(&self.shrink)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for object in &self.taken {
+            writeln!(f, "taken {object}")?;
+        }
+        self.changes().try_for_each(|change| writeln!(f, "{change}"))
+    }
+}
+
+/// What must change so that `observed` becomes `desired`. `observed` is every binding of the cluster, `recorded` the
+/// names that were applied before and whose deletion was not seen yet.
+///
+/// Applying the plan and planning again gives an empty plan; so does starting over after an interruption.
+#[must_use]
+pub fn plan(
+    owner: &Owner,
+    desired: &Desired,
+    observed: &[ObservedBinding],
+    recorded: &BTreeSet<ObjectName>,
+) -> Plan {
+    plan_with_limit(owner, desired, observed, recorded, MAX_SUBJECTS)
+}
+
+/// [`plan`] with another limit of subjects per binding, so that tests need not be large to split bindings.
+pub(crate) fn plan_with_limit(
+    owner: &Owner,
+    desired: &Desired,
+    observed: &[ObservedBinding],
+    recorded: &BTreeSet<ObjectName>,
+    limit: usize,
+) -> Plan {
+    let mut planner = Planner::new(owner, observed, recorded);
+    for (slot, subjects) in &desired.slots {
+        planner.fill(slot, subjects, limit);
+    }
+    planner.finish()
+}
+
+/// What an observed binding is to us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Ours, and no slot wants it so far.
+    Unclaimed,
+    /// Ours, and a slot's.
+    Claimed,
+    /// Ours, and its deletion has begun. It grants nothing that lasts, and its name is in use until it is gone.
+    Ending,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// One binding of a slot.
+struct Shard<'a> {
+    object: ObjectName,
+    current: Option<&'a ObservedBinding>,
+}
+
+struct Planner<'a> {
+    owner: &'a Owner,
+    labels: BTreeMap<String, String>,
+    present: HashMap<&'a ObjectName, (Standing, &'a ObservedBinding)>,
+    replace: Vec<Change>,
+    plan: Plan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(owner: &'a Owner, observed: &'a [ObservedBinding], recorded: &BTreeSet<ObjectName>) -> Self {
+        let labels = labels(owner);
+        let standing = |binding: &ObservedBinding| {
+            let ours = carries(&binding.labels, &labels) || recorded.contains(&binding.object);
+            match (ours, binding.deleting) {
+                (true, false) => Standing::Unclaimed,
+                (true, true) => Standing::Ending,
+                (false, _) => Standing::Foreign,
+            }
+        };
+        let present =
+            observed.iter().map(|binding| (&binding.object, (standing(binding), binding))).collect();
+        Self { owner, labels, present, replace: Vec::new(), plan: Plan::default() }
+    }
+
+    /// Plans the bindings of one slot: no more of them than its subjects need.
+    fn fill(&mut self, slot: &Slot, subjects: &BTreeSet<Subject>, limit: usize) {
+        let count = subjects.len().div_ceil(limit);
+        let shards: Vec<Shard<'a>> = (0..count).map(|number| self.claim(slot, number)).collect();
+        let holding: Vec<_> =
+            shards.iter().map(|shard| shard.current.map(held).unwrap_or_default()).collect();
+        let shares = share_out(subjects, &holding, limit);
+        for ((shard, held), wanted) in shards.into_iter().zip(holding).zip(shares) {
+            self.reconcile(slot, shard, &held, &wanted);
+        }
+    }
+
+    /// Finds the first name of this shard that nobody else holds.
+    fn claim(&mut self, slot: &Slot, number: usize) -> Shard<'a> {
+        let mut attempt = 0;
+        loop {
+            let object = object_name(self.owner, slot, number, attempt);
+            attempt += 1;
+            let Some((standing, binding)) = self.present.get_mut(&object) else {
+                return Shard { object, current: None };
+            };
+            match standing {
+                Standing::Unclaimed => {
+                    *standing = Standing::Claimed;
+                    return Shard { object, current: Some(*binding) };
+                }
+                Standing::Claimed | Standing::Ending => {}
+                Standing::Foreign => self.plan.taken.push(object),
+            }
+        }
+    }
+
+    /// Plans one binding. `held` are its subjects of the kinds that we write.
+    fn reconcile(
+        &mut self,
+        slot: &Slot,
+        shard: Shard<'a>,
+        held: &BTreeSet<SubjectRef<'_>>,
+        wanted: &BTreeSet<SubjectRef<'_>>,
+    ) {
+        let apply = |subjects: Vec<SubjectRef<'_>>| {
+            Change::Apply(Binding {
+                object: shard.object.clone(),
+                role: slot.role.clone(),
+                subjects: subjects.into_iter().map(SubjectRef::to_subject).collect(),
+                labels: self.labels.clone(),
+            })
+        };
+        let last = || apply(wanted.iter().copied().collect());
+        let Some(current) = shard.current else {
+            self.plan.grow.push(last());
+            return;
+        };
+        if !binds(current, slot) {
+            self.replace.extend([Change::delete(current), last()]);
+            return;
+        }
+        let adds = !wanted.is_subset(held);
+        // What is observed more often than it is held is of a kind that we never write, or there twice.
+        let removes = !held.is_subset(wanted) || current.subjects.len() != held.len();
+        if adds && removes {
+            self.plan.grow.push(apply(held.union(wanted).copied().collect()));
+        }
+        if removes {
+            self.plan.shrink.push(last());
+        } else if adds || !carries(&current.labels, &self.labels) {
+            self.plan.grow.push(last());
+        }
+    }
+
+    /// Adds the deletion of what is ours and no slot claimed.
+    fn finish(mut self) -> Plan {
+        let mut leftovers: Vec<_> = self
+            .present
+            .values()
+            .filter(|(standing, _)| *standing == Standing::Unclaimed)
+            .map(|(_, binding)| *binding)
+            .collect();
+        leftovers.sort_by_key(|binding| &binding.object);
+        self.plan.shrink.extend(leftovers.into_iter().map(Change::delete));
+        // Replacing takes a binding away for a moment, so it waits until everything else stands.
+        self.plan.grow.append(&mut self.replace);
+        self.plan.taken.sort();
+        self.plan
+    }
+}
+
+/// Whether `binding` refers to the slot's role.
+fn binds(binding: &ObservedBinding, slot: &Slot) -> bool {
+    binding.role_kind == "ClusterRole" && binding.role_name == slot.role.cluster_role()
+}

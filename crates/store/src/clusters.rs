@@ -1,0 +1,277 @@
+//! Clusters and their sealed connections.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    AccountId, Cluster, ClusterId, ConnectionState, EnterpriseProjectId, Error, PrincipalId, ProjectId,
+    Result, Timestamp,
+};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::error::{corrupt, database, unless_taken};
+use crate::open::Store;
+use crate::transaction::{ReadTx, WriteTx};
+
+/// A cluster to be registered.
+#[derive(Clone, Debug)]
+pub struct NewCluster {
+    /// What is known of it.
+    pub cluster: Cluster,
+    /// Its connection, sealed; `None` for a detached cluster.
+    pub sealed_connection: Option<String>,
+}
+
+/// What a worker needs to begin: which cluster, and which version of its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterRow {
+    /// The cluster.
+    pub id: ClusterId,
+    /// The tenant.
+    pub account: AccountId,
+    /// Changes whenever the connection does.
+    pub connection_version: i64,
+    /// The connection, sealed.
+    pub sealed_connection: String,
+    /// Whether it was removed and only its bindings are left to be removed.
+    pub removed: bool,
+}
+
+impl WriteTx {
+    /// Registers a cluster.
+    ///
+    /// # Errors
+    /// `Conflict` if the id was ever used or the name is taken.
+    pub async fn insert_cluster(&mut self, new: &NewCluster) -> Result<()> {
+        let cluster = &new.cluster;
+        self.take_id("cluster", "cluster", cluster.id.as_str()).await?;
+        let inserted = sqlx::query(
+            "INSERT INTO clusters (id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, \
+             server, sealed_connection, connection_version, connection_state, connection_reason, kubernetes_version, \
+             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, '', '', $12, $12)",
+        )
+        .bind(cluster.id.as_str())
+        .bind(cluster.account.as_str())
+        .bind(cluster.project.as_str())
+        .bind(cluster.enterprise_project.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(cluster.name.as_str())
+        .bind(cluster.provider.as_str())
+        .bind(cluster.region.as_str())
+        .bind(cluster.owner.as_ref().map(|id| id.as_str().to_owned()))
+        .bind(cluster.server.clone())
+        .bind(new.sealed_connection.clone())
+        .bind(cluster.connection.as_str())
+        .bind(cluster.created_at.as_millis())
+        .execute(self.connection())
+        .await;
+        unless_taken(inserted, || Error::conflict(format!("a cluster named `{}` exists", cluster.name)))?;
+        for (key, value) in &cluster.labels {
+            sqlx::query(
+                "INSERT INTO cluster_labels (cluster_id, label_key, label_value) VALUES ($1, $2, $3)",
+            )
+            .bind(cluster.id.as_str())
+            .bind(key.as_str())
+            .bind(value.as_str())
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a cluster from the account: it leaves every grant's list, and its connection stays only until its
+    /// bindings are gone. A grant that listed no other cluster stays, and is effective nowhere.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn remove_cluster(&mut self, id: &ClusterId, now: Timestamp) -> Result<()> {
+        for statement in [
+            "UPDATE grants SET generation = generation + 1, updated_at = $2 \
+             WHERE revoked_at IS NULL AND id IN (SELECT grant_id FROM grant_clusters WHERE cluster_id = $1)",
+            "UPDATE clusters SET removed_at = $2, updated_at = $2 WHERE id = $1",
+        ] {
+            sqlx::query(statement)
+                .bind(id.as_str())
+                .bind(now.as_millis())
+                .execute(self.connection())
+                .await
+                .map_err(database)?;
+        }
+        for statement in [
+            "DELETE FROM grant_clusters WHERE cluster_id = $1",
+            "DELETE FROM grant_states WHERE cluster_id = $1",
+        ] {
+            sqlx::query(statement).bind(id.as_str()).execute(self.connection()).await.map_err(database)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the connection of a removed cluster when nothing of ours is left in it. Returns whether it did.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn forget_removed_connection(&mut self, id: &ClusterId) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE clusters SET sealed_connection = NULL, server = NULL, connection_state = 'detached' \
+             WHERE id = $1 AND removed_at IS NOT NULL AND sealed_connection IS NOT NULL \
+             AND id NOT IN (SELECT cluster_id FROM applied_names)",
+        )
+        .bind(id.as_str())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Writes how a cluster's connection stands. Returns whether that was news.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn set_connection_state(
+        &mut self,
+        id: &ClusterId,
+        state: ConnectionState,
+        reason: &str,
+        version: Option<&str>,
+    ) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE clusters SET connection_state = $2, connection_reason = $3, \
+             kubernetes_version = COALESCE($4, kubernetes_version) \
+             WHERE id = $1 AND sealed_connection IS NOT NULL AND (connection_state <> $2 OR connection_reason <> $3 \
+             OR kubernetes_version <> COALESCE($4, kubernetes_version))",
+        )
+        .bind(id.as_str())
+        .bind(state.as_str())
+        .bind(reason)
+        .bind(version.map(str::to_owned))
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+impl ReadTx {
+    /// The account's clusters, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn clusters(&mut self, account: &AccountId) -> Result<Vec<Cluster>> {
+        let rows = sqlx::query(
+            "SELECT id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, server, \
+             connection_state, connection_reason, kubernetes_version, created_at, updated_at FROM clusters \
+             WHERE account_id = $1 AND removed_at IS NULL ORDER BY created_at, id",
+        )
+        .bind(account.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        let mut clusters = rows.iter().map(cluster).collect::<Result<Vec<_>>>()?;
+        let rows = sqlx::query(
+            "SELECT l.cluster_id, l.label_key, l.label_value FROM cluster_labels l \
+             JOIN clusters c ON c.id = l.cluster_id WHERE c.account_id = $1 AND c.removed_at IS NULL",
+        )
+        .bind(account.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        let mut labels: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for row in rows {
+            let id: String = row.try_get("cluster_id").map_err(database)?;
+            let key: String = row.try_get("label_key").map_err(database)?;
+            labels.entry(id).or_default().insert(key, row.try_get("label_value").map_err(database)?);
+        }
+        for cluster in &mut clusters {
+            cluster.labels = labels.remove(cluster.id.as_str()).unwrap_or_default();
+        }
+        Ok(clusters)
+    }
+
+    /// Which of the account's clusters exist, by id.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn cluster_exists(&mut self, account: &AccountId, id: &ClusterId) -> Result<bool> {
+        let row =
+            sqlx::query("SELECT id FROM clusters WHERE account_id = $1 AND id = $2 AND removed_at IS NULL")
+                .bind(account.as_str())
+                .bind(id.as_str())
+                .fetch_optional(self.connection())
+                .await
+                .map_err(database)?;
+        Ok(row.is_some())
+    }
+
+    /// The tenant of a cluster, and whether it was removed; of whatever account.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn cluster_row(&mut self, id: &ClusterId) -> Result<Option<ClusterRow>> {
+        let row = sqlx::query(
+            "SELECT id, account_id, connection_version, sealed_connection, \
+             CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed \
+             FROM clusters WHERE id = $1 AND sealed_connection IS NOT NULL",
+        )
+        .bind(id.as_str())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        row.as_ref().map(cluster_row).transpose()
+    }
+}
+
+impl Store {
+    /// Every cluster of every account that has a connection.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn connected_clusters(&self) -> Result<Vec<ClusterRow>> {
+        let rows = sqlx::query(
+            "SELECT id, account_id, connection_version, sealed_connection, \
+             CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed \
+             FROM clusters WHERE sealed_connection IS NOT NULL ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(database)?;
+        rows.iter().map(cluster_row).collect()
+    }
+}
+
+fn cluster(row: &AnyRow) -> Result<Cluster> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(database);
+    let optional = |column: &str| row.try_get::<Option<String>, _>(column).map_err(database);
+    let id = text("id")?;
+    let state = text("connection_state")?;
+    Ok(Cluster {
+        account: AccountId::stored(&text("account_id")?),
+        name: text("name")?,
+        project: ProjectId::stored(&text("project_id")?),
+        enterprise_project: optional("enterprise_project_id")?.as_deref().map(EnterpriseProjectId::stored),
+        provider: text("provider")?,
+        region: text("region")?,
+        owner: optional("owner_id")?.as_deref().map(PrincipalId::stored),
+        labels: BTreeMap::new(),
+        server: optional("server")?,
+        connection: ConnectionState::parse(&state)
+            .ok_or_else(|| corrupt("clusters", "connection_state", &id))?,
+        connection_reason: text("connection_reason")?,
+        version: text("kubernetes_version")?,
+        created_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
+        updated_at: Timestamp::from_millis(row.try_get("updated_at").map_err(database)?),
+        id: ClusterId::stored(&id),
+    })
+}
+
+fn cluster_row(row: &AnyRow) -> Result<ClusterRow> {
+    let id: String = row.try_get("id").map_err(database)?;
+    let account: String = row.try_get("account_id").map_err(database)?;
+    let removed: i64 = row.try_get("removed").map_err(database)?;
+    Ok(ClusterRow {
+        id: ClusterId::stored(&id),
+        account: AccountId::stored(&account),
+        connection_version: row.try_get("connection_version").map_err(database)?,
+        sealed_connection: row.try_get("sealed_connection").map_err(database)?,
+        removed: removed == 1,
+    })
+}

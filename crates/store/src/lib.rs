@@ -1,0 +1,33 @@
+//! The database: the only crate with SQL.
+//!
+//! One concrete [`Store`] speaks to SQLite and to PostgreSQL with the same statements. One SQL text is not one
+//! behaviour, so every statement runs in the acceptance suite on both, and each write transaction begins by taking
+//! the account's row in `revision`: that row is the account's write lock and numbers its commits.
+//!
+//! Nothing here decides who may do what; only `service` calls this crate.
+
+mod accounts;
+mod audit;
+mod clusters;
+mod error;
+mod grants;
+mod installation;
+mod keys;
+mod memberships;
+mod migrate;
+mod names;
+mod open;
+mod principals;
+mod states;
+mod tokens;
+mod transaction;
+
+pub use audit::AuditEvent;
+pub use clusters::{ClusterRow, NewCluster};
+pub use installation::Installation;
+pub use keys::AccessKey;
+pub use names::AppliedName;
+pub use open::{Location, Store};
+pub use states::GrantStateRow;
+pub use tokens::Token;
+pub use transaction::{Page, ReadTx, WriteTx};

@@ -1,0 +1,99 @@
+//! The schema and its history. Migrations are only ever added; each runs once, in one transaction, under a lock.
+
+use domain::{Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::error::database;
+use crate::open::{Backend, Store};
+
+const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_initial.sql"))];
+
+/// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.
+const ADVISORY_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7100421997) AS TEXT)";
+
+/// Brings the schema up to date.
+pub(crate) async fn migrate(store: &Store) -> Result<()> {
+    let mut tx = store.pool.begin_with(store.backend.begin_write()).await.map_err(database)?;
+    if store.backend == Backend::Postgres {
+        sqlx::query(ADVISORY_LOCK).execute(&mut *tx).await.map_err(database)?;
+    }
+    sqlx::query(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)",
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(database)?;
+    let rows = sqlx::query("SELECT version, checksum FROM schema_migrations ORDER BY version")
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(database)?;
+    let mut applied = Vec::with_capacity(rows.len());
+    for row in rows {
+        let version: i64 = row.try_get("version").map_err(database)?;
+        let checksum: String = row.try_get("checksum").map_err(database)?;
+        applied.push((version, checksum));
+    }
+    check_history(&applied)?;
+    for (version, sql) in MIGRATIONS.iter().skip(applied.len()) {
+        for statement in statements(sql) {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await.map_err(database)?;
+        }
+        sqlx::query("INSERT INTO schema_migrations (version, checksum) VALUES ($1, $2)")
+            .bind(*version)
+            .bind(checksum(sql))
+            .execute(&mut *tx)
+            .await
+            .map_err(database)?;
+    }
+    tx.commit().await.map_err(database)
+}
+
+/// Refuses a database that a newer program wrote, or whose history is not ours.
+fn check_history(applied: &[(i64, String)]) -> Result<()> {
+    if applied.len() > MIGRATIONS.len() {
+        return Err(Error::conflict(format!(
+            "the database has schema {}, this program knows up to {}: start the newer program",
+            applied.len(),
+            MIGRATIONS.len()
+        )));
+    }
+    for ((version, sql), (found_version, found)) in MIGRATIONS.iter().zip(applied) {
+        if version != found_version || checksum(sql) != *found {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("schema {version} of the database is not the one of this program"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn checksum(sql: &str) -> String {
+    hex::encode(Sha256::digest(sql.as_bytes()))
+}
+
+/// The statements of a migration, without comment lines. No statement of ours has a `;` inside.
+fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.join("\n").split(';').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_program_refuses_a_newer_schema() {
+        let mut applied: Vec<(i64, String)> =
+            MIGRATIONS.iter().map(|(version, sql)| (*version, checksum(sql))).collect();
+        assert!(check_history(&applied).is_ok());
+        applied.push((99, "later".into()));
+        assert_eq!(check_history(&applied).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn a_changed_history_is_refused() {
+        assert!(check_history(&[(1, "something else".into())]).is_err());
+    }
+}

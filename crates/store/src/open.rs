@@ -1,0 +1,143 @@
+//! Opening a database: which kind it is, its pool, its durability settings, its schema.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::{Error, Result};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, Executor};
+
+use crate::error::database;
+
+/// Where the database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A `postgres://…` URL. It may hold a password: never print it.
+    Postgres(String),
+}
+
+impl Location {
+    /// Reads a database URL: `postgres://…`, `postgresql://…`, `sqlite:PATH` or `sqlite://PATH`.
+    ///
+    /// # Errors
+    /// `Invalid` naming `field` for anything else; the text itself is not repeated, it may hold a password.
+    pub fn parse(field: &str, url: &str) -> Result<Self> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(url.to_owned()));
+        }
+        match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            Some(path) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
+            _ => Err(Error::invalid(field, "must be `postgres://…` or `sqlite:PATH`")),
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "sqlite file {}", path.display()),
+            Self::Postgres(_) => f.write_str("postgres"),
+        }
+    }
+}
+
+/// An open database.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) pool: AnyPool,
+    pub(crate) backend: Backend,
+}
+
+/// Which database it is, for the three statements that differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    /// SQLite must take its write lock at once: a transaction that reads first and writes later fails when another
+    /// wrote in between, in spite of the busy time-out.
+    pub(crate) fn begin_write(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+
+    /// All reads of one transaction see one state of the database.
+    pub(crate) fn begin_read(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN DEFERRED",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database, creating a SQLite file where there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be reached; `Conflict` if its schema is newer than this program.
+    pub async fn open(location: &Location) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let store = match location {
+            Location::File(path) => Self::open_file(path).await?,
+            Location::Postgres(url) => Self::open_postgres(url).await?,
+        };
+        crate::migrate::migrate(&store).await?;
+        Ok(store)
+    }
+
+    async fn open_file(path: &Path) -> Result<Self> {
+        let text = path.to_str().ok_or_else(|| Error::invalid("database", "the path must be UTF-8"))?;
+        if text.contains(['?', '#', '%']) {
+            return Err(Error::invalid("database", "the path must not contain `?`, `#` or `%`"));
+        }
+        let pool = options(8)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // WAL lets readers go on while one writes; FULL makes a commit survive a power cut.
+                    connection.execute("PRAGMA journal_mode = WAL").await?;
+                    connection.execute("PRAGMA synchronous = FULL").await?;
+                    connection.execute("PRAGMA foreign_keys = ON").await?;
+                    connection.execute("PRAGMA busy_timeout = 10000").await?;
+                    Ok(())
+                })
+            })
+            .connect(&format!("sqlite://{text}?mode=rwc"))
+            .await
+            .map_err(database)?;
+        Ok(Self { pool, backend: Backend::Sqlite })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self> {
+        let pool = options(16).connect(url).await.map_err(database)?;
+        Ok(Self { pool, backend: Backend::Postgres })
+    }
+
+    /// Closes all connections. A SQLite file is left without its write-ahead log.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn options(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_with_a_password_is_not_printed() {
+        let location = Location::parse("database", "postgres://u:hunter2@db/x").unwrap();
+        assert!(!format!("{location:?}").contains("hunter2"));
+        let error = Location::parse("database", "mysql://u:hunter2@db/x").unwrap_err();
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}

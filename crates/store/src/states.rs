@@ -1,0 +1,133 @@
+//! Where each grant stands in each cluster, as its worker last wrote it.
+
+use domain::{AccountId, ClusterGrantState, ClusterId, GrantId, Result, State, Timestamp};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::error::{corrupt, database};
+use crate::transaction::{ReadTx, WriteTx};
+
+/// A grant's state in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantStateRow {
+    /// Which grant.
+    pub grant: GrantId,
+    /// Where it stands.
+    pub state: ClusterGrantState,
+}
+
+impl WriteTx {
+    /// Writes a grant's state in a cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn put_grant_state(&mut self, row: &GrantStateRow) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO grant_states (cluster_id, grant_id, state, reason, since, observed_generation) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cluster_id, grant_id) DO UPDATE SET \
+             state = excluded.state, reason = excluded.reason, since = excluded.since, \
+             observed_generation = excluded.observed_generation",
+        )
+        .bind(row.state.cluster.as_str())
+        .bind(row.grant.as_str())
+        .bind(row.state.state.as_str())
+        .bind(row.state.reason.as_str())
+        .bind(row.state.since.as_millis())
+        .bind(row.state.observed_generation)
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+}
+
+impl ReadTx {
+    /// All states in a cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn cluster_states(&mut self, cluster: &ClusterId) -> Result<Vec<GrantStateRow>> {
+        let rows = sqlx::query(
+            "SELECT cluster_id, grant_id, state, reason, since, observed_generation FROM grant_states \
+             WHERE cluster_id = $1",
+        )
+        .bind(cluster.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(state_row).collect()
+    }
+
+    /// A grant's states in all clusters where it has one, by cluster id.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grant_states(&mut self, grant: &GrantId) -> Result<Vec<GrantStateRow>> {
+        let rows = sqlx::query(
+            "SELECT cluster_id, grant_id, state, reason, since, observed_generation FROM grant_states \
+             WHERE grant_id = $1 ORDER BY cluster_id",
+        )
+        .bind(grant.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(state_row).collect()
+    }
+
+    /// All states of the account's grants that are not revoked, by grant and cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn account_states(&mut self, account: &AccountId) -> Result<Vec<GrantStateRow>> {
+        let rows = sqlx::query(
+            "SELECT s.cluster_id, s.grant_id, s.state, s.reason, s.since, s.observed_generation FROM grant_states s \
+             JOIN grants g ON g.id = s.grant_id WHERE g.account_id = $1 AND g.revoked_at IS NULL \
+             ORDER BY s.grant_id, s.cluster_id",
+        )
+        .bind(account.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(state_row).collect()
+    }
+
+    /// Ids of grants that have a state in the cluster which is not `revoked`, though they are revoked or no longer
+    /// cover it: their revoke is not finished there.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn unfinished_revokes(&mut self, cluster: &ClusterId) -> Result<Vec<GrantId>> {
+        let rows = sqlx::query(
+            "SELECT g.id AS id FROM grant_states s JOIN grants g ON g.id = s.grant_id \
+             WHERE s.cluster_id = $1 AND NOT (s.state = 'revoked' AND s.observed_generation = g.generation) \
+             AND (g.revoked_at IS NOT NULL OR (g.all_clusters = 0 AND g.id NOT IN \
+             (SELECT grant_id FROM grant_clusters WHERE cluster_id = $1)))",
+        )
+        .bind(cluster.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter()
+            .map(|row| {
+                let id: String = row.try_get("id").map_err(database)?;
+                Ok(GrantId::stored(&id))
+            })
+            .collect()
+    }
+}
+
+fn state_row(row: &AnyRow) -> Result<GrantStateRow> {
+    let cluster: String = row.try_get("cluster_id").map_err(database)?;
+    let grant: String = row.try_get("grant_id").map_err(database)?;
+    let state: String = row.try_get("state").map_err(database)?;
+    Ok(GrantStateRow {
+        state: ClusterGrantState {
+            cluster: ClusterId::stored(&cluster),
+            state: State::parse(&state).ok_or_else(|| corrupt("grant_states", "state", &grant))?,
+            reason: row.try_get("reason").map_err(database)?,
+            since: Timestamp::from_millis(row.try_get("since").map_err(database)?),
+            observed_generation: row.try_get("observed_generation").map_err(database)?,
+        },
+        grant: GrantId::stored(&grant),
+    })
+}

@@ -1,0 +1,234 @@
+//! Access keys: an id that is public and a secret that signs.
+
+use std::sync::Arc;
+
+use domain::{AccessKeyId, AccountId, Entropy, Error, PrincipalId, PrincipalKind, Result, Secret, Timestamp};
+pub use store::AccessKey;
+use store::ReadTx;
+
+use crate::authz;
+use crate::cache::Copy;
+use crate::call::{Call, Caller};
+use crate::seal::{MasterKey, Record};
+use crate::service::{PageRequest, Paged, Service};
+
+/// What is needed to verify a signature, and who it then speaks for.
+#[derive(Debug)]
+pub struct SigningKey {
+    /// The secret half.
+    pub secret: Secret,
+    /// Whose key it is.
+    pub caller: Arc<Caller>,
+}
+
+/// A key that was just made: the only time its secret is shown.
+#[derive(Debug)]
+pub struct NewKey {
+    /// The key as it will be listed.
+    pub key: AccessKey,
+    /// The secret half.
+    pub secret: Secret,
+}
+
+impl Service {
+    /// The enabled key of that id with its enabled user, of whatever account: the caller proved nothing yet.
+    /// Unknown ids are not remembered, so that guessing cannot push out what is known.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
+        if let Some(copy) = self.signing_keys.get(&self.revisions, id) {
+            return Ok(copy.value.clone());
+        }
+        let mut tx = self.store.read().await?;
+        let Some(key) = tx.access_key(id).await? else {
+            tx.end().await?;
+            return Ok(None);
+        };
+        let revision = tx.revision(&key.account).await?;
+        let caller = if key.enabled { caller(&mut tx, &key.account, &key.user).await? } else { None };
+        tx.end().await?;
+        let value = match caller {
+            Some(caller) => {
+                Some(Arc::new(SigningKey { secret: self.open_secret(&key)?, caller: Arc::new(caller) }))
+            }
+            None => None,
+        };
+        self.signing_keys.put(id, Copy { account: key.account, revision, value: value.clone() });
+        Ok(value)
+    }
+
+    fn open_secret(&self, key: &AccessKey) -> Result<Secret> {
+        let record = Record { kind: "access-key", id: key.id.as_str(), account: &key.account };
+        let plain = self.master_key.open(&record, &key.sealed_secret)?;
+        String::from_utf8(plain.to_vec())
+            .map(Secret::new)
+            .map_err(|_| Error::internal("a secret key is not text"))
+    }
+
+    /// Makes a key for a user of the account.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such user.
+    pub async fn create_access_key(&self, call: &Call, user: &str, description: &str) -> Result<NewKey> {
+        authz::require(call, "bailiwick:accessKey:create")?;
+        crate::names::check_text("description", description, 255)?;
+        let mut tx = self.store.write(call.account()).await?;
+        let owner = tx
+            .principal_named(call.account(), PrincipalKind::User, user)
+            .await?
+            .ok_or_else(|| Error::not_found("user", user))?;
+        let made =
+            make_key(&self.master_key, &*self.entropy, self.now(), &owner.account, &owner.id, description)?;
+        tx.insert_access_key(&made.key).await?;
+        self.commit(tx, call, "bailiwick:accessKey:create", &format!("access-key/{}", made.key.id)).await?;
+        Ok(made)
+    }
+
+    /// A page of the account's keys, or all of one user's.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such user.
+    pub async fn list_access_keys(
+        &self,
+        call: &Call,
+        user: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Paged<AccessKey>> {
+        authz::require(call, "bailiwick:accessKey:list")?;
+        let mut tx = self.store.read().await?;
+        let key = |key: &AccessKey| (key.created_at, key.id.as_str().to_owned());
+        let paged = match user {
+            None => page.paged(tx.access_keys(call.account(), &page.to_page()?).await?, key)?,
+            Some(user) => {
+                let owner = tx
+                    .principal_named(call.account(), PrincipalKind::User, user)
+                    .await?
+                    .ok_or_else(|| Error::not_found("user", user))?;
+                page.slice(&tx.access_keys_of(&owner.id).await?, key)?
+            }
+        };
+        tx.end().await?;
+        Ok(paged)
+    }
+
+    /// Enables a key.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such key in the account.
+    pub async fn enable_access_key(&self, call: &Call, id: &str) -> Result<AccessKey> {
+        self.set_key_enabled(call, id, 1).await
+    }
+
+    /// Disables a key: signatures with it are refused from now on.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such key in the account.
+    pub async fn disable_access_key(&self, call: &Call, id: &str) -> Result<AccessKey> {
+        self.set_key_enabled(call, id, 0).await
+    }
+
+    async fn set_key_enabled(&self, call: &Call, id: &str, enabled: i64) -> Result<AccessKey> {
+        authz::require(call, "bailiwick:accessKey:update")?;
+        let mut tx = self.store.write(call.account()).await?;
+        if !tx.set_access_key_enabled(id, enabled).await? {
+            return Err(Error::not_found("access key", id));
+        }
+        let key = tx.access_key(id).await?.ok_or_else(|| Error::not_found("access key", id))?;
+        self.commit(tx, call, "bailiwick:accessKey:update", &format!("access-key/{id}")).await?;
+        Ok(key)
+    }
+
+    /// Deletes a key.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such key in the account.
+    pub async fn delete_access_key(&self, call: &Call, id: &str) -> Result<()> {
+        authz::require(call, "bailiwick:accessKey:delete")?;
+        let mut tx = self.store.write(call.account()).await?;
+        if !tx.delete_access_key(id).await? {
+            return Err(Error::not_found("access key", id));
+        }
+        self.commit(tx, call, "bailiwick:accessKey:delete", &format!("access-key/{id}")).await
+    }
+}
+
+pub(crate) const KEY_ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(crate) const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A new key, not stored yet. Ids are 20 upper-case characters, secrets 40, as people know them.
+pub(crate) fn make_key(
+    master_key: &MasterKey,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    account: &AccountId,
+    user: &PrincipalId,
+    description: &str,
+) -> Result<NewKey> {
+    let id = AccessKeyId::stored(&format!("BW{}", random_text(entropy, KEY_ID_ALPHABET, 18)));
+    let secret = Secret::new(random_text(entropy, SECRET_ALPHABET, 40));
+    let key = seal_key(master_key, entropy, now, account, user, id, &secret, description)?;
+    Ok(NewKey { key, secret })
+}
+
+/// Seals a key whose halves are given.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a key's record has these parts; a builder would only rename them"
+)]
+pub(crate) fn seal_key(
+    master_key: &MasterKey,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    account: &AccountId,
+    user: &PrincipalId,
+    id: AccessKeyId,
+    secret: &Secret,
+    description: &str,
+) -> Result<AccessKey> {
+    let record = Record { kind: "access-key", id: id.as_str(), account };
+    let sealed_secret = master_key.seal(entropy, &record, secret.expose().as_bytes())?;
+    Ok(AccessKey {
+        account: account.clone(),
+        user: user.clone(),
+        sealed_secret,
+        enabled: true,
+        description: description.to_owned(),
+        created_at: now,
+        id,
+    })
+}
+
+/// Text of `length` letters. The alphabet has a power of two letters, so that each byte's low bits pick one evenly.
+pub(crate) fn random_text(entropy: &dyn Entropy, alphabet: &[u8], length: usize) -> String {
+    let mut bytes = vec![0; length];
+    entropy.fill(&mut bytes);
+    bytes
+        .iter()
+        .filter_map(|byte| alphabet.get(usize::from(*byte) % alphabet.len()))
+        .map(|b| char::from(*b))
+        .collect()
+}
+
+/// The enabled user of that id as a caller.
+pub(crate) async fn caller(
+    tx: &mut ReadTx,
+    account: &AccountId,
+    user: &PrincipalId,
+) -> Result<Option<Caller>> {
+    let Some(found) = tx.principal(account, user.as_str()).await?.filter(|principal| principal.enabled)
+    else {
+        return Ok(None);
+    };
+    let Some(tenant) = tx.account(account).await? else { return Ok(None) };
+    let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
+    Ok(Some(Caller {
+        projects: projects.into_iter().map(|project| project.id).collect(),
+        account: account.clone(),
+        account_name: tenant.name,
+        user: found.id,
+        user_name: found.name,
+        root: found.root,
+        administrator: tx.is_member_of_named(user, authz::ADMINISTRATORS).await?,
+    }))
+}

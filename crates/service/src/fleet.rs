@@ -1,0 +1,211 @@
+//! What the workers of the fleet ask and report. They act for nobody: they carry out what was already decided.
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::{
+    AccountId, ClusterGrantState, ClusterId, ConnectionState, Error, Grant, GrantId, InstallationId,
+    Namespace, Result, State,
+};
+use rbac::{ObjectName, Scope};
+use store::{AppliedName, ClusterRow, GrantStateRow};
+
+use crate::connection::Connection;
+use crate::seal::Record;
+use crate::service::Service;
+
+/// A cluster that has a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetCluster {
+    /// The cluster.
+    pub id: ClusterId,
+    /// The tenant.
+    pub account: AccountId,
+    /// Changes whenever the connection does.
+    pub connection_version: i64,
+}
+
+/// What should be the case in a cluster, read in one snapshot.
+#[derive(Debug)]
+pub struct FleetDesired {
+    /// The account's revision that was read.
+    pub revision: i64,
+    /// Marks our objects.
+    pub installation: InstallationId,
+    /// Grants that cover the cluster.
+    pub grants: Vec<Grant>,
+    /// Grants whose revoke is not finished in the cluster.
+    pub revoked: Vec<Grant>,
+    /// Names that we applied in the cluster and did not see gone.
+    pub recorded: BTreeSet<ObjectName>,
+}
+
+/// What a worker saw.
+#[derive(Debug)]
+pub struct FleetReport {
+    /// Whether the API server answers.
+    pub connection: ConnectionState,
+    /// Why not, in a sentence.
+    pub reason: String,
+    /// The API server's version, if it was asked.
+    pub version: Option<String>,
+    /// Where grants stand. Those that did not change may be left out.
+    pub states: Vec<StateUpdate>,
+}
+
+/// Where a grant stands in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateUpdate {
+    /// Which grant.
+    pub grant: GrantId,
+    /// Which generation of it was looked at.
+    pub generation: i64,
+    /// Where it stands.
+    pub state: State,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+impl Service {
+    /// Every cluster that has a connection, removed ones too until nothing of ours is left in them.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn fleet_clusters(&self) -> Result<Vec<FleetCluster>> {
+        let rows = self.store.connected_clusters().await?;
+        let cluster = |row: ClusterRow| FleetCluster {
+            id: row.id,
+            account: row.account,
+            connection_version: row.connection_version,
+        };
+        Ok(rows.into_iter().map(cluster).collect())
+    }
+
+    /// The connection of a cluster, opened.
+    ///
+    /// # Errors
+    /// `Internal` if it does not open.
+    pub async fn fleet_connection(&self, id: &ClusterId) -> Result<Option<Connection>> {
+        let mut tx = self.store.read().await?;
+        let row = tx.cluster_row(id).await?;
+        tx.end().await?;
+        let Some(row) = row else { return Ok(None) };
+        let record = Record { kind: "connection", id: row.id.as_str(), account: &row.account };
+        let plain = self.master_key.open(&record, &row.sealed_connection)?;
+        Connection::from_json_bytes(&plain).map(Some)
+    }
+
+    /// What should be the case in a cluster, in one snapshot at one revision. For a removed one: nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if the cluster has no connection.
+    pub async fn fleet_desired(&self, id: &ClusterId) -> Result<FleetDesired> {
+        let mut tx = self.store.read().await?;
+        let row = tx.cluster_row(id).await?.ok_or_else(|| Error::not_found("cluster", id.as_str()))?;
+        let revision = tx.revision(&row.account).await?;
+        let recorded = tx.applied_names(id).await?.into_iter().map(object_name).collect();
+        let mut grants = Vec::new();
+        let mut revoked = Vec::new();
+        if !row.removed {
+            grants = tx.grants(&row.account).await?;
+            grants.retain(|grant| grant.covers(id));
+            for grant in tx.unfinished_revokes(id).await? {
+                revoked.extend(tx.grant(&row.account, grant.as_str()).await?);
+            }
+        }
+        tx.end().await?;
+        Ok(FleetDesired { revision, installation: self.installation.clone(), grants, revoked, recorded })
+    }
+
+    /// Writes down the names that are about to be applied, before they are.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer: then nothing may be applied.
+    pub async fn fleet_record(&self, id: &ClusterId, names: &[ObjectName]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        for name in names {
+            tx.insert_applied_name(id, &applied_name(name)).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Forgets names whose objects were seen to be gone; the last one of a removed cluster ends its connection.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn fleet_forget(&self, id: &ClusterId, names: &[ObjectName]) -> Result<()> {
+        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        for name in names {
+            tx.delete_applied_name(id, &applied_name(name)).await?;
+        }
+        let ended = tx.forget_removed_connection(id).await?;
+        let account = tx.account().clone();
+        tx.commit().await?;
+        if ended {
+            tracing::info!(cluster = %id, account = %account, "nothing of ours is left in the removed cluster {id}");
+            self.committed(&account, 0);
+        }
+        Ok(())
+    }
+
+    /// Writes what a worker saw, as far as it is news.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn fleet_report(&self, id: &ClusterId, report: FleetReport) -> Result<()> {
+        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        let mut news =
+            tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
+        let known: HashMap<GrantId, ClusterGrantState> =
+            tx.cluster_states(id).await?.into_iter().map(|row| (row.grant, row.state)).collect();
+        for update in report.states {
+            let old = known.get(&update.grant);
+            if old.is_some_and(|old| says_the_same(old, &update)) {
+                continue;
+            }
+            news = true;
+            let since = match old {
+                Some(old) if old.state == update.state => old.since,
+                _ => self.now(),
+            };
+            let state = ClusterGrantState {
+                cluster: id.clone(),
+                state: update.state,
+                reason: update.reason,
+                since,
+                observed_generation: update.generation,
+            };
+            tx.put_grant_state(&GrantStateRow { grant: update.grant, state }).await?;
+        }
+        if news { tx.commit().await } else { Ok(()) }
+    }
+
+    async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {
+        let mut tx = self.store.read().await?;
+        let row = tx.cluster_row(id).await?;
+        tx.end().await?;
+        row.map(|row| row.account).ok_or_else(|| Error::not_found("cluster", id.as_str()))
+    }
+}
+
+fn says_the_same(old: &ClusterGrantState, update: &StateUpdate) -> bool {
+    old.state == update.state && old.reason == update.reason && old.observed_generation == update.generation
+}
+
+fn object_name(applied: AppliedName) -> ObjectName {
+    let scope = match &applied.namespace {
+        Some(namespace) => Scope::Namespace(Namespace::stored(namespace)),
+        None => Scope::Cluster,
+    };
+    ObjectName { scope, name: applied.name }
+}
+
+fn applied_name(object: &ObjectName) -> AppliedName {
+    let namespace = match &object.scope {
+        Scope::Cluster => None,
+        Scope::Namespace(namespace) => Some(namespace.as_str().to_owned()),
+    };
+    AppliedName { namespace, name: object.name.clone() }
+}

@@ -1,0 +1,274 @@
+//! Grants: creating, replacing, revoking, and where each stands in its clusters.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use domain::grant::{MAX_CLUSTERS, MAX_NAMESPACES, MAX_PRINCIPALS, check_name};
+use domain::{
+    ClusterGrantState, ClusterId, ClusterScope, ConnectionState, Error, Grant, GrantId, GrantSpec,
+    NamespaceScope, PrincipalId, Result, State,
+};
+use store::{GrantStateRow, WriteTx};
+
+use crate::authz;
+use crate::cache::Copy;
+use crate::call::Call;
+use crate::service::Service;
+
+/// The account's grants at one revision. Cheap to share.
+#[derive(Debug)]
+pub struct GrantList {
+    /// The revision they were read at.
+    pub revision: i64,
+    /// The grants, oldest first.
+    pub grants: Vec<Grant>,
+}
+
+/// Which grants a caller wants.
+#[derive(Clone, Debug, Default)]
+pub struct GrantFilter {
+    /// Only those that cover this cluster. An unknown one is covered by grants on all clusters only.
+    pub cluster: Option<String>,
+    /// Only those that name this principal.
+    pub principal: Option<String>,
+}
+
+impl GrantFilter {
+    /// Whether `grant` is wanted.
+    #[must_use]
+    pub fn matches(&self, grant: &Grant) -> bool {
+        let cluster = self.cluster.as_ref().is_none_or(|id| grant.covers(&ClusterId::stored(id)));
+        let principal = self.principal.as_ref();
+        cluster && principal.is_none_or(|id| grant.spec.principals.ids.contains(&PrincipalId::stored(id)))
+    }
+}
+
+impl Service {
+    /// Creates a grant. Its clusters follow by themselves.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field, also for principals and clusters that are not the account's.
+    pub async fn create_grant(&self, call: &Call, spec: GrantSpec) -> Result<Grant> {
+        authz::require(call, "bailiwick:grant:create")?;
+        let spec = without_repetition(spec);
+        check(&spec)?;
+        let mut tx = self.store.write(call.account()).await?;
+        check_references(&mut tx, call, &spec).await?;
+        let now = self.now();
+        let grant = Grant {
+            id: GrantId::random_uuid(&*self.entropy),
+            account: call.account().clone(),
+            spec,
+            generation: 1,
+            created_at: now,
+            updated_at: now,
+            revoked_at: None,
+        };
+        tx.insert_grant(&grant).await?;
+        self.commit(tx, call, "bailiwick:grant:create", &format!("grant/{}", grant.id)).await?;
+        Ok(grant)
+    }
+
+    /// Replaces what a grant says. Saying the same again changes nothing, not even its times.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; `Invalid` naming the field.
+    pub async fn update_grant(&self, call: &Call, id: &str, spec: GrantSpec) -> Result<Grant> {
+        authz::require(call, "bailiwick:grant:update")?;
+        let spec = without_repetition(spec);
+        check(&spec)?;
+        let mut tx = self.store.write(call.account()).await?;
+        let old = active(&mut tx, call, id).await?;
+        check_references(&mut tx, call, &spec).await?;
+        if old.spec == spec {
+            return Ok(old);
+        }
+        let grant = Grant { spec, generation: old.generation + 1, updated_at: self.now(), ..old };
+        tx.replace_grant(&grant).await?;
+        self.commit(tx, call, "bailiwick:grant:update", &format!("grant/{id}")).await?;
+        Ok(grant)
+    }
+
+    /// Revokes a grant. It disappears from lists at once and from clusters as fast as they answer.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none, or it was revoked before.
+    pub async fn revoke_grant(&self, call: &Call, id: &str) -> Result<()> {
+        authz::require(call, "bailiwick:grant:delete")?;
+        let mut tx = self.store.write(call.account()).await?;
+        let grant = active(&mut tx, call, id).await?;
+        tx.revoke_grant(&grant.id, self.now()).await?;
+        self.commit(tx, call, "bailiwick:grant:delete", &format!("grant/{id}")).await
+    }
+
+    /// All grants of the account that are not revoked. Served from memory unless something changed.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn list_grants(&self, call: &Call) -> Result<Arc<GrantList>> {
+        authz::require(call, "bailiwick:grant:list")?;
+        let account = call.account();
+        if let Some(copy) = self.grants.get(&self.revisions, account.as_str()) {
+            return Ok(Arc::clone(&copy.value));
+        }
+        let mut tx = self.store.read().await?;
+        let revision = tx.revision(account).await?;
+        let grants = tx.grants(account).await?;
+        tx.end().await?;
+        let value = Arc::new(GrantList { revision, grants });
+        self.grants
+            .put(account.as_str(), Copy { account: account.clone(), revision, value: Arc::clone(&value) });
+        Ok(value)
+    }
+
+    /// A grant by id. A revoked one is not found.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub async fn show_grant(&self, call: &Call, id: &str) -> Result<Grant> {
+        authz::require(call, "bailiwick:grant:show")?;
+        let list = self.list_grants(call).await?;
+        let found = list.grants.iter().find(|grant| grant.id.as_str() == id).cloned();
+        found.ok_or_else(|| Error::not_found("grant", id))
+    }
+
+    /// A grant by id, revoked or not, and where it stands in each cluster it covers or covered.
+    ///
+    /// # Errors
+    /// `NotFound` if there never was one in the account.
+    pub async fn show_grant_states(&self, call: &Call, id: &str) -> Result<(Grant, Vec<ClusterGrantState>)> {
+        authz::require(call, "bailiwick:grant:show")?;
+        let mut tx = self.store.read().await?;
+        let grant = tx.grant(call.account(), id).await?.ok_or_else(|| Error::not_found("grant", id))?;
+        let clusters = tx.clusters(call.account()).await?;
+        let rows = tx.grant_states(&grant.id).await?;
+        tx.end().await?;
+        let states = states_of(&grant, &clusters, rows.iter());
+        Ok((grant, states))
+    }
+
+    /// All grants with their states, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn list_grant_states(&self, call: &Call) -> Result<Vec<(Grant, Vec<ClusterGrantState>)>> {
+        let list = self.list_grants(call).await?;
+        let mut tx = self.store.read().await?;
+        let clusters = tx.clusters(call.account()).await?;
+        let mut rows: BTreeMap<GrantId, Vec<GrantStateRow>> = BTreeMap::new();
+        for row in tx.account_states(call.account()).await? {
+            rows.entry(row.grant.clone()).or_default().push(row);
+        }
+        tx.end().await?;
+        let with_states = |grant: &Grant| {
+            let states = states_of(grant, &clusters, rows.get(&grant.id).into_iter().flatten());
+            (grant.clone(), states)
+        };
+        Ok(list.grants.iter().map(with_states).collect())
+    }
+}
+
+async fn active(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
+    let found = tx.grant(call.account(), id).await?;
+    found.filter(|grant| grant.revoked_at.is_none()).ok_or_else(|| Error::not_found("grant", id))
+}
+
+/// The worker's words where there are any about this generation; otherwise what must be the case.
+fn states_of<'a>(
+    grant: &Grant,
+    clusters: &[domain::Cluster],
+    rows: impl Iterator<Item = &'a GrantStateRow>,
+) -> Vec<ClusterGrantState> {
+    let mut rows: BTreeMap<&ClusterId, &ClusterGrantState> =
+        rows.map(|row| (&row.state.cluster, &row.state)).collect();
+    let mut states = Vec::new();
+    for cluster in clusters {
+        let row = rows.remove(&cluster.id);
+        let concerned = grant.revoked_at.is_none() && grant.covers(&cluster.id);
+        match row {
+            Some(row) if row.observed_generation == grant.generation => states.push(row.clone()),
+            Some(row) => states.push(outdated(grant, cluster, Some(row))),
+            None if concerned => states.push(outdated(grant, cluster, None)),
+            None => {}
+        }
+    }
+    states
+}
+
+/// The state of a generation that the cluster's worker did not speak about yet.
+fn outdated(grant: &Grant, cluster: &domain::Cluster, row: Option<&ClusterGrantState>) -> ClusterGrantState {
+    let (state, reason) = match cluster.connection {
+        ConnectionState::Detached if grant.revoked_at.is_some() => (State::Revoked, String::new()),
+        ConnectionState::Detached => (State::Recorded, "the cluster has no connection".to_owned()),
+        ConnectionState::Unreachable => (State::Unreachable, cluster.connection_reason.clone()),
+        ConnectionState::Connecting | ConnectionState::Connected => (State::Pending, String::new()),
+    };
+    ClusterGrantState {
+        cluster: cluster.id.clone(),
+        state,
+        reason,
+        since: grant.updated_at,
+        observed_generation: row.map_or(0, |row| row.observed_generation),
+    }
+}
+
+fn without_repetition(mut spec: GrantSpec) -> GrantSpec {
+    fn unique<T: Clone + Eq + std::hash::Hash>(list: &mut Vec<T>) {
+        let mut seen = HashSet::new();
+        list.retain(|entry| seen.insert(entry.clone()));
+    }
+    unique(&mut spec.principals.ids);
+    if let ClusterScope::Listed(ids) = &mut spec.clusters {
+        unique(ids);
+    }
+    if let NamespaceScope::Listed(names) = &mut spec.namespaces {
+        unique(names);
+    }
+    spec
+}
+
+/// The rules that need no database.
+fn check(spec: &GrantSpec) -> Result<()> {
+    check_name("name", &spec.name)?;
+    check_length("principals", spec.principals.ids.len(), MAX_PRINCIPALS, "")?;
+    if let ClusterScope::Listed(ids) = &spec.clusters {
+        check_length("clusters", ids.len(), MAX_CLUSTERS, "; use [\"*\"] for all")?;
+    }
+    if let NamespaceScope::Listed(names) = &spec.namespaces {
+        check_length("namespaces", names.len(), MAX_NAMESPACES, "; use [\"*\"] for all")?;
+    }
+    Ok(())
+}
+
+fn check_length(field: &str, length: usize, max: usize, hint: &str) -> Result<()> {
+    if length == 0 {
+        return Err(Error::invalid(field, format!("must not be empty{hint}")));
+    }
+    if length > max {
+        return Err(Error::invalid(field, format!("must list at most {max} entries, not {length}")));
+    }
+    Ok(())
+}
+
+/// Everything a grant names must be the account's. Another account's id looks like one that never was.
+async fn check_references(tx: &mut WriteTx, call: &Call, spec: &GrantSpec) -> Result<()> {
+    let wanted = spec.principals.kind;
+    let kinds = tx.principal_kinds(call.account(), &spec.principals.ids).await?;
+    for (id, kind) in spec.principals.ids.iter().zip(kinds) {
+        match kind {
+            Some(kind) if kind == wanted => {}
+            Some(kind) => {
+                return Err(Error::invalid("principals", format!("`{id}` is a {kind}, not a {wanted}")));
+            }
+            None => return Err(Error::invalid("principals", format!("{wanted} `{id}` does not exist"))),
+        }
+    }
+    if let ClusterScope::Listed(ids) = &spec.clusters {
+        for id in ids {
+            if !tx.cluster_exists(call.account(), id).await? {
+                return Err(Error::invalid("clusters", format!("cluster `{id}` does not exist")));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Use cases behind one door: every frontend, controller and command comes through here.
+//!
+//! A public function that acts for somebody takes a [`Call`] first, and its first statement asks [`authz`]. Each
+//! change is one database transaction with its audit row; after the commit, copies kept in memory are out of date
+//! by their revision, and the fleet's workers are poked.
+
+pub mod access_keys;
+pub mod authz;
+pub mod bootstrap;
+mod cache;
+pub mod call;
+pub mod clusters;
+pub mod connection;
+pub mod fleet;
+pub mod grants;
+pub mod groups;
+mod names;
+mod password;
+pub mod principals;
+pub mod projects;
+pub mod seal;
+mod service;
+pub mod tokens;
+
+pub use access_keys::{NewKey, SigningKey};
+pub use call::{Call, Caller, Origin};
+pub use clusters::NewCluster;
+pub use connection::{Connection, Credential};
+pub use grants::{GrantFilter, GrantList};
+pub use principals::NewPrincipal;
+pub use seal::MasterKey;
+pub use service::{PageRequest, Paged, Service, Settings};
+pub use tokens::{IssuedToken, Login, Scope, TokenView};

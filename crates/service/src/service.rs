@@ -1,0 +1,261 @@
+//! The plain struct of handles behind the door, and what every use case shares.
+
+use std::sync::Arc;
+
+use domain::{AccountId, Clock, Entropy, Error, Id, InstallationId, ProjectId, Result, Timestamp};
+use store::{AuditEvent, Page, Store, WriteTx};
+use tokio::sync::watch;
+
+use crate::access_keys::SigningKey;
+use crate::cache::{Copies, Revisions};
+use crate::call::Call;
+use crate::connection::address::AddressPolicy;
+use crate::grants::GrantList;
+use crate::password::Passwords;
+use crate::seal::MasterKey;
+use crate::tokens::KnownToken;
+
+/// What can be set about the service.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Which addresses an API server may have.
+    pub addresses: AddressPolicy,
+}
+
+/// The use cases. One value serves all requests.
+pub struct Service {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) master_key: MasterKey,
+    pub(crate) installation: InstallationId,
+    pub(crate) settings: Settings,
+    pub(crate) passwords: Passwords,
+    pub(crate) revisions: Revisions,
+    pub(crate) signing_keys: Copies<Option<Arc<SigningKey>>>,
+    pub(crate) tokens: Copies<Arc<KnownToken>>,
+    pub(crate) grants: Copies<Arc<GrantList>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Service {
+    /// Opens the door over a database that belongs to `installation` and whose secrets `master_key` opens.
+    ///
+    /// # Errors
+    /// `Internal` if the password hash cannot be computed.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        master_key: MasterKey,
+        installation: InstallationId,
+        settings: Settings,
+    ) -> Result<Self> {
+        Ok(Self {
+            store,
+            clock,
+            passwords: Passwords::new(&*entropy)?,
+            entropy,
+            master_key,
+            installation,
+            settings,
+            revisions: Revisions::default(),
+            signing_keys: Copies::new(10_000),
+            tokens: Copies::new(10_000),
+            grants: Copies::new(1_000),
+            changes: watch::Sender::new(0),
+        })
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Marked after every commit that may concern a cluster.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Learns what other servers, or an offline command, wrote to the same database.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn follow_revisions(&self) -> Result<()> {
+        let mut news = false;
+        for (account, revision) in self.store.revisions().await? {
+            news |= self.revisions.reached(&account, revision);
+        }
+        if news {
+            self.changes.send_modify(|n| *n += 1);
+        }
+        Ok(())
+    }
+
+    /// A new id unless one was chosen.
+    pub(crate) fn chosen_or_new<K>(&self, chosen: Option<&str>) -> Result<Id<K>> {
+        match chosen {
+            Some(text) => Id::parse("id", text),
+            None => Ok(Id::random_hex(&*self.entropy)),
+        }
+    }
+
+    /// Writes the audit row and commits; afterwards copies of the account are stale and workers are poked.
+    pub(crate) async fn commit(
+        &self,
+        mut tx: WriteTx,
+        call: &Call,
+        action: &str,
+        resource: &str,
+    ) -> Result<()> {
+        let event = AuditEvent {
+            id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
+            at: self.clock.now(),
+            actor: &call.caller.user,
+            action,
+            resource,
+            request_id: &call.origin.request_id,
+            source: &call.origin.source,
+        };
+        tx.audit(&event).await?;
+        let (account, revision) = (tx.account().clone(), tx.revision());
+        tx.commit().await?;
+        self.committed(&account, revision);
+        Ok(())
+    }
+
+    pub(crate) fn committed(&self, account: &AccountId, revision: i64) {
+        self.revisions.reached(account, revision);
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// The project that a path or header names, if it is one of the caller's account.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not: another account's project looks like one that never was.
+    pub async fn require_project(&self, call: &Call, id: &str) -> Result<ProjectId> {
+        let mut tx = self.store.read().await?;
+        let found = tx.project(call.account(), id).await?;
+        tx.end().await?;
+        found
+            .filter(|project| project.id.as_str() == id)
+            .map(|project| project.id)
+            .ok_or_else(|| Error::not_found("project", id))
+    }
+}
+
+/// Which part of a list a caller wants.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// At most so many; 100 where nothing is said.
+    pub limit: Option<usize>,
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Paged<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// The longest page.
+const MAX_PAGE: usize = 1000;
+
+impl PageRequest {
+    /// The store's page: one entry more than asked, to know whether there is a next page.
+    pub(crate) fn to_page(&self) -> Result<Page> {
+        let limit = self.checked_limit()?;
+        let after = match &self.cursor {
+            None => None,
+            Some(cursor) => {
+                let (millis, id) = cursor.split_once('.').ok_or_else(bad_cursor)?;
+                let millis = millis.parse().map_err(|_| bad_cursor())?;
+                Some((Timestamp::from_millis(millis), id.to_owned()))
+            }
+        };
+        Ok(Page { after, limit: i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1) })
+    }
+
+    fn checked_limit(&self) -> Result<usize> {
+        match self.limit.unwrap_or(100) {
+            limit @ 1..=MAX_PAGE => Ok(limit),
+            _ => Err(Error::invalid("limit", format!("must be 1 to {MAX_PAGE}"))),
+        }
+    }
+
+    /// Cuts the extra entry off and makes the cursor. `key` gives an entry's creation time and id.
+    pub(crate) fn paged<T>(
+        &self,
+        mut items: Vec<T>,
+        key: impl Fn(&T) -> (Timestamp, String),
+    ) -> Result<Paged<T>> {
+        let limit = self.checked_limit()?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|last| {
+            let (at, id) = key(last);
+            format!("{}.{id}", at.as_millis())
+        });
+        Ok(Paged { items, next })
+    }
+
+    /// A page of a list that is wholly in memory, ordered by (creation time, id).
+    ///
+    /// # Errors
+    /// `Invalid` naming `limit` or `cursor`.
+    pub fn slice<T: Clone>(&self, all: &[T], key: impl Fn(&T) -> (Timestamp, String)) -> Result<Paged<T>> {
+        let page = self.to_page()?;
+        let later = |entry: &&T| page.after.as_ref().is_none_or(|after| key(entry) > *after);
+        let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let items = all.iter().filter(later).take(wanted).cloned().collect();
+        self.paged(items, key)
+    }
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("cursor", "must be the `next` of an earlier page")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_any_size_together_are_the_list() {
+        let all: Vec<(i64, String)> = (0..25).map(|n| (n / 3, format!("{n:02}"))).collect();
+        let key = |entry: &(i64, String)| (Timestamp::from_millis(entry.0), entry.1.clone());
+        for limit in [1, 2, 7, 24, 25, 26] {
+            let mut request = PageRequest { limit: Some(limit), cursor: None };
+            let mut seen = Vec::new();
+            loop {
+                let page = request.slice(&all, key).unwrap();
+                assert!(page.items.len() <= limit);
+                seen.extend(page.items);
+                match page.next {
+                    Some(next) => request.cursor = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!(seen, all, "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn a_limit_or_cursor_that_makes_no_sense_is_named() {
+        for (limit, cursor, field) in [
+            (Some(0), None, "limit"),
+            (Some(1001), None, "limit"),
+            (None, Some("x"), "cursor"),
+            (None, Some("x.y"), "cursor"),
+        ] {
+            let request = PageRequest { limit, cursor: cursor.map(str::to_owned) };
+            assert_eq!(request.to_page().unwrap_err().field(), Some(field));
+        }
+    }
+}

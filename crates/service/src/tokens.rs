@@ -1,0 +1,261 @@
+//! Tokens: a password turned into something that ends by itself.
+
+use std::sync::Arc;
+
+use domain::{Account, Error, ErrorKind, PrincipalKind, Project, Result, Secret, Timestamp};
+use sha2::{Digest, Sha256};
+use store::{ReadTx, Token};
+
+use crate::authz;
+use crate::cache::Copy;
+use crate::call::{Call, Caller, Origin};
+use crate::service::Service;
+
+/// How long a token lives: 24 hours, as the vendors' tokens do.
+pub const LIFETIME_SECONDS: i64 = 24 * 3600;
+
+/// Longer texts are not looked up.
+const MAX_TOKEN_LENGTH: usize = 32_768;
+
+/// Who logs in.
+#[derive(Debug)]
+pub enum Login {
+    /// By user name, in the account of that id or name.
+    Name {
+        /// The account's id, if it was given by id.
+        account_id: Option<String>,
+        /// The account's name, if it was given by name.
+        account_name: Option<String>,
+        /// The user's name.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// By user id.
+    Id {
+        /// The user's id.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone)]
+pub enum Scope {
+    /// The whole account.
+    Account {
+        /// The id or name that the caller wrote; `None` means the user's own.
+        named: Option<String>,
+    },
+    /// One project of it, by id or name.
+    Project {
+        /// The id or name that the caller wrote.
+        named: String,
+    },
+}
+
+/// A token that was just issued: the only time its text is shown.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: Secret,
+    /// What it stands for.
+    pub view: TokenView,
+}
+
+/// What a token stands for.
+#[derive(Debug, Clone)]
+pub struct TokenView {
+    /// The user.
+    pub caller: Arc<Caller>,
+    /// The project it is scoped to.
+    pub project: Option<Project>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A token that was looked up.
+pub(crate) struct KnownToken {
+    view: TokenView,
+}
+
+impl Service {
+    /// Turns a password into a token. Whatever is wrong with user, account or password gets the same answer.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if the login is not right; `Invalid` if the scope does not exist in the account.
+    pub async fn issue_token(&self, login: &Login, scope: &Scope, origin: &Origin) -> Result<IssuedToken> {
+        let caller = Arc::new(self.log_in(login).await?);
+        let mut tx = self.store.write(&caller.account).await?;
+        let project = scoped_project(&mut tx, &caller, scope).await?;
+        let text = format!("bwt_{}", hex::encode(domain::entropy::bytes::<32>(&*self.entropy)));
+        let issued_at = self.now();
+        let token = Token {
+            hash: token_hash(&text),
+            account: caller.account.clone(),
+            user: caller.user.clone(),
+            project: project.as_ref().map(|project| project.id.clone()),
+            issued_at,
+            expires_at: issued_at.plus_seconds(LIFETIME_SECONDS),
+        };
+        tx.insert_token(&token).await?;
+        let call =
+            Call { caller: Arc::clone(&caller), project: token.project.clone(), origin: origin.clone() };
+        self.commit(tx, &call, "bailiwick:token:issue", &format!("user/{}", caller.user)).await?;
+        let view = TokenView { caller, project, issued_at, expires_at: token.expires_at };
+        Ok(IssuedToken { token: Secret::new(text), view })
+    }
+
+    async fn log_in(&self, login: &Login) -> Result<Caller> {
+        let refused = || Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong");
+        let mut tx = self.store.read().await?;
+        let found = match login {
+            Login::Name { account_id, account_name, user, .. } => {
+                let account = named_account(&mut tx, account_id.as_deref(), account_name.as_deref()).await?;
+                match account {
+                    Some(account) => tx
+                        .principal_named(&account.id, PrincipalKind::User, user)
+                        .await?
+                        .filter(|principal| principal.name == *user),
+                    None => None,
+                }
+            }
+            Login::Id { user, .. } => tx.user_of_any_account(user).await?,
+        };
+        let stored = match &found {
+            Some(user) => tx.password_hash(&user.id).await?,
+            None => None,
+        };
+        let caller = match &found {
+            Some(user) => crate::access_keys::caller(&mut tx, &user.account, &user.id).await?,
+            None => None,
+        };
+        tx.end().await?;
+        let (Login::Name { password, .. } | Login::Id { password, .. }) = login;
+        if !self.passwords.verify(stored, password).await? {
+            return Err(refused());
+        }
+        caller.ok_or_else(refused)
+    }
+
+    /// The call of somebody who shows a token.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if the token is unknown, ended or revoked; the message is the same but for ended ones.
+    pub async fn call_by_token(&self, token: &str, origin: Origin) -> Result<Call> {
+        let known = self.known_token(token).await?;
+        let project = known.view.project.as_ref().map(|project| project.id.clone());
+        Ok(Call { caller: Arc::clone(&known.view.caller), project, origin })
+    }
+
+    async fn known_token(&self, token: &str) -> Result<Arc<KnownToken>> {
+        let unknown = || Error::new(ErrorKind::Unauthenticated, "the token is not valid");
+        if token.is_empty() || token.len() > MAX_TOKEN_LENGTH {
+            return Err(unknown());
+        }
+        let hash = token_hash(token);
+        let known = match self.tokens.get(&self.revisions, &hash) {
+            Some(copy) => Arc::clone(&copy.value),
+            None => self.load_token(&hash).await?.ok_or_else(unknown)?,
+        };
+        if known.view.expires_at <= self.now() {
+            let at = known.view.expires_at.rfc3339_micros();
+            return Err(Error::new(ErrorKind::Unauthenticated, format!("the token expired at {at}")));
+        }
+        Ok(known)
+    }
+
+    async fn load_token(&self, hash: &str) -> Result<Option<Arc<KnownToken>>> {
+        let mut tx = self.store.read().await?;
+        let Some(token) = tx.token(hash).await? else {
+            tx.end().await?;
+            return Ok(None);
+        };
+        let revision = tx.revision(&token.account).await?;
+        let caller = crate::access_keys::caller(&mut tx, &token.account, &token.user).await?;
+        let project = match &token.project {
+            Some(id) => tx.project(&token.account, id.as_str()).await?,
+            None => None,
+        };
+        tx.end().await?;
+        let Some(caller) = caller else { return Ok(None) };
+        let view = TokenView {
+            caller: Arc::new(caller),
+            project,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+        };
+        let value = Arc::new(KnownToken { view });
+        self.tokens.put(hash, Copy { account: token.account, revision, value: Arc::clone(&value) });
+        Ok(Some(value))
+    }
+
+    /// What a token of the caller's account stands for.
+    ///
+    /// # Errors
+    /// `NotFound` if it is unknown, ended or of another account.
+    pub async fn show_token(&self, call: &Call, token: &str) -> Result<TokenView> {
+        authz::require(call, "bailiwick:token:show")?;
+        self.token_of_account(call, token).await
+    }
+
+    async fn token_of_account(&self, call: &Call, token: &str) -> Result<TokenView> {
+        let missing = || Error::new(ErrorKind::NotFound, "the subject token does not exist or has ended");
+        let known = self
+            .known_token(token)
+            .await
+            .map_err(|error| if error.kind() == ErrorKind::Unauthenticated { missing() } else { error })?;
+        if known.view.caller.account != *call.account() {
+            return Err(missing());
+        }
+        Ok(known.view.clone())
+    }
+
+    /// Ends a token of the caller's account.
+    ///
+    /// # Errors
+    /// `NotFound` if it is unknown, ended or of another account.
+    pub async fn revoke_token(&self, call: &Call, token: &str) -> Result<()> {
+        authz::require(call, "bailiwick:token:revoke")?;
+        let view = self.token_of_account(call, token).await?;
+        let mut tx = self.store.write(call.account()).await?;
+        tx.delete_token(&token_hash(token)).await?;
+        self.commit(tx, call, "bailiwick:token:revoke", &format!("user/{}", view.caller.user)).await
+    }
+}
+
+/// The account that a login names; naming it twice and differently names none.
+async fn named_account(tx: &mut ReadTx, id: Option<&str>, name: Option<&str>) -> Result<Option<Account>> {
+    match (id, name) {
+        (Some(id), name) => {
+            let found = tx.account(&domain::AccountId::stored(id)).await?;
+            Ok(found.filter(|account| name.is_none_or(|name| account.name == name)))
+        }
+        (None, Some(name)) => tx.account_by_name(name).await,
+        (None, None) => Ok(None),
+    }
+}
+
+async fn scoped_project(tx: &mut ReadTx, caller: &Caller, scope: &Scope) -> Result<Option<Project>> {
+    match scope {
+        Scope::Account { named: None } => Ok(None),
+        Scope::Account { named: Some(named) } => {
+            if *named == caller.account_name || named == caller.account.as_str() {
+                return Ok(None);
+            }
+            Err(Error::invalid("scope.account", "is not the account of the user"))
+        }
+        Scope::Project { named } => tx
+            .project(&caller.account, named)
+            .await?
+            .map(Some)
+            .ok_or_else(|| Error::invalid("scope.project", format!("project `{named}` does not exist"))),
+    }
+}
+
+fn token_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}

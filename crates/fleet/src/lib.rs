@@ -1,0 +1,61 @@
+//! Everything done *in* clusters: connections that are guarded, observing, applying, asking for the effect.
+//!
+//! Per cluster there is one worker. It follows what [`service`] says should be: every change that is committed wakes
+//! it, whatever others change in the cluster wakes it, and every ten minutes it compares everything anyway. What is
+//! to be done is decided by [`rbac`], without IO; here it is carried out, bounded in time, size and number, because
+//! an API server may be slow, broken or hostile. Nothing of Kubernetes is decided elsewhere, and no database is
+//! touched here: the service is the one door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service::Service;
+use service::connection::AddressPolicy;
+
+mod apply;
+mod backoff;
+mod client;
+mod explain;
+mod failure;
+mod guard;
+mod inquiry;
+mod observe;
+mod pass;
+mod report;
+mod review;
+mod roles;
+mod states;
+mod supervisor;
+mod tracker;
+mod view;
+mod wire;
+mod worker;
+
+pub use supervisor::FleetHandle;
+
+/// How the fleet works.
+#[derive(Clone, Debug)]
+pub struct FleetSettings {
+    /// Which addresses may be connected to; checked at every connect.
+    pub address_policy: AddressPolicy,
+    /// How long until a cluster is compared completely although nothing seems to have changed.
+    pub resync: Duration,
+}
+
+impl FleetSettings {
+    /// The usual settings under `address_policy`.
+    #[must_use]
+    pub fn new(address_policy: AddressPolicy) -> Self {
+        Self { address_policy, resync: Duration::from_secs(600) }
+    }
+}
+
+/// Starts a worker for every cluster that has a connection, now and later. Needs a Tokio runtime.
+#[must_use]
+pub fn start(service: Arc<Service>, settings: FleetSettings) -> FleetHandle {
+    FleetHandle::start(worker::Shared {
+        service,
+        policy: Arc::new(settings.address_policy),
+        resync: settings.resync,
+    })
+}

@@ -1,0 +1,207 @@
+//! The decisions of one pass over one cluster: what to do, and what came of it. Pure; [`crate::worker`] does it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use domain::{ClusterId, ClusterScope, Grant, GrantId, State};
+use rbac::cluster_roles::{self, ClusterRoleSpec};
+use rbac::{Binding, Change, Desired, ObjectName, Owner, Placement, Plan, Slot, Subject, is_ours};
+use service::fleet::{FleetDesired, StateUpdate};
+
+use crate::apply::Outcome;
+use crate::explain;
+use crate::failure::Failure;
+use crate::roles;
+use crate::states::{self, Leftover, Trouble};
+use crate::tracker::{Aim, Tracker};
+use crate::view::View;
+
+/// What is to be done.
+pub(crate) struct Look {
+    /// What the cluster should hold.
+    pub(crate) desired: Desired,
+    /// Where the grants that are to be gone had been.
+    pub(crate) former: BTreeMap<GrantId, Placement>,
+    /// The changes.
+    pub(crate) plan: Plan,
+    /// The ClusterRoles of ours that must be written first.
+    pub(crate) lacking: Vec<ClusterRoleSpec>,
+    /// Who gets something new where.
+    pub(crate) added: HashMap<Slot, BTreeSet<Subject>>,
+}
+
+/// Compares what should be with what is.
+pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
+    let namespaces = view.namespaces();
+    let desired = rbac::desired(&owner.cluster, &fleet.grants, &namespaces);
+    let plan = rbac::plan(owner, &desired, view.bindings(), &fleet.recorded);
+    let former: Vec<Grant> = fleet.revoked.iter().map(|grant| as_it_was(grant, &owner.cluster)).collect();
+    Look {
+        former: rbac::desired(&owner.cluster, &former, &namespaces).placements,
+        lacking: roles::lacking(&desired, view),
+        added: plan.grow.iter().filter_map(|change| added(change, view)).collect(),
+        desired,
+        plan,
+    }
+}
+
+/// A revoked grant as if it still held in `cluster`, to know where it had been.
+fn as_it_was(grant: &Grant, cluster: &ClusterId) -> Grant {
+    let mut grant = grant.clone();
+    grant.revoked_at = None;
+    grant.spec.clusters = ClusterScope::Listed(vec![cluster.clone()]);
+    grant
+}
+
+/// Whom a change adds to what its binding holds now.
+fn added(change: &Change, view: &View) -> Option<(Slot, BTreeSet<Subject>)> {
+    let Change::Apply(binding) = change else { return None };
+    let known = view.binding(&binding.object).filter(|known| known.role_name == binding.role.cluster_role());
+    let held: HashSet<&str> =
+        known.iter().flat_map(|known| known.subjects.iter().map(|subject| subject.name.as_str())).collect();
+    let is_new = |subject: &&Subject| {
+        !held.contains(subject.name.as_str()) || !known.is_some_and(|known| explain::names(known, subject))
+    };
+    Some((slot_of(binding), binding.subjects.iter().filter(is_new).cloned().collect()))
+}
+
+fn slot_of(binding: &Binding) -> Slot {
+    Slot { role: binding.role.clone(), scope: binding.object.scope.clone() }
+}
+
+/// What came of it.
+pub(crate) struct Facts {
+    /// What the service wants.
+    pub(crate) fleet: FleetDesired,
+    /// Whose objects are ours.
+    pub(crate) owner: Owner,
+    /// What the cluster should hold.
+    pub(crate) desired: Desired,
+    /// Where the grants that are to be gone had been.
+    pub(crate) former: BTreeMap<GrantId, Placement>,
+    /// What stands in the way of slots.
+    pub(crate) troubles: BTreeMap<Slot, Trouble>,
+    /// Who is still named by us and should not be.
+    pub(crate) leftovers: Vec<Leftover>,
+}
+
+impl Facts {
+    /// Each grant and each revoke, with where it is or was.
+    pub(crate) fn grants(&self) -> impl Iterator<Item = (&Grant, Aim, &Placement)> {
+        let granted = self.fleet.grants.iter().map(|grant| (grant, Aim::Granted, &self.desired.placements));
+        let revoked = self.fleet.revoked.iter().map(|grant| (grant, Aim::Revoked, &self.former));
+        granted
+            .chain(revoked)
+            .filter_map(|(grant, aim, placements)| Some((grant, aim, placements.get(&grant.id)?)))
+    }
+
+    /// What people should see of it.
+    pub(crate) fn updates(&self, tracker: &Tracker) -> Vec<StateUpdate> {
+        let update = |(grant, aim, placement): (&Grant, Aim, &Placement)| {
+            let tracked = tracker.get(&grant.id)?;
+            let (state, reason) = match aim {
+                Aim::Granted => {
+                    states::granted(grant, placement, &self.troubles, self.leftover_of_earlier(grant), tracked)
+                }
+                Aim::Revoked => states::revoked(self.leftover(grant), tracked),
+            }?;
+            Some(state_update(grant, state, reason))
+        };
+        self.grants().filter_map(update).collect()
+    }
+
+    /// A subject of `grant` that we still name in its role, although nothing wants that.
+    pub(crate) fn leftover(&self, grant: &Grant) -> Option<&Leftover> {
+        let subjects: HashSet<Subject> = rbac::subjects(&grant.spec.principals).collect();
+        let of_grant = |left: &&Leftover| left.role == grant.spec.role.cluster_role() && subjects.contains(&left.subject);
+        self.leftovers.iter().find(of_grant)
+    }
+
+    /// The same for a grant that was changed: what an earlier generation allowed, in whatever role, unless a revoked
+    /// grant accounts for it.
+    fn leftover_of_earlier(&self, grant: &Grant) -> Option<&Leftover> {
+        if grant.generation <= 1 || self.leftovers.is_empty() {
+            return None;
+        }
+        let of_revoked: HashSet<Subject> =
+            self.fleet.revoked.iter().flat_map(|grant| rbac::subjects(&grant.spec.principals)).collect();
+        let subjects: HashSet<Subject> = rbac::subjects(&grant.spec.principals).collect();
+        let accounted = |left: &&Leftover| subjects.contains(&left.subject) && !of_revoked.contains(&left.subject);
+        self.leftovers.iter().find(accounted)
+    }
+}
+
+/// An update about the generation of `grant` that was looked at.
+pub(crate) fn state_update(grant: &Grant, state: State, reason: String) -> StateUpdate {
+    StateUpdate { grant: grant.id.clone(), generation: grant.generation, state, reason }
+}
+
+/// What stands in the way of slots, after `outcomes` of growing and of writing ClusterRoles.
+pub(crate) fn troubles(
+    look: &Look,
+    outcomes: &BTreeMap<ObjectName, Outcome>,
+    role_failures: &BTreeMap<String, Failure>,
+) -> BTreeMap<Slot, Trouble> {
+    let of_roles = look.desired.slots.keys().filter_map(|slot| {
+        let name = cluster_roles::needed(&slot.role).iter().find(|name| role_failures.contains_key(**name))?;
+        let failure = role_failures.get(*name)?;
+        Some((slot.clone(), trouble(failure, &format!("write the ClusterRole {name}"))))
+    });
+    let of_changes = look.plan.grow.iter().filter_map(|change| {
+        let Change::Apply(binding) = change else { return None };
+        let action = format!("bind {} by a {}", binding.role.cluster_role(), binding.object.kind());
+        Some((slot_of(binding), outcome_trouble(outcomes.get(&binding.object)?, &action)?))
+    });
+    of_roles.chain(of_changes).collect()
+}
+
+/// Who is named by bindings of ours beyond what is desired, and what became of removing them.
+pub(crate) fn leftovers(
+    owner: &Owner,
+    desired: &Desired,
+    view: &View,
+    recorded: &BTreeSet<ObjectName>,
+    outcomes: &BTreeMap<ObjectName, Outcome>,
+) -> Vec<Leftover> {
+    let wanted: HashSet<(&str, &rbac::Scope, &str)> = desired
+        .slots
+        .iter()
+        .flat_map(|(slot, subjects)| {
+            subjects.iter().map(|subject| (slot.role.cluster_role(), &slot.scope, subject.name.as_str()))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for binding in view.bindings().iter().filter(|binding| is_ours(owner, binding, recorded)) {
+        let action = format!("remove somebody from {}", binding.object);
+        let outcome = outcomes.get(&binding.object);
+        for observed in &binding.subjects {
+            if wanted.contains(&(binding.role_name.as_str(), &binding.object.scope, observed.name.as_str())) {
+                continue;
+            }
+            let kinds = rbac::SubjectKind::ALL.into_iter();
+            let Some(kind) = kinds.into_iter().find(|kind| kind.as_str() == observed.kind) else { continue };
+            found.push(Leftover {
+                subject: Subject { kind, name: observed.name.clone() },
+                role: binding.role_name.clone(),
+                trouble: outcome.and_then(|outcome| outcome_trouble(outcome, &action)),
+            });
+        }
+    }
+    found
+}
+
+fn outcome_trouble(outcome: &Outcome, action: &str) -> Option<Trouble> {
+    match outcome {
+        Outcome::Done => None,
+        Outcome::NamespaceGone => Some(Trouble::NamespaceGone),
+        Outcome::Moved => Some(Trouble::Waiting),
+        Outcome::Failed(failure) | Outcome::Skipped(failure) => Some(trouble(failure, action)),
+    }
+}
+
+fn trouble(failure: &Failure, action: &str) -> Trouble {
+    let sentence = failure.sentence(action);
+    if failure.stops_everything() { Trouble::NoAnswer(sentence) } else { Trouble::Refused(sentence) }
+}
+
+#[cfg(test)]
+mod tests;

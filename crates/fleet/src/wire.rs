@@ -1,0 +1,360 @@
+//! The few fields of Kubernetes objects that we read and write, as JSON.
+//!
+//! Reading a whole object only to drop most of it costs memory that whoever runs the cluster decides about, so
+//! everything that is not named here is skipped while it is parsed.
+
+use std::collections::BTreeMap;
+
+use domain::Namespace;
+use rbac::cluster_roles::{ClusterRoleSpec, Rule};
+use rbac::probe::Probe;
+use rbac::{Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Scope};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const RBAC_VERSION: &str = "rbac.authorization.k8s.io/v1";
+
+/// A page of a list.
+#[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+pub(crate) struct List<T> {
+    #[serde(default)]
+    pub(crate) metadata: ListMetadata,
+    #[serde(default = "Vec::new", deserialize_with = "null_as_default")]
+    pub(crate) items: Vec<T>,
+}
+
+/// What a list says about itself.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListMetadata {
+    #[serde(default)]
+    pub(crate) resource_version: String,
+    #[serde(default)]
+    pub(crate) r#continue: String,
+}
+
+/// One line of a watch, read for its object.
+#[derive(Deserialize)]
+pub(crate) struct Event<T> {
+    pub(crate) object: T,
+}
+
+/// One line of a watch, read for what it is about.
+#[derive(Deserialize)]
+pub(crate) struct Line {
+    pub(crate) r#type: String,
+    #[serde(default)]
+    pub(crate) object: Anything,
+}
+
+/// What bookmarks and failures have in common with objects.
+#[derive(Default, Deserialize)]
+pub(crate) struct Anything {
+    #[serde(default)]
+    pub(crate) metadata: Metadata,
+    #[serde(default)]
+    pub(crate) code: u16,
+    #[serde(default)]
+    pub(crate) message: String,
+}
+
+/// An object's metadata.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Metadata {
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) namespace: String,
+    #[serde(default)]
+    pub(crate) uid: String,
+    #[serde(default)]
+    pub(crate) resource_version: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) deletion_timestamp: Option<String>,
+}
+
+/// A failure as an API server tells it.
+#[derive(Default, Deserialize)]
+pub(crate) struct Status {
+    #[serde(default)]
+    pub(crate) message: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) details: StatusDetails,
+}
+
+/// More about a failure.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatusDetails {
+    #[serde(default)]
+    pub(crate) kind: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) causes: Vec<Cause>,
+    #[serde(default)]
+    pub(crate) retry_after_seconds: u64,
+}
+
+/// One cause of a failure.
+#[derive(Default, Deserialize)]
+pub(crate) struct Cause {
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+/// `GET /version`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Version {
+    pub(crate) git_version: String,
+}
+
+/// A namespace.
+#[derive(Deserialize)]
+pub(crate) struct NamespaceObject {
+    #[serde(default)]
+    pub(crate) metadata: Metadata,
+}
+
+/// A ClusterRoleBinding or RoleBinding.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BindingObject {
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    role_ref: RoleRef,
+    #[serde(default, deserialize_with = "null_as_default")]
+    subjects: Vec<SubjectObject>,
+}
+
+#[derive(Default, Deserialize)]
+struct RoleRef {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SubjectObject {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    api_group: String,
+    #[serde(default)]
+    name: String,
+    namespace: Option<String>,
+}
+
+impl From<BindingObject> for ObservedBinding {
+    fn from(binding: BindingObject) -> Self {
+        let metadata = binding.metadata;
+        let scope = match metadata.namespace.as_str() {
+            "" => Scope::Cluster,
+            namespace => Scope::Namespace(Namespace::stored(namespace)),
+        };
+        Self {
+            object: ObjectName { scope, name: metadata.name },
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            role_kind: binding.role_ref.kind,
+            role_name: binding.role_ref.name,
+            labels: metadata.labels,
+            subjects: binding.subjects.into_iter().map(ObservedSubject::from).collect(),
+            deleting: metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+impl From<SubjectObject> for ObservedSubject {
+    fn from(subject: SubjectObject) -> Self {
+        Self {
+            kind: subject.kind,
+            api_group: subject.api_group,
+            name: subject.name,
+            namespace: subject.namespace,
+        }
+    }
+}
+
+/// A ClusterRole.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClusterRoleObject {
+    #[serde(default)]
+    pub(crate) metadata: Metadata,
+    #[serde(default, deserialize_with = "null_as_default")]
+    rules: Vec<RuleObject>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    aggregation_rule: AggregationRule,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleObject {
+    #[serde(default, deserialize_with = "null_as_default")]
+    api_groups: Vec<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    resources: Vec<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    verbs: Vec<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    resource_names: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregationRule {
+    #[serde(default, deserialize_with = "null_as_default")]
+    cluster_role_selectors: Vec<Selector>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Selector {
+    #[serde(default, deserialize_with = "null_as_default")]
+    match_labels: BTreeMap<String, String>,
+}
+
+impl From<ClusterRoleObject> for ClusterRoleSpec {
+    fn from(role: ClusterRoleObject) -> Self {
+        let rule = |rule: RuleObject| Rule {
+            api_groups: rule.api_groups,
+            resources: rule.resources,
+            verbs: rule.verbs,
+            resource_names: rule.resource_names,
+        };
+        let selectors = role.aggregation_rule.cluster_role_selectors;
+        Self {
+            name: role.metadata.name,
+            labels: role.metadata.labels,
+            rules: role.rules.into_iter().map(rule).collect(),
+            aggregate: selectors.into_iter().map(|selector| selector.match_labels).collect(),
+        }
+    }
+}
+
+/// The answer to an access review.
+#[derive(Deserialize)]
+pub(crate) struct Review {
+    pub(crate) status: ReviewStatus,
+}
+
+/// What an access review found.
+#[derive(Deserialize)]
+pub(crate) struct ReviewStatus {
+    #[serde(default)]
+    pub(crate) allowed: bool,
+}
+
+/// A binding as server-side apply wants it.
+pub(crate) fn binding(binding: &Binding) -> Value {
+    let mut metadata = json!({"name": binding.object.name, "labels": binding.labels});
+    if let (Scope::Namespace(namespace), Some(fields)) = (&binding.object.scope, metadata.as_object_mut()) {
+        fields.insert("namespace".to_owned(), namespace.as_str().into());
+    }
+    let subject = |subject: &rbac::Subject| {
+        json!({"apiGroup": RBAC_GROUP, "kind": subject.kind.as_str(), "name": subject.name})
+    };
+    json!({
+        "apiVersion": RBAC_VERSION,
+        "kind": binding.object.kind(),
+        "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": binding.role.cluster_role()},
+        "subjects": binding.subjects.iter().map(subject).collect::<Vec<_>>(),
+    })
+}
+
+/// A ClusterRole as server-side apply wants it.
+pub(crate) fn cluster_role(role: &ClusterRoleSpec) -> Value {
+    let rule = |rule: &Rule| {
+        let mut value = json!({"apiGroups": rule.api_groups, "resources": rule.resources, "verbs": rule.verbs});
+        if let (false, Some(fields)) = (rule.resource_names.is_empty(), value.as_object_mut()) {
+            fields.insert("resourceNames".to_owned(), json!(rule.resource_names));
+        }
+        value
+    };
+    let mut value = json!({
+        "apiVersion": RBAC_VERSION,
+        "kind": "ClusterRole",
+        "metadata": {"name": role.name, "labels": role.labels},
+    });
+    if let Some(fields) = value.as_object_mut() {
+        if role.aggregate.is_empty() {
+            fields.insert("rules".to_owned(), role.rules.iter().map(rule).collect());
+        } else {
+            // The rules of an aggregate belong to the controller that fills them.
+            let selectors: Vec<Value> = role.aggregate.iter().map(|labels| json!({"matchLabels": labels})).collect();
+            fields.insert("aggregationRule".to_owned(), json!({"clusterRoleSelectors": selectors}));
+        }
+    }
+    value
+}
+
+/// The options of a deletion that may only hit the very object that was looked at.
+pub(crate) fn deletion(uid: &str, resource_version: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": uid, "resourceVersion": resource_version},
+    })
+}
+
+/// The question whether `user`, being in `groups`, may do what `probe` says.
+pub(crate) fn review(user: &str, groups: &[String], probe: &Probe) -> Value {
+    let (resource, subresource) = probe.resource.split_once('/').unwrap_or((&probe.resource, ""));
+    json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": user,
+            "groups": groups,
+            "resourceAttributes": {
+                "verb": probe.verb,
+                "group": probe.group,
+                "resource": resource,
+                "subresource": subresource,
+                "namespace": probe.namespace.as_deref().unwrap_or_default(),
+                "name": probe.name.as_deref().unwrap_or_default(),
+            },
+        },
+    })
+}
+
+/// API servers written in Go say `null` for an empty list.
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_is_read_without_what_we_do_not_need_and_with_nulls_for_lists() {
+        let text = r#"{"kind":"RoleBinding","metadata":{"name":"b","namespace":"a","uid":"u","resourceVersion":"7",
+            "managedFields":[{"x":1}],"labels":null,"deletionTimestamp":"2026-01-01T00:00:00Z"},
+            "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":null}"#;
+        let read: ObservedBinding = serde_json::from_str::<BindingObject>(text).unwrap().into();
+        assert_eq!(read.object.to_string(), "RoleBinding a/b");
+        assert!(read.deleting && read.subjects.is_empty() && read.labels.is_empty());
+        assert_eq!((read.role_kind.as_str(), read.role_name.as_str()), ("ClusterRole", "view"));
+    }
+
+    #[test]
+    fn every_cluster_role_of_ours_reads_back_as_it_was_written() {
+        for role in rbac::cluster_roles::all() {
+            let written: ClusterRoleObject = serde_json::from_value(cluster_role(&role)).unwrap();
+            assert_eq!(ClusterRoleSpec::from(written), role);
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! One cluster's worker: observes, and whenever something may have changed, makes the cluster follow.
+//!
+//! A pass reads what should be in one snapshot, compares it with the view, and carries out the difference: first what
+//! grows, then what shrinks, and never one made dependent on the other's success. Asking the cluster for the effect
+//! goes on beside further passes, so that a revoke never waits for a review. Nothing is written before the first
+//! complete list of everything.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{ClusterId, ErrorKind};
+use rbac::{Change, ObjectName, Owner, Slot, Subject};
+use service::Service;
+use service::connection::AddressPolicy;
+use service::fleet::FleetDesired;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::apply::{Applier, Held, Outcome};
+use crate::backoff::Backoff;
+use crate::client::ApiClient;
+use crate::failure::Failure;
+use crate::inquiry;
+use crate::observe::{Health, Observer};
+use crate::pass::{self, Facts, Look};
+use crate::report::Reporter;
+use crate::review::{self, Answer};
+use crate::roles;
+use crate::states;
+use crate::tracker::{Aim, Tracker};
+
+/// The least time between passes that only the cluster asks for: a restless one must not keep us busy.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// How long reviews may take before states are reported without them: mostly they are faster, and one report is
+/// cheaper than two.
+const REPORT_DELAY: Duration = Duration::from_millis(25);
+
+/// What all workers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// The one door.
+    pub(crate) service: Arc<Service>,
+    /// What may be connected to.
+    pub(crate) policy: Arc<AddressPolicy>,
+    /// How long until everything is compared even if nothing seems to have changed.
+    pub(crate) resync: Duration,
+}
+
+/// Works for `cluster` until told to stop.
+pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Receiver<bool>) {
+    let mut backoff = Backoff::new(cluster.as_str());
+    let connection = loop {
+        match shared.service.fleet_connection(&cluster).await {
+            Ok(Some(connection)) => break connection,
+            // The supervisor starts another worker when there is one again.
+            Ok(None) => return,
+            Err(error) => tracing::error!(cluster = %cluster, error = ?error, "fleet.connection.unreadable"),
+        }
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(backoff.next()) => {}
+        }
+    };
+    let observer = Arc::new(Observer::new());
+    let mut tasks = JoinSet::new();
+    let client = match ApiClient::new(&connection, Arc::clone(&shared.policy)) {
+        Ok(client) => {
+            let client = Arc::new(client);
+            tasks.spawn(Arc::clone(&observer).run(Arc::clone(&client), backoff.clone()));
+            Some(client)
+        }
+        Err(failure) => {
+            observer.set_health(Health::Failing { reason: failure.sentence("connect") });
+            None
+        }
+    };
+    drop(connection);
+    Worker::new(shared, cluster, client, observer, backoff).work(stop).await;
+}
+
+struct Worker {
+    shared: Shared,
+    cluster: ClusterId,
+    client: Option<Arc<ApiClient>>,
+    observer: Arc<Observer>,
+    tracker: Tracker,
+    backoff: Backoff,
+    facts: Option<Facts>,
+    reviews: JoinSet<Vec<Answer>>,
+    reporter: Reporter,
+    /// When a pass is due though nothing asks for it.
+    due: Instant,
+    /// Before that, the API server does not want to hear from us.
+    not_before: Option<Instant>,
+    /// When states are to be reported though reviews are still under way.
+    report_at: Option<Instant>,
+    last_full: Instant,
+    last_pass: Option<Instant>,
+    /// What was refused and is not tried again before something changes.
+    held: Held,
+}
+
+/// What woke the worker.
+enum Wake {
+    Stop,
+    Service,
+    Cluster,
+    Timer,
+    Answers(Vec<Answer>),
+}
+
+impl Worker {
+    fn new(
+        shared: Shared,
+        cluster: ClusterId,
+        client: Option<Arc<ApiClient>>,
+        observer: Arc<Observer>,
+        backoff: Backoff,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            reporter: Reporter::new(Arc::clone(&shared.service), cluster.clone()),
+            shared,
+            cluster,
+            client,
+            observer,
+            tracker: Tracker::default(),
+            backoff,
+            facts: None,
+            reviews: JoinSet::new(),
+            due: now,
+            not_before: None,
+            report_at: None,
+            last_full: now,
+            last_pass: None,
+            held: Held::default(),
+        }
+    }
+
+    async fn work(mut self, mut stop: watch::Receiver<bool>) {
+        let mut service = self.shared.service.changes();
+        let mut cluster = self.observer.changes();
+        loop {
+            let wake = self.wait(&mut stop, &mut service, &mut cluster).await;
+            let now = Instant::now();
+            match wake {
+                Wake::Stop => return,
+                Wake::Answers(answers) => {
+                    self.digest(&answers).await;
+                    continue;
+                }
+                Wake::Cluster if self.last_pass.is_some_and(|last| now < last + MIN_INTERVAL) && !self.is_failing() => {
+                    self.due = self.due.min(now + MIN_INTERVAL);
+                    continue;
+                }
+                Wake::Timer if now < self.due => {
+                    self.ask();
+                    if self.report_at.is_some_and(|at| at <= now) {
+                        self.report_or_retry().await;
+                    }
+                    continue;
+                }
+                Wake::Cluster | Wake::Timer => {
+                    self.held = Held::default();
+                    self.tracker.reconsider();
+                }
+                Wake::Service => {}
+            }
+            if let Some(until) = self.not_before.filter(|until| *until > now) {
+                self.due = until;
+                continue;
+            }
+            // Whatever came until now is seen by this pass.
+            service.mark_unchanged();
+            cluster.mark_unchanged();
+            self.turn().await;
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        stop: &mut watch::Receiver<bool>,
+        service: &mut watch::Receiver<u64>,
+        cluster: &mut watch::Receiver<u64>,
+    ) -> Wake {
+        // While a batch of reviews is under way no other can begin.
+        let question = if self.reviews.is_empty() { self.tracker.next_due() } else { None };
+        let timer = [self.report_at, question].into_iter().flatten().fold(self.due, Instant::min);
+        tokio::select! {
+            biased;
+            _ = stop.changed() => Wake::Stop,
+            changed = service.changed() => if changed.is_ok() { Wake::Service } else { Wake::Stop },
+            Some(answers) = self.reviews.join_next() => Wake::Answers(answers.unwrap_or_default()),
+            changed = cluster.changed() => if changed.is_ok() { Wake::Cluster } else { Wake::Stop },
+            () = sleep_until(timer) => Wake::Timer,
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        matches!(self.observer.health(), Health::Failing { .. })
+    }
+
+    /// Does what the health of the observation allows.
+    async fn turn(&mut self) {
+        let now = Instant::now();
+        self.due = now + self.shared.resync;
+        if now >= self.last_full + self.shared.resync {
+            self.last_full = now;
+            self.reporter.forget();
+        }
+        let result = match (self.observer.health(), self.client.clone()) {
+            (Health::Starting, _) => Ok(()),
+            (Health::Watching { version }, Some(client)) if self.observer.view().is_complete() => {
+                self.pass(&client, version).await
+            }
+            (Health::Watching { .. }, _) => Ok(()),
+            (Health::Failing { reason }, _) => self.tell_unreachable(&reason).await,
+        };
+        match result {
+            Ok(()) => {}
+            // The cluster was removed or detached: the supervisor ends this worker.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::error!(cluster = %self.cluster, error = ?error, "fleet.pass.failed");
+                self.due = Instant::now() + self.backoff.next();
+            }
+        }
+    }
+
+    /// Makes the cluster follow.
+    async fn pass(&mut self, client: &Arc<ApiClient>, version: Option<String>) -> domain::Result<()> {
+        self.last_pass = Some(Instant::now());
+        let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
+        let look = pass::look(&owner, &fleet, &self.observer.view());
+        for object in &look.plan.taken {
+            tracing::warn!(cluster = %self.cluster, object = %object, "fleet.name.taken");
+        }
+        self.record(&look, &mut fleet).await?;
+        let held = std::mem::take(&mut self.held);
+        let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
+        let applier = Applier { client, observer: &self.observer, held: &held };
+        let grown = applier.grow(&look.plan.grow).await;
+        let shrunk = applier.shrink(&look.plan.shrink).await;
+        self.observer.view().expect_nothing();
+        self.held.hold(&look.plan.grow, &grown);
+        self.held.hold(&look.plan.shrink, &shrunk);
+        self.held.roles.clone_from(&role_failures);
+        self.retry_after(grown.values().chain(shrunk.values()), role_failures.values());
+        self.forget(&fleet, &grown).await?;
+
+        let troubles = pass::troubles(&look, &grown, &role_failures);
+        let leftovers = if fleet.revoked.is_empty() && shrunk.is_empty() {
+            Vec::new()
+        } else {
+            pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
+        };
+        let Look { desired, former, added, .. } = look;
+        let facts = Facts { fleet, owner, desired, former, troubles, leftovers };
+        self.track(&facts, &added);
+        self.facts = Some(facts);
+        self.reporter.connected(version);
+        self.ask();
+        if self.reviews.is_empty() {
+            return self.report().await;
+        }
+        self.report_at.get_or_insert(Instant::now() + REPORT_DELAY);
+        Ok(())
+    }
+
+    /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours.
+    async fn record(&self, look: &Look, fleet: &mut FleetDesired) -> domain::Result<()> {
+        let applied = look.plan.changes().filter(|change| matches!(change, Change::Apply(_))).map(Change::object);
+        let new: BTreeSet<ObjectName> = applied.filter(|name| !fleet.recorded.contains(name)).cloned().collect();
+        if !new.is_empty() {
+            let names: Vec<ObjectName> = new.iter().cloned().collect();
+            self.shared.service.fleet_record(&self.cluster, &names).await?;
+            fleet.recorded.extend(new);
+        }
+        Ok(())
+    }
+
+    /// Forgets the names of objects that are gone. One whose apply was not answered may still appear.
+    async fn forget(&self, fleet: &FleetDesired, grown: &BTreeMap<ObjectName, Outcome>) -> domain::Result<()> {
+        let unsure = |name: &ObjectName| {
+            matches!(grown.get(name), Some(Outcome::Failed(_) | Outcome::Skipped(_) | Outcome::Moved))
+        };
+        let gone: Vec<ObjectName> = {
+            let view = self.observer.view();
+            let is_gone = |name: &&ObjectName| view.binding(name).is_none() && !unsure(name);
+            fleet.recorded.iter().filter(is_gone).cloned().collect()
+        };
+        if gone.is_empty() { Ok(()) } else { self.shared.service.fleet_forget(&self.cluster, &gone).await }
+    }
+
+    /// Plans the next attempt if something did not succeed.
+    fn retry_after<'a>(
+        &mut self,
+        outcomes: impl Iterator<Item = &'a Outcome>,
+        role_failures: impl Iterator<Item = &'a Failure>,
+    ) {
+        let mut again = false;
+        let mut pause = None;
+        let mut failed = |failure: &Failure| pause = pause.max(failure.retry_after());
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Done | Outcome::NamespaceGone => continue,
+                Outcome::Moved => {}
+                Outcome::Failed(failure) | Outcome::Skipped(failure) => failed(failure),
+            }
+            again = true;
+        }
+        for failure in role_failures {
+            failed(failure);
+            again = true;
+        }
+        let now = Instant::now();
+        self.not_before = pause.map(|pause| now + pause);
+        if again {
+            self.due = now + self.backoff.next().max(pause.unwrap_or_default());
+        } else {
+            self.backoff.reset();
+        }
+    }
+
+    /// Notes what the pass means for what is known about each grant.
+    fn track(&mut self, facts: &Facts, added: &HashMap<Slot, BTreeSet<Subject>>) {
+        let present = facts.grants().map(|(grant, _, _)| &grant.id).collect();
+        self.tracker.retain(&present);
+        self.reporter.retain(&present);
+        for (grant, aim, placement) in facts.grants() {
+            self.tracker.see(grant, aim, &placement.slots);
+            if added.is_empty() || aim == Aim::Revoked {
+                continue;
+            }
+            let subjects: Vec<Subject> = rbac::subjects(&grant.spec.principals).collect();
+            let gains = |slot: &&Slot| {
+                added.get(slot).is_some_and(|new| subjects.iter().any(|subject| new.contains(subject)))
+            };
+            let changed: Vec<Slot> = placement.slots.iter().filter(gains).cloned().collect();
+            if !changed.is_empty() {
+                self.tracker.changed(&grant.id, changed);
+            }
+        }
+    }
+
+    /// Starts the next batch of reviews, unless one is under way.
+    fn ask(&mut self) {
+        if !self.reviews.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        if let (Some(facts), Some(client)) = (&self.facts, &self.client) {
+            let questions = inquiry::questions(facts, &self.observer.view(), &mut self.tracker, now);
+            if !questions.is_empty() {
+                self.reviews.spawn(review::ask(Arc::clone(client), questions));
+                return;
+            }
+        }
+        self.tracker.postpone(now);
+    }
+
+    /// Takes in what the cluster said, and asks on.
+    async fn digest(&mut self, answers: &[Answer]) {
+        if let Some(facts) = &self.facts {
+            inquiry::digest(facts, &self.observer.view(), &mut self.tracker, answers, Instant::now());
+        }
+        self.ask();
+        self.report_or_retry().await;
+    }
+
+    async fn report_or_retry(&mut self) {
+        if let Err(error) = self.report().await {
+            tracing::error!(cluster = %self.cluster, error = ?error, "fleet.report.failed");
+            self.due = self.due.min(Instant::now() + self.backoff.next());
+        }
+    }
+
+    /// Tells the service where everything stands, as far as it is news.
+    async fn report(&mut self) -> domain::Result<()> {
+        self.report_at = None;
+        let updates = self.facts.as_ref().map(|facts| facts.updates(&self.tracker)).unwrap_or_default();
+        self.reporter.tell(updates).await
+    }
+
+    /// Tells the service that the cluster does not answer. What was confirmed stays so.
+    async fn tell_unreachable(&mut self, reason: &str) -> domain::Result<()> {
+        let fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        self.reporter.unreachable(reason);
+        let granted = fleet.grants.iter().map(|grant| (grant, Aim::Granted));
+        let updates = granted
+            .chain(fleet.revoked.iter().map(|grant| (grant, Aim::Revoked)))
+            .filter_map(|(grant, aim)| {
+                let (state, reason) = states::unreachable(self.tracker.current(grant, aim), reason)?;
+                Some(pass::state_update(grant, state, reason))
+            })
+            .collect();
+        self.reporter.tell(updates).await
+    }
+}

@@ -1,0 +1,123 @@
+//! The dialect of Huawei Cloud's SDKs: CCE and IAM on one endpoint.
+
+pub mod cce;
+mod fault;
+pub mod iam;
+pub mod settings;
+
+use domain::{Error, ErrorKind, Result};
+use service::{Call, Caller};
+
+use crate::App;
+use crate::authn::{self, Shown, access_key};
+use crate::head::Head;
+use crate::operation::{BodyRule, Dialect, Input, Pending, Table};
+use crate::reply::HttpResponse;
+
+/// What every message about a credential begins with.
+const PREFIX: &str = "Incorrect IAM authentication information: ";
+
+/// The dialect.
+pub struct Huawei {
+    table: Table,
+}
+
+impl Huawei {
+    /// The dialect with its operations.
+    ///
+    /// # Errors
+    /// `Internal` if two operations share method and path.
+    pub fn new() -> Result<Self> {
+        let rows =
+            [cce::access_policies::operations(), cce::clusters::operations(), iam::operations()].concat();
+        Ok(Self { table: Table::new(rows)? })
+    }
+}
+
+impl Dialect for Huawei {
+    fn name(&self) -> &'static str {
+        "huawei"
+    }
+
+    fn claims(&self, headers: &http::HeaderMap, path: &str) -> bool {
+        if path.starts_with("/bailiwick/") || path == "/healthz" || path == "/readyz" {
+            return false;
+        }
+        let signed = headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with(access_key::SCHEME));
+        let vendor_header = headers.contains_key("x-auth-token") || headers.contains_key("x-sdk-date");
+        signed
+            || vendor_header
+            || ["/api/v3/", "/v3/", "/v3.0/", "/v5/"].iter().any(|root| path.starts_with(root))
+    }
+
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn authenticate<'a>(&self, app: &'a App, input: &'a Input, rule: BodyRule) -> Pending<'a, Result<Call>> {
+        Box::pin(authenticate(app, input, rule))
+    }
+
+    fn fault(&self, path: &str, error: &Error, request_id: &str) -> HttpResponse {
+        fault::response(path, error, request_id)
+    }
+}
+
+async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> {
+    let refused = |text: &str| Error::new(ErrorKind::Unauthenticated, format!("{PREFIX}{text}"));
+    let head = &input.head;
+    let mut call = match authn::shown(head)? {
+        Shown::Nothing => return Err(refused("x-auth-token not found")),
+        Shown::Token(token) => authn::token::verify(&app.service, head, token).await.map_err(|error| {
+            if error.kind() == ErrorKind::Unauthenticated { token_refused(&error) } else { error }
+        })?,
+        Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
+            let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
+            let key = verified.map_err(|failure| failure.into_error(PREFIX))?;
+            Call { caller: std::sync::Arc::clone(&key.caller), project: None, origin: head.origin.clone() }
+        }
+        Shown::Authorization { .. } => {
+            return Err(refused("the Authorization scheme must be SDK-HMAC-SHA256"));
+        }
+    };
+    check_scope(head, &call.caller)?;
+    if let (None, Some(project)) = (&call.project, head.header("x-project-id")) {
+        call.project = call.caller.projects.iter().find(|known| known.as_str() == project).cloned();
+    }
+    Ok(call)
+}
+
+fn token_refused(error: &Error) -> Error {
+    let text = match error.message().strip_prefix("the token expired at ") {
+        Some(at) => format!("{PREFIX}token expires, expires_at: {at}"),
+        None => format!("{PREFIX}decrypt token fail"),
+    };
+    Error::new(ErrorKind::Unauthenticated, text)
+}
+
+/// The headers that name a scope must name one of the caller's own. An id of another account is refused in the same
+/// words as one that never was.
+fn check_scope(head: &Head, caller: &Caller) -> Result<()> {
+    if let Some(project) = head.headers.get("x-project-id") {
+        let own = caller.projects.iter().any(|known| known.as_str().as_bytes() == project.as_bytes());
+        if !own {
+            return Err(Error::new(ErrorKind::Forbidden, "X-Project-Id is not a project of your account"));
+        }
+    }
+    if let Some(domain) = head.headers.get("x-domain-id") {
+        if domain.as_bytes() != caller.account.as_str().as_bytes() {
+            return Err(Error::new(ErrorKind::Forbidden, "X-Domain-Id is not your account"));
+        }
+    }
+    Ok(())
+}
+
+/// The project that a path names, which must be one of the caller's.
+fn path_project(call: &Call, input: &Input) -> Result<domain::ProjectId> {
+    let named = input.parameters.get("project_id");
+    let own = call.caller.projects.iter().find(|known| known.as_str() == named);
+    own.cloned().ok_or_else(|| Error::not_found("project", named))
+}

@@ -1,0 +1,54 @@
+//! What can be set about this dialect: its section of the settings file.
+
+use domain::{Error, Result};
+use serde::Deserialize;
+
+use super::cce::policy_type::PolicyTypes;
+
+/// The sections of the settings file that belong to this dialect.
+pub const SECTIONS: [&str; 1] = ["cce"];
+
+/// The dialect's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Which reading of the access levels' names is in force.
+    pub policy_types: PolicyTypes,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    cce: Cce,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Cce {
+    policy_types: Option<String>,
+}
+
+impl Settings {
+    /// Reads the dialect's sections of the settings file.
+    ///
+    /// # Errors
+    /// `Invalid` naming what is wrong.
+    pub fn read<'de, D: serde::Deserializer<'de>>(sections: D) -> Result<Self> {
+        let file =
+            File::deserialize(sections).map_err(|error| Error::invalid("config", error.to_string()))?;
+        let policy_types = file.cce.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
+        Ok(Self { policy_types: policy_types.unwrap_or_default() })
+    }
+
+    /// What is in force, in lines for people.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let (admin, cluster_admin) = match self.policy_types {
+            PolicyTypes::Current => ("operator", "administrator"),
+            PolicyTypes::August2025 => ("administrator", "operator"),
+        };
+        let reading = self.policy_types.as_str();
+        vec![format!(
+            "cce.policy_types = {reading}: CCEAdminPolicy is {admin}, CCEClusterAdminPolicy is {cluster_admin}"
+        )]
+    }
+}

@@ -1,0 +1,20 @@
+//! The dialects, in the order in which they are asked whether a request is theirs. The last one claims what is left.
+
+pub mod huawei;
+pub mod native;
+
+use std::sync::Arc;
+
+use domain::Result;
+
+use crate::operation::Dialect;
+
+pub use huawei::settings::{SECTIONS, Settings};
+
+/// All dialects.
+///
+/// # Errors
+/// `Internal` if two operations of one dialect share method and path.
+pub fn all() -> Result<Vec<Arc<dyn Dialect>>> {
+    Ok(vec![Arc::new(huawei::Huawei::new()?), Arc::new(native::Native::new()?)])
+}

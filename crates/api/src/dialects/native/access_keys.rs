@@ -1,0 +1,112 @@
+//! `/bailiwick/v1/access-keys`.
+
+use domain::Result;
+use http::StatusCode;
+use serde::Serialize;
+use service::{Call, NewKey};
+
+use super::{items, page};
+use crate::App;
+use crate::operation::{BodyRule, Handler, Input, Operation};
+use crate::reply::Reply;
+
+const COLLECTION: &str = "/bailiwick/v1/access-keys";
+const ITEM: &str = "/bailiwick/v1/access-keys/{id}";
+
+/// The rows.
+pub(super) fn operations() -> Vec<Operation> {
+    let row =
+        |method, path, name, summary, body, handler| Operation { method, path, name, summary, body, handler };
+    vec![
+        row(
+            "GET",
+            COLLECTION,
+            "accessKeys.list",
+            "Lists access keys, without their secrets.",
+            BodyRule::None,
+            Handler::Authenticated(|app, call, input| Box::pin(list(app, call, input))),
+        ),
+        row(
+            "POST",
+            COLLECTION,
+            "accessKeys.create",
+            "Creates an access key; its secret is shown this once.",
+            BodyRule::Json,
+            Handler::Authenticated(|app, call, input| Box::pin(create(app, call, input))),
+        ),
+        row(
+            "PATCH",
+            ITEM,
+            "accessKeys.update",
+            "Enables or disables an access key.",
+            BodyRule::Json,
+            Handler::Authenticated(|app, call, input| Box::pin(update(app, call, input))),
+        ),
+        row(
+            "DELETE",
+            ITEM,
+            "accessKeys.delete",
+            "Deletes an access key.",
+            BodyRule::None,
+            Handler::Authenticated(|app, call, input| Box::pin(delete(app, call, input))),
+        ),
+    ]
+}
+
+async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let request = page(&input, &["user"])?;
+    let paged = app.service.list_access_keys(&call, input.head.query("user"), &request).await?;
+    items(paged, |key| Wire::new(&key, None))
+}
+
+async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let mut body = input.json()?;
+    let user = body.text("user")?;
+    let description = body.optional_text("description")?.unwrap_or_default();
+    body.finish()?;
+    let NewKey { key, secret } = app.service.create_access_key(&call, &user, &description).await?;
+    Reply::json(StatusCode::CREATED, &Wire::new(&key, Some(secret.expose())))
+}
+
+async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let mut body = input.json()?;
+    let enabled = body.boolean("enabled")?;
+    body.finish()?;
+    let id = input.parameters.get("id");
+    let key = if enabled {
+        app.service.enable_access_key(&call, id).await?
+    } else {
+        app.service.disable_access_key(&call, id).await?
+    };
+    Reply::json(StatusCode::OK, &Wire::new(&key, None))
+}
+
+async fn delete(app: &App, call: Call, input: Input) -> Result<Reply> {
+    app.service.delete_access_key(&call, input.parameters.get("id")).await?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    access_key_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_access_key: Option<&'a str>,
+    user: String,
+    enabled: bool,
+    description: String,
+    created_at: String,
+}
+
+impl<'a> Wire<'a> {
+    fn new(key: &service::access_keys::AccessKey, secret: Option<&'a str>) -> Self {
+        Self {
+            access_key_id: key.id.to_string(),
+            secret_access_key: secret,
+            user: key.user.to_string(),
+            enabled: key.enabled,
+            description: key.description.clone(),
+            created_at: key.created_at.rfc3339_seconds(),
+        }
+    }
+}

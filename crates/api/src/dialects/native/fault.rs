@@ -1,0 +1,45 @@
+//! Failures in our own shape.
+
+use domain::{Error, ErrorKind};
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::reply::{HttpResponse, Reply};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Fault<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fault<'a> {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    message: &'a str,
+    request_id: &'a str,
+}
+
+/// The failure as an answer.
+pub(super) fn response(error: &Error, request_id: &str) -> HttpResponse {
+    let (status, code) = status_and_code(error.kind());
+    let body = Body { error: Fault { code, field: error.field(), message: error.message(), request_id } };
+    Reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()
+}
+
+fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {
+    match kind {
+        ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
+        ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        ErrorKind::Conflict => (StatusCode::CONFLICT, "conflict"),
+        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        ErrorKind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+        ErrorKind::Limited => (StatusCode::TOO_MANY_REQUESTS, "limited"),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}

@@ -1,0 +1,213 @@
+//! `/bailiwick/v1/openapi.json`, made of the same rows that dispatch uses, so that it cannot name an operation that
+//! is not there or forget one that is.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::rows;
+use crate::operation::{BodyRule, Handler, Operation};
+use crate::reply::Reply;
+
+/// The rows.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![Operation {
+        method: "GET",
+        path: "/bailiwick/v1/openapi.json",
+        name: "openapi.show",
+        summary: "Shows this document.",
+        body: BodyRule::None,
+        handler: Handler::Open(|_, _| Box::pin(async { Reply::json(StatusCode::OK, &document()) })),
+    }]
+}
+
+/// The document.
+fn document() -> Value {
+    let mut paths: BTreeMap<&'static str, Map<String, Value>> = BTreeMap::new();
+    for row in rows() {
+        paths.entry(row.path).or_default().insert(row.method.to_lowercase(), operation(&row));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Bailiwick", "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "SDK-HMAC-SHA256 with an access key"
+                }
+            },
+            "schemas": schemas()
+        }
+    })
+}
+
+fn operation(row: &Operation) -> Value {
+    let mut value = Map::new();
+    value.insert("operationId".to_owned(), json!(row.name));
+    value.insert("summary".to_owned(), json!(row.summary));
+    value.insert("parameters".to_owned(), Value::Array(parameters(row)));
+    if row.body == BodyRule::Json {
+        let content = json!({"application/json": {"schema": {"$ref": request_schema(row)}}});
+        value.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+    }
+    value.insert("responses".to_owned(), responses(row));
+    if matches!(row.handler, Handler::Authenticated(_)) {
+        value.insert("security".to_owned(), json!([{"bearer": []}, {"signature": []}]));
+    }
+    Value::Object(value)
+}
+
+fn parameters(row: &Operation) -> Vec<Value> {
+    let mut found = Vec::new();
+    for segment in row.path.split('/') {
+        if let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            found.push(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+        }
+    }
+    let filters: &[&str] = match row.name {
+        "grants.list" => &["cluster", "principal", "limit", "cursor"],
+        "accessKeys.list" => &["user", "limit", "cursor"],
+        name if name.ends_with(".list") => &["limit", "cursor"],
+        _ => &[],
+    };
+    found.extend(
+        filters.iter().map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}})),
+    );
+    found
+}
+
+fn responses(row: &Operation) -> Value {
+    let error = json!({
+        "description": "refused; `error` says why",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    });
+    let (status, content) = match row.method {
+        "DELETE" => ("204", None),
+        "PUT" if row.name != "grants.update" => ("204", None),
+        "POST" => ("201", response_schema(row)),
+        _ => ("200", response_schema(row)),
+    };
+    let done = match content {
+        None => json!({"description": "done"}),
+        Some(schema) => json!({"description": "done", "content": {"application/json": {"schema": schema}}}),
+    };
+    json!({status: done, "default": error})
+}
+
+/// `grants.create` → `Grant`; lists hold items of it.
+fn noun(row: &Operation) -> Option<&'static str> {
+    match row.name.split('.').next().unwrap_or_default() {
+        "grants" => Some("Grant"),
+        "clusters" => Some("Cluster"),
+        "users" | "groups" | "agencies" => Some("Principal"),
+        "accessKeys" => Some("AccessKey"),
+        "projects" | "enterpriseProjects" => Some("Project"),
+        _ => None,
+    }
+}
+
+fn response_schema(row: &Operation) -> Option<Value> {
+    let item = json!({"$ref": format!("#/components/schemas/{}", noun(row)?)});
+    if row.name.ends_with(".list") {
+        let properties = json!({"items": {"type": "array", "items": item}, "next": {"type": "string"}});
+        return Some(json!({"type": "object", "required": ["items"], "properties": properties}));
+    }
+    Some(item)
+}
+
+fn request_schema(row: &Operation) -> String {
+    let name = match row.name {
+        "users.setPassword" => "Password",
+        "accessKeys.create" => "NewAccessKey",
+        "accessKeys.update" => "AccessKeyUpdate",
+        _ => return format!("#/components/schemas/New{}", noun(row).unwrap_or("Project")),
+    };
+    format!("#/components/schemas/{name}")
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+fn schemas() -> Value {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "array", "items": {"type": "string"}});
+    let principals =
+        object(&["type", "ids"], json!({"type": {"enum": ["user", "group", "agency"]}, "ids": texts}));
+    let external = json!({"type": "array", "items": object(&["issuer", "subject"], json!({"issuer": text, "subject": text}))});
+    let labels = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    json!({
+        "Error": object(&["error"], json!({"error": object(
+            &["code", "message", "requestId"],
+            json!({"code": text, "field": text, "message": text, "requestId": text}),
+        )})),
+        "NewGrant": object(
+            &["role", "principals", "clusters", "namespaces"],
+            json!({"name": text, "role": text, "principals": principals, "clusters": texts, "namespaces": texts}),
+        ),
+        "Grant": object(
+            &["id", "name", "role", "principals", "clusters", "namespaces", "generation", "states"],
+            json!({
+                "id": text, "name": text, "role": text, "principals": principals, "clusters": texts,
+                "namespaces": texts, "generation": {"type": "integer"}, "createdAt": text, "updatedAt": text,
+                "revokedAt": text,
+                "states": {"type": "array", "items": object(
+                    &["clusterId", "state", "reason", "since", "observedGeneration"],
+                    json!({"clusterId": text, "state": text, "reason": text, "since": text,
+                           "observedGeneration": {"type": "integer"}}),
+                )}
+            }),
+        ),
+        "NewCluster": object(&["name"], json!({
+            "id": text, "name": text, "kubeconfig": text, "project": text, "enterpriseProject": text,
+            "provider": text, "region": text, "owner": text, "labels": labels
+        })),
+        "Cluster": object(&["id", "name", "state"], json!({
+            "id": text, "name": text, "state": text, "reason": text, "version": text, "server": text,
+            "project": text, "enterpriseProject": text, "provider": text, "region": text, "owner": text,
+            "labels": labels, "createdAt": text, "updatedAt": text
+        })),
+        "NewPrincipal": object(&["name"], json!({
+            "id": text, "name": text, "password": text, "externalIds": external
+        })),
+        "Principal": object(&["id", "name"], json!({
+            "id": text, "name": text, "enabled": {"type": "boolean"}, "root": {"type": "boolean"},
+            "externalIds": external, "createdAt": text,
+            "members": {"type": "array", "items": object(&["id", "name"], json!({"id": text, "name": text}))}
+        })),
+        "Password": object(&["password"], json!({"password": text})),
+        "NewAccessKey": object(&["user"], json!({"user": text, "description": text})),
+        "AccessKeyUpdate": object(&["enabled"], json!({"enabled": {"type": "boolean"}})),
+        "AccessKey": object(&["accessKeyId", "user", "enabled"], json!({
+            "accessKeyId": text, "secretAccessKey": text, "user": text, "enabled": {"type": "boolean"},
+            "description": text, "createdAt": text
+        })),
+        "NewProject": object(&["name"], json!({"id": text, "name": text})),
+        "Project": object(&["id", "name"], json!({"id": text, "name": text, "createdAt": text}))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_operation_and_every_schema_that_it_uses() {
+        let document = document();
+        for row in rows() {
+            let found = &document["paths"][row.path][row.method.to_lowercase()]["operationId"];
+            assert_eq!(*found, row.name);
+        }
+        let text = document.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+    }
+}

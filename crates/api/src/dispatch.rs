@@ -1,0 +1,117 @@
+//! From a request's bytes to an answer: which dialect, which operation, who is calling.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Error, ErrorKind, Result};
+use futures::FutureExt;
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use service::Origin;
+use tracing::Instrument;
+
+use crate::head::Head;
+use crate::operation::{Dialect, Found, Handler, Input};
+use crate::reply::HttpResponse;
+use crate::{App, Demo, body};
+
+/// An operation must be done by then.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Answers a request. Never fails: whatever goes wrong is an answer too.
+pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> HttpResponse {
+    let request_id: [u8; 16] = domain::entropy::bytes(&*app.entropy);
+    let request_id: Arc<str> = Arc::from(hex::encode(request_id));
+    let origin = Origin { request_id: Arc::clone(&request_id), source: Arc::from(peer.to_string()) };
+    let span = tracing::debug_span!("request", id = %request_id);
+    let mut response = dispatch(&app, origin, request).instrument(span).await;
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert("x-request-id", value);
+    }
+    if app.settings.demo == Demo::Yes {
+        headers.insert("x-bailiwick-demo", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> HttpResponse {
+    let (parts, incoming) = request.into_parts();
+    let Some(dialect) = app.dialects.iter().find(|dialect| dialect.claims(&parts.headers, parts.uri.path()))
+    else {
+        // The last dialect claims everything, so this is out of reach; an empty answer is still an answer.
+        return HttpResponse::default();
+    };
+    let path = parts.uri.path().to_owned();
+    let method = parts.method.clone();
+    let request_id = Arc::clone(&origin.request_id);
+    let work = AssertUnwindSafe(run(app, &**dialect, parts, incoming, origin)).catch_unwind();
+    let result = match tokio::time::timeout(TIME_LIMIT, work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::internal("a handler panicked")),
+        Err(_) => {
+            Err(Error::unavailable("it took longer than 30 seconds; try again", "time limit of a request"))
+        }
+    };
+    match result {
+        Ok(response) => response,
+        Err(error) => {
+            log(dialect.name(), &method, &request_id, &error);
+            dialect.fault(&path, &error, &request_id)
+        }
+    }
+}
+
+fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
+    match error.kind() {
+        ErrorKind::Internal => {
+            tracing::error!(dialect, %method, request_id, ?error, "request {request_id} failed")
+        }
+        ErrorKind::Unavailable => {
+            tracing::warn!(dialect, %method, request_id, ?error, "request {request_id} could not be served");
+        }
+        ErrorKind::Invalid
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Forbidden
+        | ErrorKind::NotFound
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMediaType
+        | ErrorKind::Limited => {
+            tracing::debug!(dialect, %method, kind = ?error.kind(), "request {request_id} refused")
+        }
+    }
+}
+
+async fn run(
+    app: &App,
+    dialect: &dyn Dialect,
+    parts: http::request::Parts,
+    incoming: Incoming,
+    origin: Origin,
+) -> Result<HttpResponse> {
+    // The body is read before anything is refused, so that a client which sends first sees the refusal.
+    let body = body::read(incoming).await;
+    let head = Head::read(parts, origin)?;
+    let (row, parameters) = match dialect.table().find(head.method.as_str(), &head.path) {
+        Found::Operation(row, parameters) => (row, parameters),
+        Found::OtherMethods(methods) => {
+            let message =
+                format!("the method {} is not served here; use {}", head.method, methods.join(", "));
+            return Err(Error::new(ErrorKind::MethodNotAllowed, message));
+        }
+        Found::Nothing => return Err(Error::new(ErrorKind::NotFound, "there is no such operation")),
+    };
+    let input = Input { head, parameters, body: body? };
+    let reply = match row.handler {
+        Handler::Open(handler) => handler(app, input).await?,
+        Handler::Authenticated(handler) => {
+            let call = dialect.authenticate(app, &input, row.body).await?;
+            handler(app, call, input).await?
+        }
+    };
+    Ok(reply.into_response())
+}

@@ -1,0 +1,353 @@
+//! JSON bodies in one reading: no repeated keys, bounded depth, and errors that name the field.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use domain::{Error, ErrorKind, Result};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// Deeper bodies are refused. Ours are at most four levels deep.
+const MAX_DEPTH: usize = 32;
+
+/// A JSON value whose objects have each key once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// Any number, as written by the parser's own reading.
+    Number(serde_json::Number),
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<Value>),
+    /// An object.
+    Object(BTreeMap<String, Value>),
+}
+
+impl Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+/// Reads a body that must be a JSON object.
+///
+/// # Errors
+/// `UnsupportedMediaType` if the content type is not JSON; `Invalid` saying where the body is not one.
+pub fn object(content_type: Option<&str>, body: &[u8]) -> Result<Object> {
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let message = "the body must be JSON: send `Content-Type: application/json`";
+        return Err(Error::new(ErrorKind::UnsupportedMediaType, message));
+    }
+    let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
+    if std::str::from_utf8(body).is_err() {
+        return Err(invalid("the body must be UTF-8".to_owned()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = Strict { depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| invalid(format!("the body is not acceptable JSON: {error}")))?;
+    match value {
+        Value::Object(fields) => Ok(Object { path: String::new(), fields }),
+        other => Err(invalid(format!("the body must be a JSON object, not {}", other.kind()))),
+    }
+}
+
+/// An object whose fields are taken one by one. It knows its own path, so errors name `accessScope.namespaces`.
+#[derive(Debug)]
+pub struct Object {
+    path: String,
+    fields: BTreeMap<String, Value>,
+}
+
+impl Object {
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Takes a field; `null` counts as absent.
+    pub fn take(&mut self, key: &str) -> Option<Value> {
+        self.fields.remove(key).filter(|value| *value != Value::Null)
+    }
+
+    /// Takes a text that may be absent.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn optional_text(&mut self, key: &str) -> Result<Option<String>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(key, "must be a text", &other)),
+        }
+    }
+
+    /// Takes a text.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is absent or something else.
+    pub fn text(&mut self, key: &str) -> Result<String> {
+        self.optional_text(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// Takes a boolean.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is absent or something else.
+    pub fn boolean(&mut self, key: &str) -> Result<bool> {
+        match self.take(key) {
+            None => Err(self.missing(key)),
+            Some(Value::Bool(value)) => Ok(value),
+            Some(other) => Err(self.wrong(key, "must be a boolean", &other)),
+        }
+    }
+
+    /// Takes a list of texts that may be absent.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn optional_texts(&mut self, key: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let Value::List(entries) = value else {
+            return Err(self.wrong(key, "must be a list of texts", &value));
+        };
+        let text = |entry| match entry {
+            Value::Text(text) => Ok(text),
+            other => Err(self.wrong(key, "must be a list of texts", &other)),
+        };
+        entries.into_iter().map(text).collect::<Result<Vec<_>>>().map(Some)
+    }
+
+    /// Takes a list of texts.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is absent or something else.
+    pub fn texts(&mut self, key: &str) -> Result<Vec<String>> {
+        self.optional_texts(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// Takes an object that may be absent.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn optional_object(&mut self, key: &str) -> Result<Option<Self>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(Self { path: self.path_of(key), fields })),
+            Some(other) => Err(self.wrong(key, "must be an object", &other)),
+        }
+    }
+
+    /// Takes an object.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is absent or something else.
+    pub fn object(&mut self, key: &str) -> Result<Self> {
+        self.optional_object(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// Takes a list of objects that may be absent.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn objects(&mut self, key: &str) -> Result<Vec<Self>> {
+        let Some(value) = self.take(key) else { return Ok(Vec::new()) };
+        let Value::List(entries) = value else {
+            return Err(self.wrong(key, "must be a list of objects", &value));
+        };
+        let object = |entry| match entry {
+            Value::Object(fields) => Ok(Self { path: self.path_of(key), fields }),
+            other => Err(self.wrong(key, "must be a list of objects", &other)),
+        };
+        entries.into_iter().map(object).collect()
+    }
+
+    /// Takes an object whose values are texts; absent means empty.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn text_map(&mut self, key: &str) -> Result<BTreeMap<String, String>> {
+        let Some(mut inner) = self.optional_object(key)? else { return Ok(BTreeMap::new()) };
+        let keys: Vec<String> = inner.fields.keys().cloned().collect();
+        keys.into_iter().map(|name| inner.text(&name).map(|value| (name, value))).collect()
+    }
+
+    /// Refuses what was not taken: a misspelt key must not change what is granted.
+    ///
+    /// # Errors
+    /// `Invalid` naming the first unknown field.
+    pub fn finish(self) -> Result<()> {
+        match self.fields.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(Error::invalid(&self.path_of(key), "is not known here")),
+        }
+    }
+
+    /// The error of a field that must be there.
+    #[must_use]
+    pub fn missing(&self, key: &str) -> Error {
+        Error::invalid(&self.path_of(key), "is required")
+    }
+
+    fn wrong(&self, key: &str, rule: &str, found: &Value) -> Error {
+        Error::invalid(&self.path_of(key), format!("{rule}, not {}", found.kind()))
+    }
+}
+
+/// Deserializes into [`Value`], refusing what has two readings.
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        serde_json::Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number is not finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_element_seed(self.deeper()?)? {
+            entries.push(entry);
+        }
+        Ok(Value::List(entries))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some(key) = access.next_key_seed(Key)? {
+            let value = access.next_value_seed(self.deeper()?)?;
+            if fields.insert(key.clone(), value).is_some() {
+                return Err(serde::de::Error::custom(format!("the key `{key}` is given twice")));
+            }
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(E::custom(format!("it is nested deeper than {MAX_DEPTH} levels")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        String::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Object> {
+        object(Some("application/json"), text.as_bytes())
+    }
+
+    #[test]
+    fn bodies_with_two_readings_or_none_are_refused() {
+        let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+        let lists = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        for bad in [
+            "",
+            "{",
+            "{\"a\":1,}",
+            "[]",
+            "null",
+            "1",
+            "{} {}",
+            "{\"a\":1,\"a\":2}",
+            "{\"x\":{\"a\":1,\"a\":1}}",
+            "{\"a\":NaN}",
+            deep.as_str(),
+            lists.as_str(),
+        ] {
+            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:.40}");
+        }
+        assert_eq!(
+            object(Some("application/json"), b"{\"a\":\"\xff\"}").unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        for good in ["application/json", "application/json;charset=utf-8", "Application/JSON; charset=UTF-8"]
+        {
+            assert!(object(Some(good), b"{}").is_ok(), "{good}");
+        }
+        for bad in [None, Some(""), Some("text/plain"), Some("application/jsonp"), Some("application/yaml")] {
+            assert_eq!(object(bad, b"{}").unwrap_err().kind(), ErrorKind::UnsupportedMediaType, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_whole_path_of_a_field() {
+        let mut body = read(r#"{"accessScope":{"namespaces":"*"},"principal":{},"n":1}"#).unwrap();
+        let mut scope = body.object("accessScope").unwrap();
+        assert_eq!(scope.texts("namespaces").unwrap_err().field(), Some("accessScope.namespaces"));
+        let mut principal = body.object("principal").unwrap();
+        assert_eq!(principal.texts("ids").unwrap_err().to_string(), "`principal.ids` is required");
+        assert_eq!(body.text("n").unwrap_err().to_string(), "`n` must be a text, not a number");
+        let left = read(r#"{"x":{"y":1}}"#).unwrap();
+        assert_eq!(left.finish().unwrap_err().field(), Some("x"));
+    }
+}

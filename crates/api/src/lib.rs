@@ -1,0 +1,62 @@
+//! HTTP: one listener, several dialects.
+//!
+//! A request goes through [`head`] (one reading of its path, query and headers), [`dispatch`] (which dialect, which
+//! operation), [`authn`] (exactly one credential), the dialect's handler (translate, call `service`, translate back).
+//! Every failure on the way, from a malformed path to a panic, is put into words by the dialect that claimed the
+//! request, because a client that cannot parse an error shows its user nothing.
+
+pub mod authn;
+pub mod body;
+pub mod dialects;
+pub mod dispatch;
+pub mod head;
+pub mod json;
+pub mod listener;
+pub mod operation;
+pub mod reply;
+
+use std::sync::Arc;
+
+use domain::Entropy;
+use service::Service;
+
+pub use listener::{Listener, Tls};
+
+/// What handlers are given besides the request.
+pub struct App {
+    /// The door.
+    pub service: Arc<Service>,
+    /// For request ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// What can be set.
+    pub settings: Settings,
+    pub(crate) dialects: Vec<Arc<dyn operation::Dialect>>,
+}
+
+/// What can be set about the dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What each dialect lets one set.
+    pub dialects: dialects::Settings,
+    /// Whether this server shows a demo; every answer then says so in a header.
+    pub demo: Demo,
+}
+
+/// Whether a server shows a demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demo {
+    /// Real use.
+    No,
+    /// A sample fleet.
+    Yes,
+}
+
+impl App {
+    /// Puts the dialects on the door.
+    ///
+    /// # Errors
+    /// `Internal` if two operations of one dialect share method and path: a defect that the first start shows.
+    pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
+        Ok(Self { service, entropy, settings, dialects: dialects::all()? })
+    }
+}

@@ -1,0 +1,44 @@
+//! `bailiwick enterprise-project`: units of cost and ownership across regions.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Paging, Session};
+use crate::failure::Failure;
+use crate::output::{Column, View, field};
+
+const COLLECTION: &str = "enterprise-projects";
+const FIELDS: &[Column] = &[field("ID", "id"), field("NAME", "name"), field("CREATED", "createdAt")];
+const VIEW: View = View { id: "id", plural: "enterprise projects", columns: FIELDS, details: FIELDS };
+
+/// The verbs of `bailiwick enterprise-project`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an enterprise project
+    #[command(after_help = "Example:\n  bailiwick enterprise-project create --id 05a1c7 payments")]
+    Create {
+        /// Id to keep, from a cloud that knows it already [default: a new one]
+        #[arg(long)]
+        id: Option<String>,
+        /// Name, unique in the account
+        name: String,
+    },
+
+    /// List enterprise projects
+    #[command(after_help = "Example:\n  bailiwick enterprise-project list")]
+    List {
+        #[command(flatten)]
+        paging: Paging,
+    },
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// If the server refuses or does not answer.
+pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failure> {
+    match command {
+        Command::Create { id, name } => session.create(COLLECTION, &VIEW, json!({ "id": id, "name": name })),
+        Command::List { paging } => session.list(COLLECTION, &VIEW, &[], &paging),
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line for people: `bailiwick <noun> <verb>`, one file per noun.
+//!
+//! Commands are thin: they turn flags into one call of the native API and the answer into a table, JSON or YAML.
+//! They decide nothing. Only `serve`, `check-config` and `account` work on this machine without a server.
+
+mod account;
+mod agency;
+mod call;
+mod call_print;
+mod check_config;
+mod cluster;
+mod completion;
+mod enterprise_project;
+mod grant;
+mod grant_wait;
+mod group;
+mod help;
+mod key;
+mod kubeconfig;
+mod project;
+mod session;
+mod stdin;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::path::PathBuf;
+
+use clap::{Args, FromArgMatches, Parser, Subcommand};
+
+pub use session::{Paging, Session, World};
+
+use crate::failure::Failure;
+use crate::output::{Format, Style};
+use crate::serve::{self, ServeArgs};
+
+/// Says, and makes true, who may touch which Kubernetes cluster and namespace
+#[derive(Debug, Parser)]
+#[command(name = "bailiwick", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    client: ClientArgs,
+
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// Flags of every command that talks to the server.
+// The key is not among them: process arguments are visible to everybody on the machine.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connection and output")]
+pub struct ClientArgs {
+    /// Server to call, else BAILIWICK_SERVER, else the profile's [default: http://127.0.0.1:8470]
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+
+    /// Profile of ~/.config/bailiwick/config.toml, else BAILIWICK_PROFILE [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// Certificate authorities (PEM) that vouch for the server, else BAILIWICK_CA_FILE [default: the system's]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+
+    /// How to print the answer
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    #[arg(help = "Print the answer as table, json or yaml")]
+    output: Format,
+
+    /// Print ids only, one a line
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl ClientArgs {
+    fn style(&self) -> Style {
+        if self.quiet { Style::Ids } else { Style::Full(self.output) }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// Run the server
+    ///
+    /// The first start on an empty database makes an account, a project and an administrator, and writes what it
+    /// generated to bootstrap.env in the data folder.
+    #[command(after_help = "Examples:\n  bailiwick serve\n  bailiwick serve --demo\n  \
+        bailiwick serve --listen 0.0.0.0:8470 --tls-cert cert.pem --tls-key key.pem\n  \
+        bailiwick serve --database postgres://db/bailiwick")]
+    Serve(ServeArgs),
+
+    /// Check the server's settings and say what is in force
+    #[command(after_help = "Example:\n  bailiwick check-config --config bailiwick.toml")]
+    CheckConfig(ServeArgs),
+
+    /// Accounts: the tenants of a server, made on its machine
+    #[command(subcommand)]
+    Account(account::Command),
+
+    /// Projects: parts of the account, one for each region
+    #[command(subcommand)]
+    Project(project::Command),
+
+    /// Enterprise projects: units of cost and ownership across regions
+    #[command(subcommand)]
+    EnterpriseProject(enterprise_project::Command),
+
+    /// Users: people and programs with credentials of their own
+    #[command(subcommand)]
+    User(user::Command),
+
+    /// Groups of users
+    #[command(subcommand)]
+    Group(group::Command),
+
+    /// Agencies: identities without credentials, which others assume
+    #[command(subcommand)]
+    Agency(agency::Command),
+
+    /// Access keys, with which users sign their calls
+    #[command(subcommand)]
+    Key(key::Command),
+
+    /// Clusters of the fleet
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+
+    /// Grants: who may do what in which clusters and namespaces
+    #[command(subcommand)]
+    Grant(grant::Command),
+
+    /// Sign and send any call of the server's APIs
+    #[command(after_help = call::EXAMPLES)]
+    Call(call::CallArgs),
+
+    /// Print the completion script of a shell
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(completion::CompletionArgs),
+}
+
+/// The whole tree of commands, as help, completion and tests see it.
+pub fn command() -> clap::Command {
+    help::arrange(<Cli as clap::CommandFactory>::command())
+}
+
+/// Reads the process's arguments.
+///
+/// # Errors
+/// clap's complaint, or the help that was asked for.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// Why it was not done.
+pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
+    let client = cli.client;
+    match cli.noun {
+        Noun::Serve(args) => Ok(block_on(serve::run(args))??),
+        Noun::CheckConfig(args) => check_config::run(&args, world),
+        Noun::Account(command) => account::run(command, client.style(), world),
+        Noun::Project(command) => project::run(command, &mut Session::open(client, world)?),
+        Noun::EnterpriseProject(command) => {
+            enterprise_project::run(command, &mut Session::open(client, world)?)
+        }
+        Noun::User(command) => user::run(command, &mut Session::open(client, world)?),
+        Noun::Group(command) => group::run(command, &mut Session::open(client, world)?),
+        Noun::Agency(command) => agency::run(command, &mut Session::open(client, world)?),
+        Noun::Key(command) => key::run(command, &mut Session::open(client, world)?),
+        Noun::Cluster(command) => cluster::run(command, &mut Session::open(client, world)?),
+        Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
+        Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),
+        Noun::Completion(args) => completion::run(&args, world),
+    }
+}
+
+/// Runs the asynchronous part of the program: the server, and what works on its data.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map(|runtime| runtime.block_on(work))
+        .map_err(|error| Failure::refused(format!("cannot start: {error}")))
+}

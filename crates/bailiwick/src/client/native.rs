@@ -1,0 +1,162 @@
+//! The native API's conventions: JSON both ways, errors with a code and a sentence, lists in pages.
+
+use domain::Timestamp;
+use serde_json::{Map, Value};
+
+use super::path::with_query;
+use super::{Answer, Client, Request};
+use crate::failure::Failure;
+
+/// The most items the server gives in one page.
+const PAGE: usize = 1000;
+/// How far clocks may be apart before the server refuses signatures.
+const MAX_SKEW_MINUTES: i64 = 15;
+
+impl Client<'_> {
+    /// Reads one thing.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.json("GET", path, None)
+    }
+
+    /// Sends `body` without its nulls, which stand for options that were not given.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn write(&self, method: &str, path: &str, body: Value) -> Result<Value, Failure> {
+        self.json(method, path, Some(without_nulls(body)))
+    }
+
+    /// Sends a request without body.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn act(&self, method: &str, path: &str) -> Result<(), Failure> {
+        self.json(method, path, None).map(drop)
+    }
+
+    /// Reads a list, page after page, to its end or to `limit`.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn list(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+        limit: Option<usize>,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let wanted = limit.map_or(PAGE, |limit| limit.saturating_sub(items.len()));
+            if wanted == 0 {
+                return Ok(items);
+            }
+            let size = wanted.min(PAGE).to_string();
+            let mut query = query.to_vec();
+            query.extend([("limit", Some(size.as_str())), ("cursor", cursor.as_deref())]);
+            let mut page = self.get(&with_query(path, &query))?;
+            let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) else {
+                return Err(not_ours(self, "a list without `items`"));
+            };
+            items.extend(more.into_iter().take(wanted));
+            let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            if next.is_none() {
+                return Ok(items);
+            }
+            if next == cursor {
+                return Err(not_ours(self, "a list that goes on for ever"));
+            }
+            cursor = next;
+        }
+    }
+
+    fn json(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        if self.key().is_none() {
+            return Err(Failure::usage("no access key to sign with").hint(
+                "set BAILIWICK_ACCESS_KEY_ID and BAILIWICK_SECRET_ACCESS_KEY, or write a profile to \
+                 ~/.config/bailiwick/config.toml",
+            ));
+        }
+        let request = Request {
+            method: method.to_owned(),
+            target: path.to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
+        };
+        let answer = self.send(&request)?;
+        if !answer.is_success() {
+            return Err(refusal(self, &answer));
+        }
+        if answer.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&answer.body).map_err(|_| not_ours(self, "something that is not JSON"))
+    }
+}
+
+fn without_nulls(body: Value) -> Value {
+    match body {
+        Value::Object(map) => {
+            map.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+fn not_ours(client: &Client<'_>, what: &str) -> Failure {
+    Failure::refused(format!("`{}` answered with {what}", client.server().as_str()))
+        .hint("is it a bailiwick server?")
+}
+
+/// What the server says against a request, in its own words where it has some.
+#[must_use]
+pub fn refusal(client: &Client<'_>, answer: &Answer) -> Failure {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let error = body.get("error");
+    let text = |key: &str| error.and_then(|error| error.get(key)).and_then(Value::as_str);
+    let failure = match (text("field"), text("message")) {
+        (Some(field), Some(message)) => Failure::refused(format!("`{field}` {message}")),
+        (None, Some(message)) => Failure::refused(message),
+        (_, None) => Failure::refused(format!(
+            "`{}` answered {} {}",
+            client.server().as_str(),
+            answer.status,
+            answer.reason
+        )),
+    };
+    let failure = advise(failure, client, answer);
+    match text("requestId").or(answer.header("x-request-id")) {
+        Some(id) => failure.hint(format!("the server's log has more under request id {id}")),
+        None => failure,
+    }
+}
+
+fn advise(failure: Failure, client: &Client<'_>, answer: &Answer) -> Failure {
+    match answer.status {
+        401 => match skew_minutes(client, answer) {
+            Some(minutes) => failure.hint(format!(
+                "this machine's clock is {minutes} minutes away from the server's: set it right"
+            )),
+            None => failure.hint(match client.key() {
+                Some(key) => {
+                    format!("it was signed with access key `{}`; is it the right one, and enabled?", key.id)
+                }
+                None => "no access key was used".to_owned(),
+            }),
+        },
+        300..=399 => failure.hint("redirects are not followed: name the server's own address with --server"),
+        429 | 503 => failure.hint("trying again later may help"),
+        _ => failure,
+    }
+}
+
+/// How far this clock and the server's are apart, if that alone explains a refused signature.
+fn skew_minutes(client: &Client<'_>, answer: &Answer) -> Option<i64> {
+    let date = jiff::fmt::rfc2822::parse(answer.header("date")?).ok()?;
+    let server = Timestamp::from_millis(date.timestamp().as_millisecond());
+    let minutes = (client.clock().now().as_millis() - server.as_millis()).abs() / 60_000;
+    (minutes >= MAX_SKEW_MINUTES).then_some(minutes)
+}

@@ -1,0 +1,288 @@
+//! The server's settings: flags over environment over file over defaults, checked together.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use api::dialects;
+use domain::{Error, Result};
+use serde::Deserialize;
+use store::Location;
+
+use super::ServeArgs;
+use crate::environment::ServerEnvironment;
+
+/// Everything that is in force.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where data is kept.
+    pub data_dir: PathBuf,
+    /// Which database.
+    pub location: Location,
+    /// Whether to show a sample fleet.
+    pub demo: bool,
+    /// Certificate chain and key for TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether clusters may live on loopback.
+    pub allow_loopback: bool,
+    /// Networks in which API servers must be.
+    pub allowed_networks: Vec<(IpAddr, u8)>,
+    /// Where the master key comes from.
+    pub master_key: MasterKeySource,
+    /// What the dialects let one set.
+    pub dialects: dialects::Settings,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MasterKeySource {
+    /// The environment variable itself.
+    Environment,
+    /// What a command prints.
+    Command(Vec<String>),
+    /// A file; made at the first start if it is not there.
+    File(PathBuf),
+    /// None was named and there is no home directory to keep one in.
+    Nowhere,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<String>,
+    data_dir: Option<PathBuf>,
+    database: Option<String>,
+    insecure_plain_http: bool,
+    allow_loopback_clusters: bool,
+    master_key_file: Option<PathBuf>,
+    master_key_command: Option<Vec<String>>,
+    tls: TlsFile,
+    clusters: ClustersFile,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct TlsFile {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ClustersFile {
+    allowed_networks: Vec<String>,
+}
+
+impl Settings {
+    /// Reads flags, environment and file.
+    ///
+    /// # Errors
+    /// `Invalid` naming the setting.
+    pub fn read(args: &ServeArgs, environment: &ServerEnvironment) -> Result<Self> {
+        let (file, dialects) = read_file(args.config.as_deref(), environment)?;
+        let listen = args.listen.clone().or(file.listen).unwrap_or_else(|| "127.0.0.1:8470".to_owned());
+        let listen: SocketAddr = listen
+            .parse()
+            .map_err(|_| Error::invalid("listen", "must be ADDRESS:PORT, for example 127.0.0.1:8470"))?;
+        let loopback = listen.ip().is_loopback();
+        let default_dir = if args.demo { "./bailiwick-demo" } else { "./bailiwick-data" };
+        let data_dir = args.storage.data_dir.clone().or(file.data_dir).unwrap_or_else(|| default_dir.into());
+        let database = args.storage.database.clone().or(file.database);
+        let tls = match (args.tls_cert.clone().or(file.tls.cert), args.tls_key.clone().or(file.tls.key)) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Error::invalid("tls", "needs both a certificate and its key"));
+            }
+        };
+        let settings = Self {
+            location: location(database.as_deref(), &data_dir)?,
+            allow_loopback: loopback || args.allow_loopback_clusters || file.allow_loopback_clusters,
+            allowed_networks: networks(&file.clusters.allowed_networks)?,
+            master_key: master_key_source(environment, file.master_key_command, file.master_key_file),
+            demo: args.demo,
+            listen,
+            data_dir,
+            tls,
+            dialects,
+        };
+        settings.check(database.is_some(), args.insecure_plain_http || file.insecure_plain_http)?;
+        Ok(settings)
+    }
+
+    fn check(&self, database_named: bool, plain_http: bool) -> Result<()> {
+        let loopback = self.listen.ip().is_loopback();
+        if self.demo && !loopback {
+            return Err(Error::invalid(
+                "listen",
+                "must be a loopback address with --demo: a demo is for one machine",
+            ));
+        }
+        if self.demo && database_named {
+            return Err(Error::invalid(
+                "database",
+                "must be left out with --demo: a demo uses a database of its own",
+            ));
+        }
+        if !loopback && self.tls.is_none() && !plain_http {
+            let message = "reaches other machines without TLS: give --tls-cert and --tls-key, \
+                           or --insecure-plain-http if a proxy in front does TLS";
+            return Err(Error::invalid("listen", message));
+        }
+        Ok(())
+    }
+
+    /// What is in force, in lines for people. No secret is among them.
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("listen = {}", self.listen),
+            format!("tls = {}", if self.tls.is_some() { "on" } else { "off" }),
+            format!("data_dir = {}", self.data_dir.display()),
+            format!("database = {:?}", self.location),
+            format!("master key from {}", self.master_key.describe()),
+            format!("clusters on loopback = {}", if self.allow_loopback { "allowed" } else { "refused" }),
+        ];
+        lines.extend(self.dialects.describe());
+        lines
+    }
+}
+
+impl MasterKeySource {
+    fn describe(&self) -> String {
+        match self {
+            Self::Environment => "BAILIWICK_MASTER_KEY".to_owned(),
+            Self::Command(words) => format!("the command {}", words.first().map_or("", String::as_str)),
+            Self::File(path) => format!("the file {}", path.display()),
+            Self::Nowhere => "nowhere: set BAILIWICK_MASTER_KEY_FILE".to_owned(),
+        }
+    }
+}
+
+/// Splits the file between the server's own settings and the dialects'.
+fn read_file(path: Option<&Path>, environment: &ServerEnvironment) -> Result<(File, dialects::Settings)> {
+    let mut table = match path {
+        None => toml::Table::new(),
+        Some(path) => {
+            let cannot = |error: &dyn std::fmt::Display| {
+                Error::invalid("config", format!("{}: {error}", path.display()))
+            };
+            let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
+            text.parse().map_err(|error: toml::de::Error| cannot(&error.message()))?
+        }
+    };
+    let mut sections = toml::Table::new();
+    for name in dialects::SECTIONS {
+        sections.extend(table.remove_entry(name));
+        let section = sections.entry(name).or_insert_with(|| toml::Table::new().into());
+        if let Some(section) = section.as_table_mut() {
+            section.extend(environment.section(name));
+        }
+    }
+    let dialects = dialects::Settings::read(sections)?;
+    let file =
+        table.try_into().map_err(|error: toml::de::Error| Error::invalid("config", error.message()))?;
+    Ok((file, dialects))
+}
+
+fn location(database: Option<&str>, data_dir: &Path) -> Result<Location> {
+    match database {
+        Some(url) => Location::parse("database", url),
+        None => Ok(Location::File(data_dir.join("bailiwick.db"))),
+    }
+}
+
+fn master_key_source(
+    environment: &ServerEnvironment,
+    command: Option<Vec<String>>,
+    file: Option<PathBuf>,
+) -> MasterKeySource {
+    if environment.master_key.is_some() {
+        return MasterKeySource::Environment;
+    }
+    if let Some(path) = &environment.master_key_file {
+        return MasterKeySource::File(path.clone());
+    }
+    match (command, file, &environment.default_master_key_file) {
+        (Some(words), _, _) => MasterKeySource::Command(words),
+        (None, Some(path), _) => MasterKeySource::File(path),
+        (None, None, Some(path)) => MasterKeySource::File(path.clone()),
+        (None, None, None) => MasterKeySource::Nowhere,
+    }
+}
+
+fn networks(texts: &[String]) -> Result<Vec<(IpAddr, u8)>> {
+    let read = |text: &String| {
+        let (address, bits) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let bits: u8 = bits.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        (bits <= most).then_some((address, bits))
+    };
+    let bad = |text| {
+        Error::invalid("clusters.allowed_networks", format!("must be networks like 10.0.0.0/8, not `{text}`"))
+    };
+    texts.iter().map(|text| read(text).ok_or_else(|| bad(text))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn read(flags: &[&str], file: &str) -> Result<Settings> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, file).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        let line = ["serve", "--config", &path].into_iter().chain(flags.iter().copied());
+        Settings::read(&Line::parse_from(line).args, &ServerEnvironment::default())
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let settings = read(&["--listen", "127.0.0.1:1"], "listen = '127.0.0.1:2'\ndata_dir = '/d'").unwrap();
+        assert_eq!(settings.listen.port(), 1);
+        assert_eq!(settings.data_dir, Path::new("/d"));
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_unless_it_is_asked_for() {
+        assert_eq!(read(&["--listen", "0.0.0.0:1"], "").unwrap_err().field(), Some("listen"));
+        assert!(read(&["--listen", "0.0.0.0:1", "--insecure-plain-http"], "").is_ok());
+        assert!(!read(&["--listen", "0.0.0.0:1", "--insecure-plain-http"], "").unwrap().allow_loopback);
+    }
+
+    #[test]
+    fn a_demo_is_for_one_machine_and_one_database_of_its_own() {
+        for flags in [
+            &["--demo", "--listen", "0.0.0.0:1", "--insecure-plain-http"][..],
+            &["--demo", "--database", "postgres://db/real"][..],
+            &["--demo", "--database", "sqlite:/real.db"][..],
+        ] {
+            assert!(read(flags, "").is_err(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_settings_and_unknown_values_are_named() {
+        for (file, text) in [
+            ("lisen = 'x'", "lisen"),
+            ("[cce]\npolicy_type = 'x'", "policy_type"),
+            ("[cce]\npolicy_types = 'x'", "policy_types"),
+            ("[clusters]\nallowed_networks = ['10.0.0.0/33']", "10.0.0.0/33"),
+            ("listen = 'localhost'", "listen"),
+            ("tls.cert = 'a'", "tls"),
+        ] {
+            let error = read(&[], file).unwrap_err().to_string();
+            assert!(error.contains(text), "{file}: {error}");
+        }
+    }
+}

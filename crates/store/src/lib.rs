@@ -19,6 +19,8 @@ mod names;
 mod open;
 mod principals;
 mod states;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tokens;
 mod transaction;
 

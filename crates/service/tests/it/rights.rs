@@ -1,0 +1,66 @@
+//! Who may call anything at all.
+
+use domain::{ErrorKind, PrincipalKind, Result, Secret};
+use service::{Call, NewCluster, PageRequest, Service};
+
+use crate::world::{new_principal, spec, worlds};
+
+/// Every use case that acts for a caller. Ids that do not exist show that rights are asked before anything else.
+async fn outcomes(service: &Service, call: &Call) -> Vec<(&'static str, Result<()>)> {
+    let page = PageRequest::default();
+    let secret = Secret::new("long enough".into());
+    let cluster = NewCluster { name: "n".into(), ..NewCluster::default() };
+    let user = PrincipalKind::User;
+    vec![
+        ("account", service.show_account(call).await.map(drop)),
+        ("list projects", service.list_projects(call, &page).await.map(drop)),
+        ("create project", service.create_project(call, None, "p").await.map(drop)),
+        ("list enterprise projects", service.list_enterprise_projects(call, &page).await.map(drop)),
+        ("create enterprise project", service.create_enterprise_project(call, None, "p").await.map(drop)),
+        ("create principal", service.create_principal(call, new_principal(user, None, "n")).await.map(drop)),
+        ("list principals", service.list_principals(call, user, &page).await.map(drop)),
+        ("show principal", service.show_principal(call, user, "x").await.map(drop)),
+        ("delete principal", service.delete_principal(call, user, "x").await),
+        ("set password", service.set_password(call, "x", &secret).await),
+        ("list members", service.list_members(call, "x").await.map(drop)),
+        ("add member", service.add_member(call, "x", "y").await),
+        ("remove member", service.remove_member(call, "x", "y").await),
+        ("create key", service.create_access_key(call, "x", "").await.map(drop)),
+        ("list keys", service.list_access_keys(call, None, &page).await.map(drop)),
+        ("enable key", service.enable_access_key(call, "x").await.map(drop)),
+        ("disable key", service.disable_access_key(call, "x").await.map(drop)),
+        ("delete key", service.delete_access_key(call, "x").await),
+        ("create cluster", service.create_cluster(call, cluster).await.map(drop)),
+        ("list clusters", service.list_clusters(call).await.map(drop)),
+        ("page clusters", service.page_clusters(call, &page).await.map(drop)),
+        ("show cluster", service.show_cluster(call, "x").await.map(drop)),
+        ("delete cluster", service.delete_cluster(call, "x").await),
+        ("create grant", service.create_grant(call, spec(&["x"], &[], &[])).await.map(drop)),
+        ("update grant", service.update_grant(call, "x", spec(&["x"], &[], &[])).await.map(drop)),
+        ("revoke grant", service.revoke_grant(call, "x").await),
+        ("list grants", service.list_grants(call).await.map(drop)),
+        ("show grant", service.show_grant(call, "x").await.map(drop)),
+        ("show grant states", service.show_grant_states(call, "x").await.map(drop)),
+        ("list grant states", service.list_grant_states(call).await.map(drop)),
+        ("show token", service.show_token(call, "x").await.map(drop)),
+        ("revoke token", service.revoke_token(call, "x").await),
+    ]
+}
+
+#[tokio::test]
+async fn only_root_and_administrators_may_call_anything() {
+    for world in worlds().await {
+        let ada = world.user("ada").await;
+        for (name, outcome) in outcomes(&world.service, &world.call_of(&ada).await).await {
+            let kind = outcome.map_err(|error| error.kind());
+            assert_eq!(kind, Err(ErrorKind::Forbidden), "{}: {name}", world.on());
+        }
+        world.service.add_member(&world.root, "administrators", "ada").await.unwrap();
+        for call in [&world.call_of(&ada).await, &world.root] {
+            for (name, outcome) in outcomes(&world.service, call).await {
+                let refused = outcome.is_err_and(|error| error.kind() == ErrorKind::Forbidden);
+                assert!(!refused, "{}: {name}", world.on());
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A server without HTTP: a database, the door over it, and two accounts.
+
+use std::sync::Arc;
+
+use domain::clock::Fixed;
+use domain::{
+    Cluster, ClusterScope, GrantSpec, Namespace, NamespaceScope, Principal, PrincipalKind, Principals, Role,
+    Timestamp,
+};
+use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
+use service::connection::AddressPolicy;
+use service::{Call, Caller, MasterKey, NewCluster, NewPrincipal, Origin, Service, Settings};
+use store::Store;
+use store::testing::{TestDatabase, databases};
+
+pub struct World {
+    pub database: TestDatabase,
+    pub store: Store,
+    pub clock: Arc<Fixed>,
+    pub service: Arc<Service>,
+    pub bootstrap: Bootstrap,
+    pub prepared: PreparedAccount,
+    /// The root user of the first account.
+    pub root: Call,
+    /// The root user of another account.
+    pub stranger: Call,
+}
+
+/// One world for each kind of database.
+pub async fn worlds() -> Vec<World> {
+    let mut worlds = Vec::new();
+    for database in databases().await {
+        worlds.push(World::new(database).await);
+    }
+    worlds
+}
+
+pub fn bootstrap(store: Store, clock: Arc<Fixed>, seed: u64) -> Bootstrap {
+    let entropy = Arc::new(domain::entropy::Fixed::new(seed));
+    let master_key = MasterKey::generate(&domain::entropy::Fixed::new(99));
+    Bootstrap { store, clock, entropy, master_key }
+}
+
+impl World {
+    async fn new(database: TestDatabase) -> Self {
+        let store = database.open().await;
+        let clock = Arc::new(Fixed::new(Timestamp::from_millis(1_795_293_660_000)));
+        let bootstrap = bootstrap(store.clone(), Arc::clone(&clock), 1);
+        let installation = bootstrap.installation(Purpose::Real).await.unwrap();
+        let prepared = bootstrap.prepare(AccountSpec::default()).unwrap();
+        assert!(bootstrap.store_first(&prepared).await.unwrap());
+        let spec = AccountSpec { account_name: Some("stranger".into()), ..AccountSpec::default() };
+        let other = bootstrap.prepare(spec).unwrap();
+        bootstrap.store_account(&other).await.unwrap();
+        let service = Service::new(
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&bootstrap.entropy),
+            bootstrap.master_key.clone(),
+            installation.id,
+            Settings { addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() } },
+        )
+        .unwrap();
+        let (root, stranger) = (root_of(&prepared), root_of(&other));
+        Self { database, store, clock, service: Arc::new(service), bootstrap, prepared, root, stranger }
+    }
+
+    /// What a failure should say first.
+    pub fn on(&self) -> &'static str {
+        self.database.name()
+    }
+
+    pub async fn principal(&self, kind: PrincipalKind, id: &str) -> Principal {
+        self.service.create_principal(&self.root, new_principal(kind, Some(id), id)).await.unwrap()
+    }
+
+    pub async fn user(&self, id: &str) -> Principal {
+        self.principal(PrincipalKind::User, id).await
+    }
+
+    pub async fn cluster(&self, id: &str) -> Cluster {
+        let new = NewCluster { id: Some(id.to_owned()), name: id.to_owned(), ..NewCluster::default() };
+        self.service.create_cluster(&self.root, new).await.unwrap()
+    }
+
+    /// A user of the account as a caller, as a signature would make them.
+    pub async fn call_of(&self, user: &Principal) -> Call {
+        let new = self.service.create_access_key(&self.root, user.id.as_str(), "").await.unwrap();
+        let key = self.service.signing_key(new.key.id.as_str()).await.unwrap().unwrap();
+        Call { caller: Arc::clone(&key.caller), project: None, origin: origin() }
+    }
+}
+
+pub fn origin() -> Origin {
+    Origin { request_id: Arc::from("r"), source: Arc::from("127.0.0.1") }
+}
+
+fn root_of(prepared: &PreparedAccount) -> Call {
+    let caller = Caller {
+        account: prepared.account.id.clone(),
+        account_name: prepared.account.name.clone(),
+        user: prepared.root.id.clone(),
+        user_name: prepared.root.name.clone(),
+        root: true,
+        administrator: false,
+        projects: vec![prepared.project.id.clone()],
+    };
+    Call { caller: Arc::new(caller), project: None, origin: origin() }
+}
+
+pub fn new_principal(kind: PrincipalKind, id: Option<&str>, name: &str) -> NewPrincipal {
+    NewPrincipal {
+        kind,
+        id: id.map(str::to_owned),
+        name: name.to_owned(),
+        password: None,
+        external_ids: Vec::new(),
+    }
+}
+
+/// A grant to users in clusters and namespaces; an empty list means all.
+pub fn spec(users: &[&str], clusters: &[&str], namespaces: &[&str]) -> GrantSpec {
+    GrantSpec {
+        name: "g".to_owned(),
+        role: Role::Viewer,
+        principals: Principals {
+            kind: PrincipalKind::User,
+            ids: users.iter().map(|id| domain::PrincipalId::stored(id)).collect(),
+        },
+        clusters: match clusters {
+            [] => ClusterScope::All,
+            ids => ClusterScope::Listed(ids.iter().map(|id| domain::ClusterId::stored(id)).collect()),
+        },
+        namespaces: match namespaces {
+            [] => NamespaceScope::All,
+            names => NamespaceScope::Listed(names.iter().map(|name| Namespace::stored(name)).collect()),
+        },
+    }
+}

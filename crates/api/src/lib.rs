@@ -59,4 +59,10 @@ impl App {
     pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
         Ok(Self { service, entropy, settings, dialects: dialects::all()? })
     }
+
+    /// The dialects, for whoever wants to walk their operations.
+    #[must_use]
+    pub fn dialects(&self) -> &[Arc<dyn operation::Dialect>] {
+        &self.dialects
+    }
 }

@@ -1,0 +1,105 @@
+//! Exactly one credential, in a scheme that the dialect knows.
+
+use crate::server::{Server, borrowed};
+
+const LIST: &str = "/api/v3/access-policies";
+
+#[tokio::test]
+async fn a_signature_or_a_token_opens_and_both_together_do_not() {
+    let server = Server::start().await;
+    assert_eq!(server.as_root("GET", LIST, b"").await.status, 200);
+    let token = server.root_token().await;
+    assert_eq!(server.send("GET", LIST, &[("X-Auth-Token", &token)], b"").await.status, 200);
+    let mut both = server.signed("GET", LIST, &[], b"");
+    both.push(("X-Auth-Token".into(), token.clone()));
+    assert_eq!(server.send("GET", LIST, &borrowed(&both), b"").await.status, 400);
+    assert_eq!(
+        server.as_root("GET", "/bailiwick/v1/grants", b"").await.status,
+        200,
+        "the same key in our own dialect"
+    );
+    let bearer = format!("Bearer {token}");
+    assert_eq!(
+        server.send("GET", "/bailiwick/v1/grants", &[("Authorization", &bearer)], b"").await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_scheme_of_another_dialect_is_refused_and_never_falls_through() {
+    let server = Server::start().await;
+    let token = server.root_token().await;
+    for scheme in [
+        format!("Bearer {token}"),
+        "Basic YTpi".to_owned(),
+        "acs key:signature".to_owned(),
+        "ACS3-HMAC-SHA256 Credential=a,SignedHeaders=host,Signature=b".to_owned(),
+        "V11-HMAC-SHA256 Credential=a/b/c/d, SignedHeaders=host, Signature=e".to_owned(),
+        "SDK-HMAC-SHA256".to_owned(),
+        String::new(),
+    ] {
+        let answer = server
+            .send("GET", LIST, &[("Authorization", &scheme), ("X-Sdk-Date", "20261121T200000Z")], b"")
+            .await;
+        assert_eq!(answer.status, 401, "{scheme:.20}");
+        assert_eq!(answer.json()["error_code"], "APIGW.0301");
+    }
+}
+
+#[tokio::test]
+async fn failures_say_what_the_vendors_gateway_says_and_nothing_about_users() {
+    let server = Server::start().await;
+    let message = |answer: crate::server::Answer| answer.json()["error_msg"].as_str().unwrap().to_owned();
+    let prefix = "Incorrect IAM authentication information: ";
+    let nobody = message(server.send("GET", LIST, &[], b"").await);
+    assert_eq!(nobody, format!("{prefix}x-auth-token not found"));
+    let bad = message(server.send("GET", LIST, &[("X-Auth-Token", "nope")], b"").await);
+    assert_eq!(bad, format!("{prefix}decrypt token fail"));
+    let token = server.root_token().await;
+    let mut headers = server.signed("GET", LIST, &[], b"");
+    headers[2].1 = headers[2].1.replace(server.root.access_key_id.as_str(), "UNKNOWN");
+    let unknown = message(server.send("GET", LIST, &borrowed(&headers), b"").await);
+    assert_eq!(unknown, format!("{prefix}Get secretKey failed,ak:UNKNOWN,err:ak not exist"));
+    let mut headers = server.signed("GET", LIST, &[], b"");
+    headers[2].1.pop();
+    headers[2].1.push('g');
+    let wrong = message(server.send("GET", LIST, &borrowed(&headers), b"").await);
+    assert_eq!(wrong, format!("{prefix}verify aksk signature fail"));
+    let signed = server.signed("GET", LIST, &[], b"");
+    server.clock.advance_seconds(15 * 60 + 1);
+    assert_eq!(server.send("GET", LIST, &borrowed(&signed), b"").await.status, 401, "too old");
+    server.clock.advance_seconds(24 * 3600);
+    let ended = message(server.send("GET", LIST, &[("X-Auth-Token", &token)], b"").await);
+    assert!(ended.starts_with(&format!("{prefix}token expires, expires_at: 2026-11-22T20:00:00")), "{ended}");
+}
+
+#[tokio::test]
+async fn a_swapped_body_or_method_is_refused() {
+    let server = Server::start().await;
+    let body = br#"{"name":"p","clusters":["*"],"accessScope":{"namespaces":["*"]},"policyType":"CCEViewPolicy","principal":{"type":"user","ids":["u"]}}"#;
+    let stronger = String::from_utf8_lossy(body).replace("CCEViewPolicy", "CCEClusterAdminPolicy");
+    let headers = server.signed("POST", LIST, &[], body);
+    assert_eq!(server.send("POST", LIST, &borrowed(&headers), stronger.as_bytes()).await.status, 401);
+    let mut claimed = headers.clone();
+    claimed.push(("X-Sdk-Content-Sha256".into(), api::authn::canonical::body_hash(body)));
+    assert_eq!(server.send("POST", LIST, &borrowed(&claimed), stronger.as_bytes()).await.status, 401);
+    assert_eq!(server.send("PUT", &format!("{LIST}/x"), &borrowed(&headers), body).await.status, 401);
+    assert_eq!(server.grants().await, 0);
+}
+
+#[tokio::test]
+async fn headers_that_name_a_scope_must_name_the_callers_own() {
+    let server = Server::start().await;
+    let token = server.root_token().await;
+    let with = |name: &'static str, value: String| {
+        let (server, token) = (&server, token.clone());
+        async move { server.send("GET", LIST, &[("X-Auth-Token", &token), (name, &value)], b"").await.status }
+    };
+    assert_eq!(with("X-Project-Id", server.root.project.id.to_string()).await, 200);
+    assert_eq!(with("X-Project-Id", "other".into()).await, 403);
+    assert_eq!(with("X-Domain-Id", server.root.account.id.to_string()).await, 200);
+    assert_eq!(with("X-Domain-Id", "other".into()).await, 403);
+    let mut unsigned = server.signed("GET", LIST, &[], b"");
+    unsigned.push(("X-Project-Id".into(), server.root.project.id.to_string()));
+    assert_eq!(server.send("GET", LIST, &borrowed(&unsigned), b"").await.status, 401, "it must be signed");
+}

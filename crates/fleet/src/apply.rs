@@ -54,6 +54,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Whether nothing was refused.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.roles.is_empty()
+    }
+
     /// Holds what was refused among `outcomes` of `changes`.
     pub(crate) fn hold(&mut self, changes: &[Change], outcomes: &BTreeMap<ObjectName, Outcome>) {
         for change in changes {
@@ -95,8 +100,10 @@ impl Applier<'_> {
             by_object.entry(change.object()).or_default().push(change);
         }
         let stop = Stop::default();
-        let objects: Vec<_> =
-            by_object.into_iter().map(|(object, changes)| self.object(object, changes, &stop).boxed()).collect();
+        let objects: Vec<_> = by_object
+            .into_iter()
+            .map(|(object, changes)| self.object(object, changes, &stop).boxed())
+            .collect();
         stream::iter(objects).buffer_unordered(SIDE_BY_SIDE).collect().await
     }
 
@@ -129,7 +136,9 @@ impl Applier<'_> {
     async fn one(&self, change: &Change) -> Outcome {
         let result = match change {
             Change::Apply(binding) => self.apply(binding).await,
-            Change::Delete { object, uid, resource_version } => self.delete(object, uid, resource_version).await,
+            Change::Delete { object, uid, resource_version } => {
+                self.delete(object, uid, resource_version).await
+            }
         };
         match result {
             Ok(()) => Outcome::Done,
@@ -139,7 +148,8 @@ impl Applier<'_> {
 
     async fn apply(&self, binding: &Binding) -> Result<(), Failure> {
         self.observer.view().expect(&binding.object, Some(binding));
-        let stored: BindingObject = self.client.apply(&path(&binding.object), &wire::binding(binding)).await?;
+        let stored: BindingObject =
+            self.client.apply(&path(&binding.object), &wire::binding(binding)).await?;
         // A view that grew too large is noticed by who watches.
         let _ = self.observer.view().learn(stored.into());
         tracing::info!(object = %binding.object, subjects = binding.subjects.len(), "fleet.binding.applied");
@@ -240,7 +250,10 @@ mod tests {
         assert_eq!(classify(&apply(in_a()), refused(404, false)), Outcome::Failed(refused(404, false)));
         assert_eq!(classify(&apply(in_a()), refused(403, true)), Outcome::NamespaceGone);
         assert_eq!(classify(&apply(in_a()), refused(403, false)), Outcome::Failed(refused(403, false)));
-        assert_eq!(classify(&apply(Scope::Cluster), refused(404, false)), Outcome::Failed(refused(404, false)));
+        assert_eq!(
+            classify(&apply(Scope::Cluster), refused(404, false)),
+            Outcome::Failed(refused(404, false))
+        );
         assert_eq!(classify(&delete, refused(409, false)), Outcome::Moved);
         assert_eq!(classify(&delete, refused(403, false)), Outcome::Failed(refused(403, false)));
     }

@@ -129,7 +129,8 @@ mod tests {
             rules,
             aggregate: Vec::new(),
         };
-        let roles = [role("pods", vec![rule("", "pods", "get")]), role("nodes", vec![rule("", "nodes", "*")])];
+        let roles =
+            [role("pods", vec![rule("", "pods", "get")]), role("nodes", vec![rule("", "nodes", "*")])];
         let objects = roles.map(|role| Object::ClusterRole { role, version: "1".into() }).to_vec();
         view.replace(Kind::ClusterRoles, objects, "1").unwrap();
         view
@@ -137,7 +138,8 @@ mod tests {
 
     fn found(bindings: Vec<Object>, recorded: &[&str]) -> Option<String> {
         let owner = Owner { installation: InstallationId::stored("i"), cluster: ClusterId::stored("c") };
-        let recorded = recorded.iter().map(|n| ObjectName { scope: Scope::Cluster, name: (*n).into() }).collect();
+        let recorded =
+            recorded.iter().map(|n| ObjectName { scope: Scope::Cluster, name: (*n).into() }).collect();
         let subject = Subject { kind: SubjectKind::User, name: "ann".into() };
         foreign_binding(&view(bindings), &owner, &recorded, &subject, &probe("pods"))
     }

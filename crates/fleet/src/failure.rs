@@ -63,13 +63,16 @@ impl Failure {
     pub(crate) fn sentence(&self, action: &str) -> String {
         let text = match self {
             Self::Unreachable(_) => {
-                "the API server does not answer, or does not prove to be the one that was registered".to_owned()
+                "the API server does not answer, or does not prove to be the one that was registered"
+                    .to_owned()
             }
             Self::Unauthorized => "the API server does not accept the connector's credential".to_owned(),
             Self::Refused(Refusal { status: 403, message, .. }) => {
                 format!("the connector may not {action} in this cluster; it says: {message}")
             }
-            Self::Refused(Refusal { status: 429 | 503, .. }) => "the API server is busy; it is tried again".to_owned(),
+            Self::Refused(Refusal { status: 429 | 503, .. }) => {
+                "the API server is busy; it is tried again".to_owned()
+            }
             Self::Refused(Refusal { status, message, .. }) => {
                 format!("the API server refuses to {action} with status {status}; it says: {message}")
             }
@@ -84,7 +87,9 @@ impl fmt::Display for Failure {
         match self {
             Self::Unreachable(detail) => write!(f, "unreachable: {detail}"),
             Self::Unauthorized => f.write_str("unauthorized"),
-            Self::Refused(refusal) => write!(f, "refused with status {}: {}", refusal.status, refusal.message),
+            Self::Refused(refusal) => {
+                write!(f, "refused with status {}: {}", refusal.status, refusal.message)
+            }
             Self::Unreadable(what) => write!(f, "unreadable: {what}"),
         }
     }

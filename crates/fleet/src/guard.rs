@@ -157,7 +157,8 @@ mod tests {
 
         fn call(&mut self, _: Name) -> Self::Future {
             let answer = self.answers[self.calls.fetch_add(1, Ordering::SeqCst)];
-            let addresses: Vec<SocketAddr> = answer.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
+            let addresses: Vec<SocketAddr> =
+                answer.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
             futures::future::ready(Ok(addresses.into_iter()))
         }
     }
@@ -181,7 +182,9 @@ mod tests {
     async fn a_name_that_changes_its_mind_between_connects_is_refused_at_the_next_one() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        for second in [["169.254.169.254"].as_slice(), &["::ffff:100.100.100.200"], &["127.0.0.1", "169.254.169.254"]] {
+        for second in
+            [["169.254.169.254"].as_slice(), &["::ffff:100.100.100.200"], &["127.0.0.1", "169.254.169.254"]]
+        {
             let second: &'static [&'static str] = Box::leak(second.to_vec().into_boxed_slice());
             let resolver = Flipping { calls: Arc::default(), answers: [&["127.0.0.1"], second] };
             let mut connector = GuardedConnector::with_resolver(policy(), port, resolver);

@@ -22,7 +22,9 @@ const CANDIDATES: usize = 8;
 pub(crate) fn questions(facts: &Facts, view: &View, tracker: &mut Tracker, now: Instant) -> Vec<Question> {
     let due: Vec<(&Grant, Aim, Vec<Slot>)> = facts
         .grants()
-        .filter(|(grant, aim, _)| tracker.is_due(&grant.id, now) && !(*aim == Aim::Revoked && facts.leftover(grant).is_some()))
+        .filter(|(grant, aim, _)| {
+            tracker.is_due(&grant.id, now) && !(*aim == Aim::Revoked && facts.leftover(grant).is_some())
+        })
         .filter_map(|(grant, aim, _)| {
             let slots = tracker.get(&grant.id)?.slots.iter();
             Some((grant, aim, slots.filter(|slot| !facts.troubles.contains_key(slot)).cloned().collect()))
@@ -67,7 +69,8 @@ fn questions_of(
         let probe = probe(slot, custom_rules(&slot.role, view))?;
         // Another subject for each slot: a sample of both.
         let first = at * subjects.len() / slots.len().max(1);
-        let subject = subject(facts, view, aim, subjects.iter().cycle().skip(first).take(subjects.len()), &probe)?;
+        let subject =
+            subject(facts, view, aim, subjects.iter().cycle().skip(first).take(subjects.len()), &probe)?;
         Some(Question { grant: grant.id.clone(), round, aim, slot: (*slot).clone(), subject, probe })
     };
     slots.iter().enumerate().filter_map(question).collect()
@@ -93,7 +96,9 @@ fn subject<'a>(
 fn custom_rules<'a>(role: &Role, view: &'a View) -> Option<&'a [rbac::cluster_roles::Rule]> {
     match role {
         Role::Custom(name) => view.cluster_role(name.as_str()).map(|role| role.rules.as_slice()),
-        Role::Administrator | Role::AdministratorView | Role::Operator | Role::Developer | Role::Viewer => None,
+        Role::Administrator | Role::AdministratorView | Role::Operator | Role::Developer | Role::Viewer => {
+            None
+        }
     }
 }
 
@@ -123,14 +128,17 @@ fn verdict(facts: &Facts, view: &View, answers: &[&Answer]) -> Verdict {
         match (&answer.allowed, answer.question.aim) {
             (Ok(true), Aim::Granted) | (Ok(false), Aim::Revoked) => {}
             (Ok(false), Aim::Granted) => return Verdict::Contradicted(still_no(&answer.question, view)),
-            (Ok(true), Aim::Revoked) => return Verdict::Contradicted(still_yes(&answer.question, facts, view)),
+            (Ok(true), Aim::Revoked) => {
+                return Verdict::Contradicted(still_yes(&answer.question, facts, view));
+            }
             (Err(failure), _) => unanswered = Some(failure),
         }
     }
     match unanswered {
         None => Verdict::Confirmed,
         Some(Failure::Refused(refusal)) if refusal.status == 403 => Verdict::Unaskable(
-            "the connector may not create subjectaccessreviews in this cluster, so its effect is not known".to_owned(),
+            "the connector may not create subjectaccessreviews in this cluster, so its effect is not known"
+                .to_owned(),
         ),
         Some(_) => Verdict::Unasked,
     }
@@ -145,11 +153,18 @@ fn still_no(question: &Question, view: &View) -> String {
 }
 
 fn still_yes(question: &Question, facts: &Facts, view: &View) -> String {
-    let found =
-        explain::foreign_binding(view, &facts.owner, &facts.fleet.recorded, &question.subject, &question.probe);
+    let found = explain::foreign_binding(
+        view,
+        &facts.owner,
+        &facts.fleet.recorded,
+        &question.subject,
+        &question.probe,
+    );
     let asked = asked(&question.probe);
     match found {
-        Some(binding) => format!("{binding}, which is not ours, still allows {} to {asked}", question.subject.name),
+        Some(binding) => {
+            format!("{binding}, which is not ours, still allows {} to {asked}", question.subject.name)
+        }
         None => format!(
             "the cluster still allows {} to {asked}, by something else than a binding of that name",
             question.subject.name
@@ -160,6 +175,7 @@ fn still_yes(question: &Question, facts: &Facts, view: &View) -> String {
 /// What was asked, in words.
 fn asked(probe: &Probe) -> String {
     let group = if probe.group.is_empty() { String::new() } else { format!(".{}", probe.group) };
-    let place = probe.namespace.as_deref().map_or("everywhere".to_owned(), |namespace| format!("in {namespace}"));
+    let place =
+        probe.namespace.as_deref().map_or("everywhere".to_owned(), |namespace| format!("in {namespace}"));
     format!("{} {}{group} {place}", probe.verb, probe.resource)
 }

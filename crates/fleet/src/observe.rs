@@ -157,7 +157,8 @@ impl Observer {
     }
 }
 
-const TOO_MUCH: Failure = Failure::Unreadable("the cluster holds more bindings and roles than can be kept in memory");
+const TOO_MUCH: Failure =
+    Failure::Unreadable("the cluster holds more bindings and roles than can be kept in memory");
 
 /// What following one kind needs.
 struct Following<'a> {
@@ -178,7 +179,11 @@ enum Position {
 
 impl Following<'_> {
     /// Lists a kind unless it is known up to `cursor`, and watches it until something fails.
-    async fn follow(&self, kind: Kind, cursor: &mut Option<String>) -> Result<std::convert::Infallible, Trouble> {
+    async fn follow(
+        &self,
+        kind: Kind,
+        cursor: &mut Option<String>,
+    ) -> Result<std::convert::Infallible, Trouble> {
         let trouble = |verb: &'static str| Trouble::with(verb, kind);
         let mut announced = false;
         loop {
@@ -188,7 +193,11 @@ impl Following<'_> {
             };
             *cursor = Some(version.clone());
             let began = Instant::now();
-            match self.client.watch(&watch_path(kind, &version), Duration::from_secs(WATCH_SECONDS + 20)).await {
+            match self
+                .client
+                .watch(&watch_path(kind, &version), Duration::from_secs(WATCH_SECONDS + 20))
+                .await
+            {
                 Err(failure) if failure.is(410) => *cursor = None,
                 Err(failure) => return Err(trouble("watch")(failure)),
                 Ok(mut lines) => {
@@ -258,7 +267,11 @@ impl Following<'_> {
         }
     }
 
-    async fn page_of<T: DeserializeOwned>(&self, path: &str, read: fn(T) -> Object) -> Result<List<Object>, Failure> {
+    async fn page_of<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        read: fn(T) -> Object,
+    ) -> Result<List<Object>, Failure> {
         let page: List<T> = self.client.get(path, MAX_LIST).await?;
         Ok(List { metadata: page.metadata, items: page.items.into_iter().map(read).collect() })
     }

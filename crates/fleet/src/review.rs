@@ -67,11 +67,7 @@ pub(crate) async fn ask(client: Arc<ApiClient>, questions: Vec<Question>) -> Vec
             Answer { question, allowed }
         }
     };
-    stream::iter(questions)
-        .map(answer)
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect()
-        .await
+    stream::iter(questions).map(answer).buffer_unordered(SIDE_BY_SIDE).collect().await
 }
 
 async fn patiently(client: &ApiClient, question: &Question) -> Result<bool, Failure> {

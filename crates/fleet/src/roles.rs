@@ -23,7 +23,8 @@ pub(crate) fn lacking(desired: &Desired, view: &View) -> Vec<ClusterRoleSpec> {
     }
     let mut roles = cluster_roles::all();
     roles.retain(|role| {
-        needed.contains(role.name.as_str()) && !view.cluster_role(&role.name).is_some_and(|found| is_as(found, role))
+        needed.contains(role.name.as_str())
+            && !view.cluster_role(&role.name).is_some_and(|found| is_as(found, role))
     });
     roles
 }
@@ -41,7 +42,8 @@ pub(crate) async fn ensure(
             continue;
         }
         let path = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{}", segment(&role.name));
-        let applied: Result<ClusterRoleObject, Failure> = client.apply(&path, &wire::cluster_role(role)).await;
+        let applied: Result<ClusterRoleObject, Failure> =
+            client.apply(&path, &wire::cluster_role(role)).await;
         match applied {
             Ok(_) => tracing::info!(role = role.name, "fleet.cluster_role.applied"),
             Err(failure) => {
@@ -65,7 +67,10 @@ fn is_as(found: &ClusterRoleSpec, wanted: &ClusterRoleSpec) -> bool {
 fn sorted(rules: &[Rule]) -> Vec<[Vec<&str>; 4]> {
     let mut all: Vec<[Vec<&str>; 4]> = rules
         .iter()
-        .map(|rule| [&rule.api_groups, &rule.resources, &rule.verbs, &rule.resource_names].map(|words| in_order(words)))
+        .map(|rule| {
+            [&rule.api_groups, &rule.resources, &rule.verbs, &rule.resource_names]
+                .map(|words| in_order(words))
+        })
         .collect();
     all.sort();
     all
@@ -92,7 +97,8 @@ mod tests {
 
     fn view(roles: Vec<ClusterRoleSpec>) -> View {
         let mut view = View::default();
-        let objects = roles.into_iter().map(|role| Object::ClusterRole { role, version: "1".into() }).collect();
+        let objects =
+            roles.into_iter().map(|role| Object::ClusterRole { role, version: "1".into() }).collect();
         view.replace(Kind::ClusterRoles, objects, "1").unwrap();
         view
     }

@@ -135,9 +135,18 @@ impl Tracker {
         self.grants.values().filter_map(|tracked| tracked.again).min()
     }
 
+    /// Whether the cluster says something else than it should, or cannot be asked.
+    pub(crate) fn has_open_questions(&self) -> bool {
+        let open =
+            |tracked: &Tracked| matches!(tracked.verdict, Verdict::Contradicted(_) | Verdict::Unaskable(_));
+        self.grants.values().any(open)
+    }
+
     /// Gives up on what is due now and cannot be asked: the next pass decides anew.
     pub(crate) fn postpone(&mut self, now: Instant) {
-        for tracked in self.grants.values_mut().filter(|tracked| tracked.again.is_some_and(|again| again <= now)) {
+        for tracked in
+            self.grants.values_mut().filter(|tracked| tracked.again.is_some_and(|again| again <= now))
+        {
             tracked.again = None;
         }
     }
@@ -155,7 +164,9 @@ impl Tracker {
 
     /// What came of it; ignored if something changed since the question of that `round`.
     pub(crate) fn answered(&mut self, grant: &GrantId, round: u64, verdict: Verdict, now: Instant) {
-        let Some(tracked) = self.grants.get_mut(grant).filter(|tracked| tracked.round == round) else { return };
+        let Some(tracked) = self.grants.get_mut(grant).filter(|tracked| tracked.round == round) else {
+            return;
+        };
         tracked.again = match verdict {
             Verdict::Confirmed | Verdict::Unaskable(_) | Verdict::Asking => None,
             Verdict::Contradicted(_) | Verdict::Unasked => AGAIN.get(tracked.tries).map(|delay| now + *delay),
@@ -253,7 +264,9 @@ mod tests {
     async fn a_new_generation_and_a_revoke_are_asked_about_anew() {
         let (mut tracker, now) = (Tracker::default(), Instant::now());
         let id = GrantId::stored("g");
-        for (generation, aim, changed) in [(1, Aim::Granted, false), (2, Aim::Granted, true), (3, Aim::Revoked, true)] {
+        for (generation, aim, changed) in
+            [(1, Aim::Granted, false), (2, Aim::Granted, true), (3, Aim::Revoked, true)]
+        {
             tracker.see(&grant(generation), aim, &slots());
             assert!(tracker.is_due(&id, now));
             assert_eq!(tracker.get(&id).unwrap().changed, changed);

@@ -258,9 +258,7 @@ pub(crate) fn binding(binding: &Binding) -> Value {
     if let (Scope::Namespace(namespace), Some(fields)) = (&binding.object.scope, metadata.as_object_mut()) {
         fields.insert("namespace".to_owned(), namespace.as_str().into());
     }
-    let subject = |subject: &rbac::Subject| {
-        json!({"apiGroup": RBAC_GROUP, "kind": subject.kind.as_str(), "name": subject.name})
-    };
+    let subject = |subject: &rbac::Subject| json!({"apiGroup": RBAC_GROUP, "kind": subject.kind.as_str(), "name": subject.name});
     json!({
         "apiVersion": RBAC_VERSION,
         "kind": binding.object.kind(),
@@ -273,7 +271,8 @@ pub(crate) fn binding(binding: &Binding) -> Value {
 /// A ClusterRole as server-side apply wants it.
 pub(crate) fn cluster_role(role: &ClusterRoleSpec) -> Value {
     let rule = |rule: &Rule| {
-        let mut value = json!({"apiGroups": rule.api_groups, "resources": rule.resources, "verbs": rule.verbs});
+        let mut value =
+            json!({"apiGroups": rule.api_groups, "resources": rule.resources, "verbs": rule.verbs});
         if let (false, Some(fields)) = (rule.resource_names.is_empty(), value.as_object_mut()) {
             fields.insert("resourceNames".to_owned(), json!(rule.resource_names));
         }
@@ -289,7 +288,8 @@ pub(crate) fn cluster_role(role: &ClusterRoleSpec) -> Value {
             fields.insert("rules".to_owned(), role.rules.iter().map(rule).collect());
         } else {
             // The rules of an aggregate belong to the controller that fills them.
-            let selectors: Vec<Value> = role.aggregate.iter().map(|labels| json!({"matchLabels": labels})).collect();
+            let selectors: Vec<Value> =
+                role.aggregate.iter().map(|labels| json!({"matchLabels": labels})).collect();
             fields.insert("aggregationRule".to_owned(), json!({"clusterRoleSelectors": selectors}));
         }
     }

@@ -1,15 +1,18 @@
 //! What the workers of the fleet ask and report. They act for nobody: they carry out what was already decided.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use domain::{
     AccountId, ClusterGrantState, ClusterId, ConnectionState, Error, Grant, GrantId, InstallationId,
     Namespace, Result, State,
 };
 use rbac::{ObjectName, Scope};
-use store::{AppliedName, ClusterRow, GrantStateRow};
+use store::{AppliedName, ClusterRow, GrantStateRow, ReadTx};
 
+use crate::cache::Copy;
 use crate::connection::Connection;
+use crate::grants::GrantList;
 use crate::seal::Record;
 use crate::service::Service;
 
@@ -106,7 +109,7 @@ impl Service {
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
         if !row.removed {
-            grants = tx.grants(&row.account).await?;
+            grants = self.grants_at(&mut tx, &row.account, revision).await?;
             grants.retain(|grant| grant.covers(id));
             for grant in tx.unfinished_revokes(id).await? {
                 revoked.extend(tx.grant(&row.account, grant.as_str()).await?);
@@ -114,6 +117,19 @@ impl Service {
         }
         tx.end().await?;
         Ok(FleetDesired { revision, installation: self.installation.clone(), grants, revoked, recorded })
+    }
+
+    /// The account's grants at `revision`: from memory if the copy there is of exactly that one.
+    async fn grants_at(&self, tx: &mut ReadTx, account: &AccountId, revision: i64) -> Result<Vec<Grant>> {
+        if let Some(copy) = self.grants.get(&self.revisions, account.as_str())
+            && copy.revision == revision
+        {
+            return Ok(copy.value.grants.clone());
+        }
+        let grants = tx.grants(account).await?;
+        let value = Arc::new(GrantList { revision, grants: grants.clone() });
+        self.grants.put(account.as_str(), Copy { account: account.clone(), revision, value });
+        Ok(grants)
     }
 
     /// Writes down the names that are about to be applied, before they are.
@@ -162,7 +178,7 @@ impl Service {
             tx.cluster_states(id).await?.into_iter().map(|row| (row.grant, row.state)).collect();
         for update in report.states {
             let old = known.get(&update.grant);
-            if old.is_some_and(|old| says_the_same(old, &update)) {
+            if old.is_some_and(|old| says_the_same(old, &update) || still_holds(old, &update)) {
                 continue;
             }
             news = true;
@@ -192,6 +208,13 @@ impl Service {
 
 fn says_the_same(old: &ClusterGrantState, update: &StateUpdate) -> bool {
     old.state == update.state && old.reason == update.reason && old.observed_generation == update.generation
+}
+
+/// What was confirmed stays confirmed while the cluster does not answer: a binding does not vanish with the line to it.
+fn still_holds(old: &ClusterGrantState, update: &StateUpdate) -> bool {
+    update.state == State::Unreachable
+        && matches!(old.state, State::Applied | State::Effective)
+        && old.observed_generation == update.generation
 }
 
 fn object_name(applied: AppliedName) -> ObjectName {

@@ -1,6 +1,18 @@
 //! The server over real sockets and a real database, spoken to in raw bytes: what a client library would tidy up is
 //! exactly what is tested.
 
+#![allow(
+    clippy::allow_attributes,
+    reason = "clippy sees tests by their attribute and not the functions that they share"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test that cannot go on says where"
+)]
+
 mod access_policies;
 mod credentials;
 mod one_reading;

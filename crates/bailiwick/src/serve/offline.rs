@@ -29,12 +29,12 @@ pub struct NewAccount {
 pub async fn create_account(storage: &StorageArgs, id: Option<&str>, name: &str) -> Result<NewAccount> {
     let environment = ServerEnvironment::read();
     let settings = Settings::read(&ServeArgs::of_storage(storage), &environment)?;
-    if let store::Location::File(path) = &settings.location {
-        if !path.exists() {
-            let message =
-                format!("{} is not there: start the server once, or name its data folder", path.display());
-            return Err(Error::invalid("data_dir", message));
-        }
+    if let store::Location::File(path) = &settings.location
+        && !path.exists()
+    {
+        let message =
+            format!("{} is not there: start the server once, or name its data folder", path.display());
+        return Err(Error::invalid("data_dir", message));
     }
     let opened = open::open(&settings, &environment).await?;
     let spec = AccountSpec {

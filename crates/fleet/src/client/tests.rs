@@ -1,1 +1,189 @@
-//! Placeholder.
+//! The client against API servers that misbehave, over real TLS on the loopback.
+//!
+//! The key beside this file belongs to no machine: it exists so that tests can serve.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use domain::Secret;
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+const AUTHORITY: &str = include_str!("test-authority.pem");
+const CERTIFICATE: &str = include_str!("test-server.pem");
+const KEY: &str = include_str!("test-server-key.pem");
+
+/// What a server does with every request.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// Sends this.
+    Once(&'static str),
+    /// Sends the first text, and then the second one again and again.
+    Endless(&'static str, &'static str),
+}
+
+/// A server that counts its requests and the bytes that it got rid of.
+struct Server {
+    port: u16,
+    requests: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
+}
+
+fn acceptor() -> TlsAcceptor {
+    let chain = CertificateDer::pem_slice_iter(CERTIFICATE.as_bytes()).collect::<Result<_, _>>().unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve(answer: Answer) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server {
+        port: listener.local_addr().unwrap().port(),
+        requests: Arc::default(),
+        sent: Arc::default(),
+    };
+    let (requests, sent) = (Arc::clone(&server.requests), Arc::clone(&server.sent));
+    tokio::spawn(async move {
+        let acceptor = acceptor();
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut socket) = acceptor.accept(socket).await else { continue };
+            let mut request = [0; 16 << 10];
+            if !matches!(socket.read(&mut request).await, Ok(1..)) {
+                continue;
+            }
+            requests.fetch_add(1, Ordering::SeqCst);
+            let (first, again) = match answer {
+                Answer::Once(text) => (text, ""),
+                Answer::Endless(first, again) => (first, again),
+            };
+            let _ = socket.write_all(first.as_bytes()).await;
+            while !again.is_empty() && socket.write_all(again.as_bytes()).await.is_ok() {
+                sent.fetch_add(again.len(), Ordering::SeqCst);
+            }
+            let _ = socket.shutdown().await;
+        }
+    });
+    server
+}
+
+fn client(port: u16, authority: &str) -> Result<ApiClient, Failure> {
+    let connection = Connection {
+        server: format!("https://127.0.0.1:{port}"),
+        ca_pem: Some(authority.to_owned()),
+        credential: Credential::Token(Secret::new("hunter2".to_owned())),
+        tls_server_name: None,
+    };
+    let policy = AddressPolicy { allow_loopback: true, ..AddressPolicy::default() };
+    ApiClient::new(&connection, Arc::new(policy))
+}
+
+async fn get(answer: Answer) -> (Server, Result<serde_json::Value, Failure>) {
+    let server = serve(answer).await;
+    let answer = client(server.port, AUTHORITY).unwrap().get("/version", MAX_ANSWER).await;
+    (server, answer)
+}
+
+const ENDLESS: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\"";
+const CHUNK: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn an_answer_is_read() {
+    let (_, answer) = get(Answer::Once("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}")).await;
+    assert_eq!(answer.unwrap(), serde_json::json!({"a": 1}));
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_given_up_at_the_limit() {
+    let (server, answer) = get(Answer::Endless(ENDLESS, CHUNK)).await;
+    assert_eq!(answer, Err(Failure::Unreadable("it is too large")));
+    // What is in socket buffers when we hang up was sent, too.
+    assert!(server.sent.load(Ordering::SeqCst) < MAX_ANSWER + (16 << 20));
+}
+
+#[tokio::test]
+async fn an_endless_failure_is_given_up_and_still_is_that_failure() {
+    let (_, answer) =
+        get(Answer::Endless("HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n", CHUNK)).await;
+    assert!(answer.unwrap_err().is(403));
+}
+
+#[tokio::test]
+async fn an_endless_line_of_a_watch_is_given_up_at_the_limit() {
+    let server = serve(Answer::Endless(ENDLESS, CHUNK)).await;
+    let client = client(server.port, AUTHORITY).unwrap();
+    let mut lines = client.watch("/api/v1/namespaces?watch=true", Duration::from_secs(60)).await.unwrap();
+    assert_eq!(lines.next().await, Err(Failure::Unreadable("an object in a watch is too large")));
+}
+
+#[tokio::test]
+async fn a_watch_is_read_line_by_line_until_it_ends() {
+    let server = serve(Answer::Once("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none\ntwo\n\nhalf")).await;
+    let client = client(server.port, AUTHORITY).unwrap();
+    let mut lines = client.watch("/api/v1/namespaces?watch=true", Duration::from_secs(60)).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(line) = lines.next().await.unwrap() {
+        read.push(line);
+    }
+    assert_eq!(read, ["one", "two", ""]);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = serve(Answer::Once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")).await;
+    let location = format!(
+        "HTTP/1.1 307 X\r\nlocation: https://127.0.0.1:{}/\r\ncontent-length: 0\r\n\r\n",
+        elsewhere.port
+    );
+    let (_, answer) = get(Answer::Once(Box::leak(location.into_boxed_str()))).await;
+    assert!(answer.unwrap_err().is(307));
+    assert_eq!(elsewhere.requests.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_pause_that_a_busy_server_asks_for_is_known_and_bounded() {
+    for (seconds, expected) in [("7", 7), ("86400", 60)] {
+        let text = format!("HTTP/1.1 429 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n");
+        let (_, answer) = get(Answer::Once(Box::leak(text.into_boxed_str()))).await;
+        let failure = answer.unwrap_err();
+        assert!(failure.stops_everything());
+        assert_eq!(failure.retry_after(), Some(Duration::from_secs(expected)));
+    }
+}
+
+#[tokio::test]
+async fn neither_credential_nor_answer_shows_in_a_failure() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[\"hunter2",
+        "HTTP/1.1 401 X\r\ncontent-length: 7\r\n\r\nhunter2",
+    ];
+    for answer in answers {
+        let (_, answer) = get(Answer::Once(answer)).await;
+        let failure = answer.unwrap_err();
+        assert!(!format!("{failure} {failure:?}").contains("hunter2"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_another_authority_vouches_for_gets_no_request() {
+    let server = serve(Answer::Once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")).await;
+    // A certificate is no authority over others, not even over itself.
+    let answer: Result<serde_json::Value, Failure> =
+        client(server.port, CERTIFICATE).unwrap().get("/version", MAX_ANSWER).await;
+    assert!(matches!(answer, Err(Failure::Unreachable(_))), "{answer:?}");
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_connection_without_a_certificate_authority_is_refused() {
+    for authority in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        assert!(matches!(client(6443, authority).err(), Some(Failure::Unreadable(_))), "{authority}");
+    }
+}

@@ -1,1 +1,142 @@
-//! Placeholder.
+//! What a pass makes of grants, a view and outcomes.
+
+use domain::{AccountId, GrantSpec, InstallationId, Namespace, NamespaceScope, PrincipalId, PrincipalKind};
+use domain::{Principals, Role, Timestamp};
+use rbac::{ObservedBinding, ObservedSubject, RBAC_GROUP, Scope, SubjectKind};
+
+use super::*;
+use crate::failure::Refusal;
+use crate::view::{Kind, Object};
+
+fn owner() -> Owner {
+    Owner { installation: InstallationId::stored("i"), cluster: ClusterId::stored("c") }
+}
+
+fn grant(id: &str, user: &str, role: Role) -> Grant {
+    Grant {
+        id: GrantId::stored(id),
+        account: AccountId::stored("a"),
+        spec: GrantSpec {
+            name: id.into(),
+            role,
+            principals: Principals { kind: PrincipalKind::User, ids: vec![PrincipalId::stored(user)] },
+            clusters: ClusterScope::All,
+            namespaces: NamespaceScope::Listed(vec![Namespace::stored("a")]),
+        },
+        generation: 1,
+        created_at: Timestamp::from_millis(0),
+        updated_at: Timestamp::from_millis(0),
+        revoked_at: None,
+    }
+}
+
+fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
+    let installation = InstallationId::stored("i");
+    FleetDesired { revision: 1, installation, grants, revoked, recorded: BTreeSet::new() }
+}
+
+/// A view with namespace `a`, as it is after `grants` were applied.
+fn view_of(grants: Vec<Grant>) -> View {
+    let mut view = View::default();
+    let namespace = Object::Namespace { name: Namespace::stored("a"), ending: false, version: "1".into() };
+    view.replace(Kind::Namespaces, vec![namespace], "1").unwrap();
+    for change in look(&owner(), &fleet(grants, Vec::new()), &view).plan.grow {
+        let Change::Apply(binding) = change else { panic!("nothing to delete") };
+        view.observe(Object::Binding(stored(&binding))).unwrap();
+    }
+    view
+}
+
+fn stored(binding: &Binding) -> ObservedBinding {
+    let subject = |subject: &Subject| ObservedSubject {
+        kind: subject.kind.as_str().into(),
+        api_group: RBAC_GROUP.into(),
+        name: subject.name.clone(),
+        namespace: None,
+    };
+    ObservedBinding {
+        object: binding.object.clone(),
+        uid: "u".into(),
+        resource_version: "1".into(),
+        role_kind: "ClusterRole".into(),
+        role_name: binding.role.cluster_role().into(),
+        labels: binding.labels.clone(),
+        subjects: binding.subjects.iter().map(subject).collect(),
+        deleting: false,
+    }
+}
+
+fn slot(role: Role) -> Slot {
+    Slot { role, scope: Scope::Namespace(Namespace::stored("a")) }
+}
+
+fn names(subjects: &BTreeSet<Subject>) -> Vec<&str> {
+    subjects.iter().map(|subject| subject.name.as_str()).collect()
+}
+
+#[test]
+fn only_who_is_new_in_a_binding_is_asked_about() {
+    let view = view_of(vec![grant("g1", "ann", Role::Viewer)]);
+    let grants = vec![grant("g1", "ann", Role::Viewer), grant("g2", "bob", Role::Viewer)];
+    let look = look(&owner(), &fleet(grants, Vec::new()), &view);
+    assert_eq!(look.added.len(), 1);
+    assert_eq!(names(&look.added[&slot(Role::Viewer)]), ["bob"]);
+}
+
+#[test]
+fn a_revoked_grant_is_left_over_until_no_binding_of_ours_names_it() {
+    let mut revoked = grant("g2", "bob", Role::Viewer);
+    revoked.revoked_at = Some(Timestamp::from_millis(1));
+    let view = view_of(vec![grant("g1", "ann", Role::Viewer), grant("g2", "bob", Role::Viewer)]);
+    let fleet = fleet(vec![grant("g1", "ann", Role::Viewer)], vec![revoked]);
+    let look = look(&owner(), &fleet, &view);
+    assert_eq!(look.plan.shrink.len(), 1);
+    assert_eq!(look.former[&GrantId::stored("g2")].slots, [slot(Role::Viewer)]);
+
+    let failure = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
+    let object = look.plan.shrink[0].object().clone();
+    let outcomes = BTreeMap::from([(object, Outcome::Failed(failure))]);
+    let left = leftovers(&owner(), &look.desired, &view, &BTreeSet::new(), &outcomes);
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].subject.name.as_str(), left[0].role.as_str()), ("bob", "view"));
+    assert!(matches!(&left[0].trouble, Some(Trouble::Refused(why)) if why.contains("remove somebody from")));
+
+    let after = view_of(vec![grant("g1", "ann", Role::Viewer)]);
+    assert!(leftovers(&owner(), &look.desired, &after, &BTreeSet::new(), &BTreeMap::new()).is_empty());
+}
+
+#[test]
+fn bindings_of_others_are_never_left_over() {
+    let mut view = view_of(Vec::new());
+    let foreign = Binding {
+        object: ObjectName { scope: Scope::Cluster, name: "theirs".into() },
+        role: Role::Viewer,
+        subjects: BTreeSet::from([Subject { kind: SubjectKind::User, name: "bob".into() }]),
+        labels: BTreeMap::new(),
+    };
+    view.observe(Object::Binding(stored(&foreign))).unwrap();
+    let desired = Desired::default();
+    assert!(leftovers(&owner(), &desired, &view, &BTreeSet::new(), &BTreeMap::new()).is_empty());
+    let recorded = BTreeSet::from([foreign.object]);
+    assert_eq!(leftovers(&owner(), &desired, &view, &recorded, &BTreeMap::new()).len(), 1);
+}
+
+#[test]
+fn a_slot_is_in_trouble_when_its_binding_or_its_role_could_not_be_written() {
+    let view = view_of(Vec::new());
+    let grants = vec![grant("g1", "ann", Role::Viewer), grant("g2", "bob", Role::Operator)];
+    let look = look(&owner(), &fleet(grants, Vec::new()), &view);
+    let forbidden = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
+    let silent = Failure::Unreachable("timed out".into());
+    let viewer =
+        look.plan.grow.iter().find(|c| matches!(c, Change::Apply(b) if b.role == Role::Viewer)).unwrap();
+    let outcomes = BTreeMap::from([(viewer.object().clone(), Outcome::Skipped(silent))]);
+    let roles = BTreeMap::from([("bailiwick:operator".to_owned(), forbidden)]);
+    let found = troubles(&look, &outcomes, &roles);
+    assert!(matches!(&found[&slot(Role::Viewer)], Trouble::NoAnswer(_)));
+    let Trouble::Refused(why) = &found[&slot(Role::Operator)] else { panic!("refused") };
+    assert_eq!(
+        why,
+        "the connector may not write the ClusterRole bailiwick:operator in this cluster; it says: no"
+    );
+}

@@ -72,34 +72,68 @@ async fn a_grant_stands_where_its_slots_and_the_cluster_s_answers_put_it() {
         (vec!["a"], vec![], vec![], Unasked, true, Some((State::Applied, ""))),
         (vec!["a"], vec![], vec![], Unasked, false, None),
         (vec!["a"], vec![], vec![], no(), true, Some((State::Applied, "still no"))),
-        (vec!["a"], vec![], vec![], Unaskable("may not ask".into()), false, Some((State::Applied, "may not ask"))),
+        (
+            vec!["a"],
+            vec![],
+            vec![],
+            Unaskable("may not ask".into()),
+            false,
+            Some((State::Applied, "may not ask")),
+        ),
         (vec![], vec!["a", "b"], vec![], Unasked, true, Some((State::Pending, both))),
         (vec!["a", "b"], vec![], vec![("b", refused())], Confirmed, true, Some((State::Failed, "may not"))),
-        (vec!["b"], vec!["c"], vec![("b", refused())], Unasked, true, Some((State::Failed, "may not; namespaces that do not exist yet: c"))),
+        (
+            vec!["b"],
+            vec!["c"],
+            vec![("b", refused())],
+            Unasked,
+            true,
+            Some((State::Failed, "may not; namespaces that do not exist yet: c")),
+        ),
         (vec!["a"], vec![], vec![("a", no_answer())], Unasked, true, Some((State::Unreachable, "silent"))),
         (vec!["a"], vec![], vec![("a", no_answer())], Confirmed, true, None),
         (vec!["a"], vec![], vec![("a", Trouble::Waiting)], Unasked, true, None),
-        (vec!["a", "c"], vec![], vec![("c", Trouble::NamespaceGone)], Confirmed, true, Some((State::Effective, missing_c))),
-        (vec!["c"], vec![], vec![("c", Trouble::NamespaceGone)], Unasked, true, Some((State::Pending, missing_c))),
-        (vec![], vec![], vec![], Unasked, true, Some((State::Applied, "it lists no namespaces, so it allows nothing"))),
+        (
+            vec!["a", "c"],
+            vec![],
+            vec![("c", Trouble::NamespaceGone)],
+            Confirmed,
+            true,
+            Some((State::Effective, missing_c)),
+        ),
+        (
+            vec!["c"],
+            vec![],
+            vec![("c", Trouble::NamespaceGone)],
+            Unasked,
+            true,
+            Some((State::Pending, missing_c)),
+        ),
+        (
+            vec![],
+            vec![],
+            vec![],
+            Unasked,
+            true,
+            Some((State::Applied, "it lists no namespaces, so it allows nothing")),
+        ),
     ] {
         let troubles = troubles.into_iter().map(|(name, trouble)| (slot(name), trouble)).collect();
         let placement = placement(&slots, &missing);
         let found = granted(&grant(&["ann"]), &placement, &troubles, None, &tracked(verdict, changed));
-        assert_eq!(found, expected.map(|(state, reason)| (state, reason.to_owned())), "{slots:?} {missing:?}");
+        assert_eq!(
+            found,
+            expected.map(|(state, reason)| (state, reason.to_owned())),
+            "{slots:?} {missing:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_grant_that_names_nobody_is_applied_and_says_so() {
-    let (state, reason) = granted(
-        &grant(&[]),
-        &placement(&[], &[]),
-        &BTreeMap::new(),
-        None,
-        &tracked(Verdict::Unasked, false),
-    )
-    .unwrap();
+    let (state, reason) =
+        granted(&grant(&[]), &placement(&[], &[]), &BTreeMap::new(), None, &tracked(Verdict::Unasked, false))
+            .unwrap();
     assert_eq!(state, State::Applied);
     assert!(reason.contains("names nobody"));
 }
@@ -116,7 +150,11 @@ async fn a_changed_grant_is_not_effective_while_what_it_allowed_before_cannot_be
 }
 
 fn leftover(trouble: Option<Trouble>) -> Leftover {
-    Leftover { subject: Subject { kind: SubjectKind::User, name: "ann".into() }, role: "view".into(), trouble }
+    Leftover {
+        subject: Subject { kind: SubjectKind::User, name: "ann".into() },
+        role: "view".into(),
+        trouble,
+    }
 }
 
 #[tokio::test]

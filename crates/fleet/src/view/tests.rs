@@ -123,11 +123,8 @@ fn a_new_list_replaces_its_kind_and_no_other() {
 
 #[test]
 fn namespaces_that_end_take_nothing_new() {
-    let namespace = |name: &str, ending| Object::Namespace {
-        name: Namespace::stored(name),
-        ending,
-        version: "1".into(),
-    };
+    let namespace =
+        |name: &str, ending| Object::Namespace { name: Namespace::stored(name), ending, version: "1".into() };
     let mut view = View::default();
     assert_eq!(view.observe(namespace("a", false)), Ok(Effect::Changed));
     assert_eq!(view.observe(namespace("a", false)), Ok(Effect::Nothing));
@@ -160,4 +157,24 @@ fn a_cluster_that_holds_too_much_is_refused_and_the_count_does_not_drift() {
         Object::Binding(binding)
     });
     assert_eq!(view.replace(Kind::ClusterRoleBindings, many.collect(), "1"), Err(TooMuch));
+}
+
+#[test]
+fn bindings_of_others_wake_us_only_while_they_may_be_the_reason_for_something() {
+    let owner =
+        Owner { installation: domain::InstallationId::stored("i"), cluster: domain::ClusterId::stored("c") };
+    let mut view = listed("5", Vec::new());
+    view.know_ours(&owner, &BTreeSet::new());
+    assert_eq!(view.observe(event("6", &["ann"])), Ok(Effect::Changed));
+    view.set_interest(Interest::Ours);
+    assert_eq!(view.observe(event("7", &["bob"])), Ok(Effect::Nothing));
+    assert_eq!(users(&view), ["bob"], "it is known nevertheless");
+    assert_eq!(view.observe_deleted(&event("8", &["bob"])), Effect::Nothing);
+
+    let ours = |version| ObservedBinding { labels: rbac::labels(&owner), ..observed(version, &["bob"]) };
+    assert_eq!(view.observe(Object::Binding(ours("9"))), Ok(Effect::Changed));
+    assert_eq!(view.observe(event("10", &["bob"])), Ok(Effect::Changed), "it lost our labels");
+    assert_eq!(view.observe(event("11", &["eve"])), Ok(Effect::Nothing), "and is nobody's now");
+    view.know_ours(&owner, &BTreeSet::from([name()]));
+    assert_eq!(view.observe(event("12", &["bob"])), Ok(Effect::Changed), "unless its name is recorded");
 }

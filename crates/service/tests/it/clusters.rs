@@ -104,7 +104,7 @@ async fn a_worker_sees_one_snapshot_and_its_reports_are_shown() {
         service.fleet_record(&id, &names).await.unwrap();
         service.fleet_record(&id, &names).await.unwrap();
         let desired = service.fleet_desired(&id).await.unwrap();
-        assert_eq!(desired.grants, [grant.clone()]);
+        assert_eq!(desired.grants, std::slice::from_ref(&grant));
         assert_eq!(desired.recorded.into_iter().collect::<Vec<_>>(), names);
         let update = |state, reason: &str| StateUpdate {
             grant: grant.id.clone(),
@@ -124,6 +124,30 @@ async fn a_worker_sees_one_snapshot_and_its_reports_are_shown() {
             service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c1"], &["b"])).await.unwrap();
         let (_, states) = service.show_grant_states(root, changed.id.as_str()).await.unwrap();
         assert_eq!(states[0].state, State::Pending, "nobody spoke about this generation yet");
+    }
+}
+
+#[tokio::test]
+async fn what_was_confirmed_stays_confirmed_while_the_cluster_does_not_answer() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("u1").await;
+        let id = connected(&world).await;
+        let confirmed = service.create_grant(root, spec(&["u1"], &["c1"], &[])).await.unwrap();
+        let pending = service.create_grant(root, spec(&["u1"], &["c1"], &["a"])).await.unwrap();
+        let update = |grant: &domain::Grant, state| StateUpdate {
+            grant: grant.id.clone(),
+            generation: 1,
+            state,
+            reason: String::new(),
+        };
+        service.fleet_report(&id, report(vec![update(&confirmed, State::Effective)])).await.unwrap();
+        let down = vec![update(&confirmed, State::Unreachable), update(&pending, State::Unreachable)];
+        service.fleet_report(&id, report(down)).await.unwrap();
+        let state =
+            |id: String| async move { service.show_grant_states(root, &id).await.unwrap().1[0].state };
+        assert_eq!(state(confirmed.id.to_string()).await, State::Effective, "{}", world.on());
+        assert_eq!(state(pending.id.to_string()).await, State::Unreachable);
     }
 }
 

@@ -16,7 +16,7 @@ async fn a_grant_lives_from_create_to_revoke() {
         let made = service.create_grant(root, wanted.clone()).await.unwrap();
         assert_eq!(made.spec, wanted, "{}: the caller's order is kept", world.on());
         let listed = service.list_grants(root).await.unwrap();
-        assert_eq!(listed.grants, [made.clone()]);
+        assert_eq!(listed.grants, std::slice::from_ref(&made));
         world.clock.advance_seconds(5);
         let same = service.update_grant(root, made.id.as_str(), wanted).await.unwrap();
         assert_eq!(same, made, "saying the same again changes nothing");

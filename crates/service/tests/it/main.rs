@@ -1,6 +1,18 @@
 //! The acceptance suite: every use case through the door, on a real database; with the feature `postgres-tests` on
 //! PostgreSQL too. Together these tests run every statement of `store`.
 
+#![allow(
+    clippy::allow_attributes,
+    reason = "clippy sees tests by their attribute and not the functions that they share"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test that cannot go on says where"
+)]
+
 mod accounts;
 mod clusters;
 mod concurrency;

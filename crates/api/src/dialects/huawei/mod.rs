@@ -107,10 +107,10 @@ fn check_scope(head: &Head, caller: &Caller) -> Result<()> {
             return Err(Error::new(ErrorKind::Forbidden, "X-Project-Id is not a project of your account"));
         }
     }
-    if let Some(domain) = head.headers.get("x-domain-id") {
-        if domain.as_bytes() != caller.account.as_str().as_bytes() {
-            return Err(Error::new(ErrorKind::Forbidden, "X-Domain-Id is not your account"));
-        }
+    if let Some(domain) = head.headers.get("x-domain-id")
+        && domain.as_bytes() != caller.account.as_str().as_bytes()
+    {
+        return Err(Error::new(ErrorKind::Forbidden, "X-Domain-Id is not your account"));
     }
     Ok(())
 }

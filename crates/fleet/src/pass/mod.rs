@@ -99,9 +99,13 @@ impl Facts {
         let update = |(grant, aim, placement): (&Grant, Aim, &Placement)| {
             let tracked = tracker.get(&grant.id)?;
             let (state, reason) = match aim {
-                Aim::Granted => {
-                    states::granted(grant, placement, &self.troubles, self.leftover_of_earlier(grant), tracked)
-                }
+                Aim::Granted => states::granted(
+                    grant,
+                    placement,
+                    &self.troubles,
+                    self.leftover_of_earlier(grant),
+                    tracked,
+                ),
                 Aim::Revoked => states::revoked(self.leftover(grant), tracked),
             }?;
             Some(state_update(grant, state, reason))
@@ -112,7 +116,9 @@ impl Facts {
     /// A subject of `grant` that we still name in its role, although nothing wants that.
     pub(crate) fn leftover(&self, grant: &Grant) -> Option<&Leftover> {
         let subjects: HashSet<Subject> = rbac::subjects(&grant.spec.principals).collect();
-        let of_grant = |left: &&Leftover| left.role == grant.spec.role.cluster_role() && subjects.contains(&left.subject);
+        let of_grant = |left: &&Leftover| {
+            left.role == grant.spec.role.cluster_role() && subjects.contains(&left.subject)
+        };
         self.leftovers.iter().find(of_grant)
     }
 
@@ -125,7 +131,8 @@ impl Facts {
         let of_revoked: HashSet<Subject> =
             self.fleet.revoked.iter().flat_map(|grant| rbac::subjects(&grant.spec.principals)).collect();
         let subjects: HashSet<Subject> = rbac::subjects(&grant.spec.principals).collect();
-        let accounted = |left: &&Leftover| subjects.contains(&left.subject) && !of_revoked.contains(&left.subject);
+        let accounted =
+            |left: &&Leftover| subjects.contains(&left.subject) && !of_revoked.contains(&left.subject);
         self.leftovers.iter().find(accounted)
     }
 }
@@ -142,7 +149,8 @@ pub(crate) fn troubles(
     role_failures: &BTreeMap<String, Failure>,
 ) -> BTreeMap<Slot, Trouble> {
     let of_roles = look.desired.slots.keys().filter_map(|slot| {
-        let name = cluster_roles::needed(&slot.role).iter().find(|name| role_failures.contains_key(**name))?;
+        let name =
+            cluster_roles::needed(&slot.role).iter().find(|name| role_failures.contains_key(**name))?;
         let failure = role_failures.get(*name)?;
         Some((slot.clone(), trouble(failure, &format!("write the ClusterRole {name}"))))
     });

@@ -48,7 +48,8 @@ pub(crate) fn granted(
     }
     let found = |slot: &Slot| troubles.get(slot);
     let gone = placement.slots.iter().filter(|slot| found(slot) == Some(&Trouble::NamespaceGone));
-    let missing: Vec<&Namespace> = placement.missing.iter().chain(gone.clone().filter_map(namespace)).collect();
+    let missing: Vec<&Namespace> =
+        placement.missing.iter().chain(gone.clone().filter_map(namespace)).collect();
     let about_missing = missing_text(&missing);
     if placement.slots.len() == gone.count() {
         return Some(match missing.is_empty() {

@@ -5,34 +5,34 @@
 //! goes on beside further passes, so that a revoke never waits for a review. Nothing is written before the first
 //! complete list of everything.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{ClusterId, ErrorKind};
-use rbac::{Change, ObjectName, Owner, Slot, Subject};
 use service::Service;
 use service::connection::AddressPolicy;
-use service::fleet::FleetDesired;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::apply::{Applier, Held, Outcome};
+use crate::apply::Held;
 use crate::backoff::Backoff;
 use crate::client::ApiClient;
-use crate::failure::Failure;
 use crate::inquiry;
 use crate::observe::{Health, Observer};
-use crate::pass::{self, Facts, Look};
+use crate::pass::{self, Facts};
 use crate::report::Reporter;
 use crate::review::{self, Answer};
-use crate::roles;
 use crate::states;
 use crate::tracker::{Aim, Tracker};
+use crate::view::Interest;
+
+mod passing;
 
 /// The least time between passes that only the cluster asks for: a restless one must not keep us busy.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// The same for what the service asks of a cluster that does not answer: there is nothing to do but to say so.
+const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long reviews may take before states are reported without them: mostly they are faster, and one report is
 /// cheaper than two.
 const REPORT_DELAY: Duration = Duration::from_millis(25);
@@ -92,6 +92,8 @@ struct Worker {
     reporter: Reporter,
     /// When a pass is due though nothing asks for it.
     due: Instant,
+    /// When what failed is to be tried again.
+    retry_at: Option<Instant>,
     /// Before that, the API server does not want to hear from us.
     not_before: Option<Instant>,
     /// When states are to be reported though reviews are still under way.
@@ -131,6 +133,7 @@ impl Worker {
             facts: None,
             reviews: JoinSet::new(),
             due: now,
+            retry_at: None,
             not_before: None,
             report_at: None,
             last_full: now,
@@ -151,8 +154,14 @@ impl Worker {
                     self.digest(&answers).await;
                     continue;
                 }
-                Wake::Cluster if self.last_pass.is_some_and(|last| now < last + MIN_INTERVAL) && !self.is_failing() => {
+                Wake::Cluster
+                    if self.last_pass.is_some_and(|last| now < last + MIN_INTERVAL) && !self.is_failing() =>
+                {
                     self.due = self.due.min(now + MIN_INTERVAL);
+                    continue;
+                }
+                Wake::Service if self.is_failing() => {
+                    self.due = self.due.min(now + UNREACHABLE_INTERVAL);
                     continue;
                 }
                 Wake::Timer if now < self.due => {
@@ -166,6 +175,8 @@ impl Worker {
                     self.held = Held::default();
                     self.tracker.reconsider();
                 }
+                // However often the service asks, what was refused gets its turn.
+                Wake::Service if self.retry_at.is_some_and(|at| at <= now) => self.held = Held::default(),
                 Wake::Service => {}
             }
             if let Some(until) = self.not_before.filter(|until| *until > now) {
@@ -191,8 +202,8 @@ impl Worker {
         tokio::select! {
             biased;
             _ = stop.changed() => Wake::Stop,
-            changed = service.changed() => if changed.is_ok() { Wake::Service } else { Wake::Stop },
             Some(answers) = self.reviews.join_next() => Wake::Answers(answers.unwrap_or_default()),
+            changed = service.changed() => if changed.is_ok() { Wake::Service } else { Wake::Stop },
             changed = cluster.changed() => if changed.is_ok() { Wake::Cluster } else { Wake::Stop },
             () = sleep_until(timer) => Wake::Timer,
         }
@@ -229,123 +240,6 @@ impl Worker {
         }
     }
 
-    /// Makes the cluster follow.
-    async fn pass(&mut self, client: &Arc<ApiClient>, version: Option<String>) -> domain::Result<()> {
-        self.last_pass = Some(Instant::now());
-        let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
-        let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
-        let look = pass::look(&owner, &fleet, &self.observer.view());
-        for object in &look.plan.taken {
-            tracing::warn!(cluster = %self.cluster, object = %object, "fleet.name.taken");
-        }
-        self.record(&look, &mut fleet).await?;
-        let held = std::mem::take(&mut self.held);
-        let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
-        let applier = Applier { client, observer: &self.observer, held: &held };
-        let grown = applier.grow(&look.plan.grow).await;
-        let shrunk = applier.shrink(&look.plan.shrink).await;
-        self.observer.view().expect_nothing();
-        self.held.hold(&look.plan.grow, &grown);
-        self.held.hold(&look.plan.shrink, &shrunk);
-        self.held.roles.clone_from(&role_failures);
-        self.retry_after(grown.values().chain(shrunk.values()), role_failures.values());
-        self.forget(&fleet, &grown).await?;
-
-        let troubles = pass::troubles(&look, &grown, &role_failures);
-        let leftovers = if fleet.revoked.is_empty() && shrunk.is_empty() {
-            Vec::new()
-        } else {
-            pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
-        };
-        let Look { desired, former, added, .. } = look;
-        let facts = Facts { fleet, owner, desired, former, troubles, leftovers };
-        self.track(&facts, &added);
-        self.facts = Some(facts);
-        self.reporter.connected(version);
-        self.ask();
-        if self.reviews.is_empty() {
-            return self.report().await;
-        }
-        self.report_at.get_or_insert(Instant::now() + REPORT_DELAY);
-        Ok(())
-    }
-
-    /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours.
-    async fn record(&self, look: &Look, fleet: &mut FleetDesired) -> domain::Result<()> {
-        let applied = look.plan.changes().filter(|change| matches!(change, Change::Apply(_))).map(Change::object);
-        let new: BTreeSet<ObjectName> = applied.filter(|name| !fleet.recorded.contains(name)).cloned().collect();
-        if !new.is_empty() {
-            let names: Vec<ObjectName> = new.iter().cloned().collect();
-            self.shared.service.fleet_record(&self.cluster, &names).await?;
-            fleet.recorded.extend(new);
-        }
-        Ok(())
-    }
-
-    /// Forgets the names of objects that are gone. One whose apply was not answered may still appear.
-    async fn forget(&self, fleet: &FleetDesired, grown: &BTreeMap<ObjectName, Outcome>) -> domain::Result<()> {
-        let unsure = |name: &ObjectName| {
-            matches!(grown.get(name), Some(Outcome::Failed(_) | Outcome::Skipped(_) | Outcome::Moved))
-        };
-        let gone: Vec<ObjectName> = {
-            let view = self.observer.view();
-            let is_gone = |name: &&ObjectName| view.binding(name).is_none() && !unsure(name);
-            fleet.recorded.iter().filter(is_gone).cloned().collect()
-        };
-        if gone.is_empty() { Ok(()) } else { self.shared.service.fleet_forget(&self.cluster, &gone).await }
-    }
-
-    /// Plans the next attempt if something did not succeed.
-    fn retry_after<'a>(
-        &mut self,
-        outcomes: impl Iterator<Item = &'a Outcome>,
-        role_failures: impl Iterator<Item = &'a Failure>,
-    ) {
-        let mut again = false;
-        let mut pause = None;
-        let mut failed = |failure: &Failure| pause = pause.max(failure.retry_after());
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Done | Outcome::NamespaceGone => continue,
-                Outcome::Moved => {}
-                Outcome::Failed(failure) | Outcome::Skipped(failure) => failed(failure),
-            }
-            again = true;
-        }
-        for failure in role_failures {
-            failed(failure);
-            again = true;
-        }
-        let now = Instant::now();
-        self.not_before = pause.map(|pause| now + pause);
-        if again {
-            self.due = now + self.backoff.next().max(pause.unwrap_or_default());
-        } else {
-            self.backoff.reset();
-        }
-    }
-
-    /// Notes what the pass means for what is known about each grant.
-    fn track(&mut self, facts: &Facts, added: &HashMap<Slot, BTreeSet<Subject>>) {
-        let present = facts.grants().map(|(grant, _, _)| &grant.id).collect();
-        self.tracker.retain(&present);
-        self.reporter.retain(&present);
-        for (grant, aim, placement) in facts.grants() {
-            self.tracker.see(grant, aim, &placement.slots);
-            if added.is_empty() || aim == Aim::Revoked {
-                continue;
-            }
-            let subjects: Vec<Subject> = rbac::subjects(&grant.spec.principals).collect();
-            let gains = |slot: &&Slot| {
-                added.get(slot).is_some_and(|new| subjects.iter().any(|subject| new.contains(subject)))
-            };
-            let changed: Vec<Slot> = placement.slots.iter().filter(gains).cloned().collect();
-            if !changed.is_empty() {
-                self.tracker.changed(&grant.id, changed);
-            }
-        }
-    }
-
     /// Starts the next batch of reviews, unless one is under way.
     fn ask(&mut self) {
         if !self.reviews.is_empty() {
@@ -368,7 +262,14 @@ impl Worker {
             inquiry::digest(facts, &self.observer.view(), &mut self.tracker, answers, Instant::now());
         }
         self.ask();
+        self.mind_others();
         self.report_or_retry().await;
+    }
+
+    /// What others do to their bindings matters only while something is not as it should be: one of them may be why.
+    fn mind_others(&self) {
+        let fine = self.held.is_empty() && !self.tracker.has_open_questions();
+        self.observer.view().set_interest(if fine { Interest::Ours } else { Interest::All });
     }
 
     async fn report_or_retry(&mut self) {

@@ -91,20 +91,32 @@ impl ApiClient {
     }
 
     /// `POST path`.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, Failure> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(body.to_string())));
         parse(&self.call(Method::POST, path, body, MAX_ANSWER).await?)
     }
 
     /// Server-side apply of the object at `path`, as our field manager, taking over fields that others hold.
-    pub(crate) async fn apply<T: DeserializeOwned>(&self, path: &str, object: &serde_json::Value) -> Result<T, Failure> {
+    pub(crate) async fn apply<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        object: &serde_json::Value,
+    ) -> Result<T, Failure> {
         let path = format!("{path}?fieldManager={}&force=true", rbac::FIELD_MANAGER);
         let body = Some(("application/apply-patch+yaml", Bytes::from(object.to_string())));
         parse(&self.call(Method::PATCH, &path, body, MAX_ANSWER).await?)
     }
 
     /// `DELETE path` with options.
-    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str, options: &serde_json::Value) -> Result<T, Failure> {
+    pub(crate) async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        options: &serde_json::Value,
+    ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(options.to_string())));
         parse(&self.call(Method::DELETE, path, body, MAX_ANSWER).await?)
     }
@@ -124,7 +136,8 @@ impl ApiClient {
         limit: usize,
     ) -> Result<Bytes, Failure> {
         let request = self.request(method, path, body)?;
-        let _permit = self.in_flight.acquire().await.map_err(|_| Failure::Unreachable("closed".to_owned()))?;
+        let _permit =
+            self.in_flight.acquire().await.map_err(|_| Failure::Unreachable("closed".to_owned()))?;
         within(self.exchange(request, limit)).await?
     }
 
@@ -162,7 +175,9 @@ impl ApiClient {
                 bytes
             }
         };
-        request.body(Full::new(bytes)).map_err(|_| Failure::Unreadable("a name in it cannot be part of a URL"))
+        request
+            .body(Full::new(bytes))
+            .map_err(|_| Failure::Unreadable("a name in it cannot be part of a URL"))
     }
 }
 
@@ -281,8 +296,11 @@ fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
     let authority = connection.ca_pem.as_deref().unwrap_or_default();
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        let certificate = certificate.map_err(unusable("the connection's certificate authority is not PEM"))?;
-        roots.add(certificate).map_err(|_| Failure::Unreadable("the connection's certificate authority is unusable"))?;
+        let certificate =
+            certificate.map_err(unusable("the connection's certificate authority is not PEM"))?;
+        roots
+            .add(certificate)
+            .map_err(|_| Failure::Unreadable("the connection's certificate authority is unusable"))?;
     }
     if roots.is_empty() {
         return Err(Failure::Unreadable("the connection has no certificate authority"));

@@ -4,122 +4,18 @@
 //! object as it is now) and never falls back behind that when the watch catches up. It says of each event whether
 //! anything changed that a decision could depend on, so that the echo of our own writes wakes nobody.
 
+mod object;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::Namespace;
 use rbac::cluster_roles::ClusterRoleSpec;
-use rbac::{Binding, ObjectName, ObservedBinding};
+use rbac::{Binding, ObjectName, ObservedBinding, Owner, is_ours};
+
+pub(crate) use object::{Kind, Object, kind_of};
 
 /// The most that is kept of one cluster, in bytes by rough count. Ten thousand bindings are about 5 MiB.
 pub(crate) const MAX_WEIGHT: usize = 96 << 20;
-
-/// What is watched. Each kind has its own sequence of versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
-    /// ClusterRoleBindings.
-    ClusterRoleBindings,
-    /// RoleBindings of all namespaces.
-    RoleBindings,
-    /// Namespaces.
-    Namespaces,
-    /// ClusterRoles.
-    ClusterRoles,
-}
-
-impl Kind {
-    /// All kinds.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::ClusterRoleBindings, Self::RoleBindings, Self::Namespaces, Self::ClusterRoles];
-
-    /// The resource as API servers call it.
-    pub(crate) fn resource(self) -> &'static str {
-        match self {
-            Self::ClusterRoleBindings => "clusterrolebindings",
-            Self::RoleBindings => "rolebindings",
-            Self::Namespaces => "namespaces",
-            Self::ClusterRoles => "clusterroles",
-        }
-    }
-
-    /// The path of its list over the whole cluster.
-    pub(crate) fn path(self) -> String {
-        match self {
-            Self::Namespaces => "/api/v1/namespaces".to_owned(),
-            Self::ClusterRoleBindings | Self::RoleBindings | Self::ClusterRoles => {
-                format!("/apis/rbac.authorization.k8s.io/v1/{}", self.resource())
-            }
-        }
-    }
-}
-
-/// One object that is observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Object {
-    /// A ClusterRoleBinding or RoleBinding.
-    Binding(ObservedBinding),
-    /// A namespace.
-    Namespace {
-        /// Which.
-        name: Namespace,
-        /// Whether its deletion has begun: nothing can be created in it any more.
-        ending: bool,
-        /// Its version.
-        version: String,
-    },
-    /// A ClusterRole.
-    ClusterRole {
-        /// What it holds.
-        role: ClusterRoleSpec,
-        /// Its version.
-        version: String,
-    },
-}
-
-impl Object {
-    fn version(&self) -> &str {
-        match self {
-            Self::Binding(binding) => &binding.resource_version,
-            Self::Namespace { version, .. } | Self::ClusterRole { version, .. } => version,
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Binding(binding) => kind_of(&binding.object),
-            Self::Namespace { .. } => Kind::Namespaces,
-            Self::ClusterRole { .. } => Kind::ClusterRoles,
-        }
-    }
-
-    /// Roughly how much memory it takes.
-    pub(crate) fn weight(&self) -> usize {
-        let texts: usize = match self {
-            Self::Binding(b) => {
-                let subject = |s: &rbac::ObservedSubject| 96 + s.kind.len() + s.api_group.len() + s.name.len();
-                let labels: usize = b.labels.iter().map(|(k, v)| 64 + k.len() + v.len()).sum();
-                b.object.name.len() + b.role_name.len() + labels + b.subjects.iter().map(subject).sum::<usize>()
-            }
-            Self::Namespace { name, .. } => name.as_str().len(),
-            Self::ClusterRole { role, .. } => {
-                let words = |words: &[String]| words.iter().map(|w| 32 + w.len()).sum::<usize>();
-                let rule = |r: &rbac::cluster_roles::Rule| {
-                    96 + words(&r.api_groups) + words(&r.resources) + words(&r.verbs) + words(&r.resource_names)
-                };
-                role.labels.iter().map(|(k, v)| 64 + k.len() + v.len()).sum::<usize>()
-                    + role.rules.iter().map(rule).sum::<usize>()
-            }
-        };
-        256 + texts
-    }
-}
-
-/// Which list a binding belongs to.
-pub(crate) fn kind_of(object: &ObjectName) -> Kind {
-    match object.scope {
-        rbac::Scope::Cluster => Kind::ClusterRoleBindings,
-        rbac::Scope::Namespace(_) => Kind::RoleBindings,
-    }
-}
 
 /// A cluster holds more than we are willing to keep in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +40,19 @@ pub(crate) struct View {
     latest: BTreeMap<Kind, u64>,
     complete: BTreeSet<Kind>,
     expected: HashMap<ObjectName, Option<Binding>>,
+    ours: Option<(Owner, BTreeSet<ObjectName>)>,
+    interest: Interest,
     weight: usize,
+}
+
+/// Which changes matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// All: something is not as it should be, and any binding of others may be the reason.
+    #[default]
+    All,
+    /// Those that concern bindings of ours; others' bindings come and go.
+    Ours,
 }
 
 impl View {
@@ -174,7 +82,12 @@ impl View {
     }
 
     /// Takes over a complete list of one kind, which stood at `version`.
-    pub(crate) fn replace(&mut self, kind: Kind, objects: Vec<Object>, version: &str) -> Result<Effect, TooMuch> {
+    pub(crate) fn replace(
+        &mut self,
+        kind: Kind,
+        objects: Vec<Object>,
+        version: &str,
+    ) -> Result<Effect, TooMuch> {
         self.clear(kind);
         self.latest.insert(kind, number(version).unwrap_or(0));
         self.complete.insert(kind);
@@ -191,7 +104,8 @@ impl View {
             if self.binding(&binding.object).is_some_and(|known| is_older(binding, known)) {
                 return Ok(Effect::Nothing);
             }
-            let echo = matches!(self.expected.get(&binding.object), Some(Some(wanted)) if is_as(binding, wanted));
+            let echo =
+                matches!(self.expected.get(&binding.object), Some(Some(wanted)) if is_as(binding, wanted));
             if echo {
                 self.put(object)?;
                 return Ok(Effect::Nothing);
@@ -211,8 +125,8 @@ impl View {
                 }
                 let echo = self.expected.get(&binding.object) == Some(&None);
                 match self.remove(&binding.object) {
-                    Some(_) if !echo => Effect::Changed,
-                    Some(_) | None => Effect::Nothing,
+                    Some(removed) => changed_if(!echo && self.matters(&removed)),
+                    None => Effect::Nothing,
                 }
             }
             Object::Namespace { name, .. } => changed_if(self.namespaces.remove(name).is_some()),
@@ -225,6 +139,26 @@ impl View {
         if let Some(version) = number(version) {
             let latest = self.latest.entry(kind).or_default();
             *latest = (*latest).max(version);
+        }
+    }
+
+    /// Says which bindings are ours: `owner`'s, and those of the names in `recorded`.
+    pub(crate) fn know_ours(&mut self, owner: &Owner, recorded: &BTreeSet<ObjectName>) {
+        if !self.ours.as_ref().is_some_and(|(known, names)| known == owner && names == recorded) {
+            self.ours = Some((owner.clone(), recorded.clone()));
+        }
+    }
+
+    /// Says which changes matter from now on.
+    pub(crate) fn set_interest(&mut self, interest: Interest) {
+        self.interest = interest;
+    }
+
+    /// Whether it matters that `binding` came, changed or went.
+    fn matters(&self, binding: &ObservedBinding) -> bool {
+        match (self.interest, &self.ours) {
+            (Interest::All, _) | (Interest::Ours, None) => true,
+            (Interest::Ours, Some((owner, recorded))) => is_ours(owner, binding, recorded),
         }
     }
 
@@ -261,7 +195,8 @@ impl View {
         let effect = match object {
             Object::Binding(binding) => self.put_binding(binding),
             Object::Namespace { name, ending, .. } => {
-                let weight = Object::Namespace { name: name.clone(), ending, version: String::new() }.weight();
+                let weight =
+                    Object::Namespace { name: name.clone(), ending, version: String::new() }.weight();
                 let known = self.namespaces.insert(name, ending);
                 self.weight -= known.map_or(0, |_| weight).min(self.weight);
                 changed_if(known != Some(ending))
@@ -272,15 +207,18 @@ impl View {
     }
 
     fn put_binding(&mut self, binding: ObservedBinding) -> Effect {
-        let Some(known) = self.positions.get(&binding.object).and_then(|at| self.bindings.get_mut(*at)) else {
+        let matters = self.matters(&binding);
+        let Some(known) = self.positions.get(&binding.object).and_then(|at| self.bindings.get_mut(*at))
+        else {
             self.positions.insert(binding.object.clone(), self.bindings.len());
             self.bindings.push(binding);
-            return Effect::Changed;
+            return changed_if(matters);
         };
         let known = std::mem::replace(known, binding);
         let now = self.binding(&known.object).cloned();
         let versionless = |b: ObservedBinding| ObservedBinding { resource_version: String::new(), ..b };
-        let changed = now.map(versionless) != Some(versionless(known.clone()));
+        let matters = matters || self.matters(&known);
+        let changed = matters && now.map(versionless) != Some(versionless(known.clone()));
         self.weight -= Object::Binding(known).weight().min(self.weight);
         changed_if(changed)
     }
@@ -311,7 +249,8 @@ impl View {
             Kind::ClusterRoles => self.cluster_roles.clear(),
             Kind::ClusterRoleBindings | Kind::RoleBindings => {
                 self.bindings.retain(|binding| kind_of(&binding.object) != kind);
-                let names = self.bindings.iter().enumerate().map(|(at, binding)| (binding.object.clone(), at));
+                let names =
+                    self.bindings.iter().enumerate().map(|(at, binding)| (binding.object.clone(), at));
                 self.positions = names.collect();
             }
         }

@@ -1,0 +1,81 @@
+//! The load: the same bytes again and again over kept-open connections. It parses no more than it must, so that the
+//! machine is the servers'.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Sends one request and gives the body of its answer.
+pub async fn one(address: SocketAddr, request: &str) -> io::Result<Vec<u8>> {
+    let mut connection = Connection::open(address).await?;
+    connection.send(request).await?;
+    Ok(connection.body)
+}
+
+/// Sends `total` requests over `connections` connections, each waiting for its answer.
+pub async fn many(address: SocketAddr, request: &str, connections: usize, total: usize) -> io::Result<()> {
+    let mut tasks = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let request = request.to_owned();
+        tasks.push(tokio::spawn(async move {
+            let mut connection = Connection::open(address).await?;
+            for _ in 0..total / connections {
+                connection.send(&request).await?;
+            }
+            Ok::<_, io::Error>(())
+        }));
+    }
+    for task in tasks {
+        task.await.map_err(io::Error::other)??;
+    }
+    Ok(())
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024), body: Vec::new() })
+    }
+
+    async fn send(&mut self, request: &str) -> io::Result<()> {
+        self.stream.write_all(request.as_bytes()).await?;
+        self.buffer.clear();
+        let (head, length) = loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(found) = head(&self.buffer)? {
+                break found;
+            }
+        };
+        while self.buffer.len() < head + length {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        self.body.clear();
+        self.body.extend(self.buffer.iter().skip(head).take(length));
+        Ok(())
+    }
+}
+
+/// The length of the head and of the body that it announces, once the head is there. Any status but 200 and 201 is an
+/// error: a fast refusal is not a figure.
+fn head(buffer: &[u8]) -> io::Result<Option<(usize, usize)>> {
+    let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let text = String::from_utf8_lossy(buffer.get(..end).unwrap_or_default()).to_ascii_lowercase();
+    if !text.starts_with("http/1.1 200") && !text.starts_with("http/1.1 201") {
+        return Err(io::Error::other(format!("refused: {text}")));
+    }
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    length.map(|length| Some((end + 4, length))).ok_or_else(|| io::Error::other("no length"))
+}

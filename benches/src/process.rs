@@ -1,0 +1,93 @@
+//! Servers as processes whose CPU time and memory can be read.
+
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A running server.
+pub struct Measured {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// The root user of the measured server.
+pub struct Account {
+    /// The public half of its key.
+    pub access_key_id: &'static str,
+    /// The secret half: the server lives for one run, on loopback.
+    pub secret_access_key: &'static str,
+}
+
+impl Account {
+    /// The one that [`bailiwick`] is started with.
+    pub fn sample() -> Self {
+        Self { access_key_id: "BENCH", secret_access_key: "bench-secret" }
+    }
+}
+
+/// Starts the server with an empty database.
+pub fn bailiwick(program: &str, folder: &Path) -> io::Result<Measured> {
+    let account = Account::sample();
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.join("data"))
+        .env("BAILIWICK_MASTER_KEY_FILE", folder.join("master.key"))
+        .env("BAILIWICK_BOOTSTRAP_USER_ID", "root")
+        .env("BAILIWICK_BOOTSTRAP_ACCESS_KEY_ID", account.access_key_id)
+        .env("BAILIWICK_BOOTSTRAP_SECRET_ACCESS_KEY", account.secret_access_key)
+        .env("BAILIWICK_LOG", "warn");
+    start(command)
+}
+
+/// Starts the peer.
+pub fn peer(bytes: &Path) -> io::Result<Measured> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--peer").arg(bytes);
+    start(command)
+}
+
+fn start(mut command: Command) -> io::Result<Measured> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let out = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
+    let mut line = String::new();
+    BufReader::new(out).read_line(&mut line)?;
+    let address = line.trim().strip_prefix("listening on http://").and_then(|text| text.parse().ok());
+    match address {
+        Some(address) => Ok(Measured { child, address }),
+        None => {
+            child.kill()?;
+            Err(io::Error::other(format!("it did not say where it listens: {line}")))
+        }
+    }
+}
+
+impl Measured {
+    /// User and system time so far. The kernel counts in hundredths of a second.
+    pub fn cpu_micros(&self) -> io::Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks =
+            after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+        Ok(ticks.sum::<u64>() * 10_000)
+    }
+
+    /// Resident memory.
+    pub fn resident_mib(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let kib =
+            line.split_whitespace().next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        Ok(kib / 1024)
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        // The run is over; a server that is gone already is no trouble.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

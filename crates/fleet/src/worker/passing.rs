@@ -1,0 +1,168 @@
+//! One pass: read what should be, compare, carry out, note what came of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rbac::{Change, ObjectName, Owner, Slot, Subject};
+use service::fleet::FleetDesired;
+use tokio::time::Instant;
+
+use super::{REPORT_DELAY, Worker};
+use crate::apply::{Applier, Outcome};
+use crate::client::ApiClient;
+use crate::failure::Failure;
+use crate::pass::{self, Facts, Look};
+use crate::roles;
+use crate::tracker::Aim;
+
+impl Worker {
+    /// Makes the cluster follow.
+    pub(super) async fn pass(
+        &mut self,
+        client: &Arc<ApiClient>,
+        version: Option<String>,
+    ) -> domain::Result<()> {
+        let began = Instant::now();
+        self.last_pass = Some(began);
+        let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
+        let read = Instant::now();
+        let look = pass::look(&owner, &fleet, &self.observer.view());
+        let planned = Instant::now();
+        for object in &look.plan.taken {
+            tracing::warn!(cluster = %self.cluster, object = %object, "fleet.name.taken");
+        }
+        self.record(&look, &mut fleet).await?;
+        self.observer.view().know_ours(&owner, &fleet.recorded);
+        let held = std::mem::take(&mut self.held);
+        let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
+        let applier = Applier { client, observer: &self.observer, held: &held };
+        let grown = applier.grow(&look.plan.grow).await;
+        let shrunk = applier.shrink(&look.plan.shrink).await;
+        self.observer.view().expect_nothing();
+        tracing::debug!(
+            cluster = %self.cluster,
+            revision = fleet.revision,
+            grown = grown.len(),
+            shrunk = shrunk.len(),
+            read_us = read.duration_since(began).as_micros(),
+            plan_us = planned.duration_since(read).as_micros(),
+            write_us = planned.elapsed().as_micros(),
+            "fleet.pass.done"
+        );
+        self.held.hold(&look.plan.grow, &grown);
+        self.held.hold(&look.plan.shrink, &shrunk);
+        self.held.roles.clone_from(&role_failures);
+        self.retry_after(grown.values().chain(shrunk.values()), role_failures.values());
+        self.forget(&fleet, &grown).await?;
+
+        let troubles = pass::troubles(&look, &grown, &role_failures);
+        let leftovers = if fleet.revoked.is_empty() && shrunk.is_empty() {
+            Vec::new()
+        } else {
+            pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
+        };
+        let Look { desired, former, added, .. } = look;
+        let facts = Facts { fleet, owner, desired, former, troubles, leftovers };
+        self.track(&facts, &added);
+        self.facts = Some(facts);
+        self.reporter.connected(version);
+        self.ask();
+        self.mind_others();
+        let now = Instant::now();
+        if self.reviews.is_empty() || *self.report_at.get_or_insert(now + REPORT_DELAY) <= now {
+            return self.report().await;
+        }
+        Ok(())
+    }
+
+    /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours.
+    async fn record(&self, look: &Look, fleet: &mut FleetDesired) -> domain::Result<()> {
+        let applied =
+            look.plan.changes().filter(|change| matches!(change, Change::Apply(_))).map(Change::object);
+        let new: BTreeSet<ObjectName> =
+            applied.filter(|name| !fleet.recorded.contains(name)).cloned().collect();
+        if !new.is_empty() {
+            let names: Vec<ObjectName> = new.iter().cloned().collect();
+            self.shared.service.fleet_record(&self.cluster, &names).await?;
+            fleet.recorded.extend(new);
+        }
+        Ok(())
+    }
+
+    /// Forgets the names of objects that are gone. One whose apply was not answered may still appear.
+    async fn forget(
+        &self,
+        fleet: &FleetDesired,
+        grown: &BTreeMap<ObjectName, Outcome>,
+    ) -> domain::Result<()> {
+        let unsure = |name: &ObjectName| {
+            matches!(grown.get(name), Some(Outcome::Failed(_) | Outcome::Skipped(_) | Outcome::Moved))
+        };
+        let gone: Vec<ObjectName> = {
+            let view = self.observer.view();
+            let is_gone = |name: &&ObjectName| view.binding(name).is_none() && !unsure(name);
+            fleet.recorded.iter().filter(is_gone).cloned().collect()
+        };
+        if gone.is_empty() { Ok(()) } else { self.shared.service.fleet_forget(&self.cluster, &gone).await }
+    }
+
+    /// Plans the next attempt if something did not succeed.
+    fn retry_after<'a>(
+        &mut self,
+        outcomes: impl Iterator<Item = &'a Outcome>,
+        role_failures: impl Iterator<Item = &'a Failure>,
+    ) {
+        let mut again = false;
+        let mut pause = None;
+        let mut failed = |failure: &Failure| pause = pause.max(failure.retry_after());
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Done | Outcome::NamespaceGone => continue,
+                Outcome::Moved => {}
+                Outcome::Failed(failure) | Outcome::Skipped(failure) => failed(failure),
+            }
+            again = true;
+        }
+        for failure in role_failures {
+            failed(failure);
+            again = true;
+        }
+        let now = Instant::now();
+        self.not_before = pause.map(|pause| now + pause);
+        if !again {
+            self.retry_at = None;
+            self.backoff.reset();
+            return;
+        }
+        // A pass in between, for something else, must not put the next attempt off.
+        let at = match self.retry_at.filter(|at| *at > now) {
+            Some(at) => at,
+            None => now + self.backoff.next(),
+        };
+        let at = self.not_before.map_or(at, |until| at.max(until));
+        self.retry_at = Some(at);
+        self.due = self.due.min(at);
+    }
+
+    /// Notes what the pass means for what is known about each grant.
+    fn track(&mut self, facts: &Facts, added: &HashMap<Slot, BTreeSet<Subject>>) {
+        let present = facts.grants().map(|(grant, _, _)| &grant.id).collect();
+        self.tracker.retain(&present);
+        self.reporter.retain(&present);
+        for (grant, aim, placement) in facts.grants() {
+            self.tracker.see(grant, aim, &placement.slots);
+            if added.is_empty() || aim == Aim::Revoked {
+                continue;
+            }
+            let subjects: Vec<Subject> = rbac::subjects(&grant.spec.principals).collect();
+            let gains = |slot: &&Slot| {
+                added.get(slot).is_some_and(|new| subjects.iter().any(|subject| new.contains(subject)))
+            };
+            let changed: Vec<Slot> = placement.slots.iter().filter(gains).cloned().collect();
+            if !changed.is_empty() {
+                self.tracker.changed(&grant.id, changed);
+            }
+        }
+    }
+}

@@ -79,6 +79,7 @@ fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
         | ErrorKind::MethodNotAllowed
         | ErrorKind::Conflict
         | ErrorKind::TooLarge
+        | ErrorKind::HeadTooLarge
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::Limited => {
             tracing::debug!(dialect, %method, kind = ?error.kind(), "request {request_id} refused")

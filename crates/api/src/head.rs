@@ -24,6 +24,9 @@ pub struct Head {
     pub origin: Origin,
 }
 
+/// Path, query and headers together may be this long.
+pub const MAX_HEAD: usize = 64 * 1024;
+
 /// Headers that are lists by their nature, or that no reading of ours depends on.
 const REPEATABLE: [&str; 13] = [
     "accept",
@@ -45,8 +48,9 @@ impl Head {
     /// Reads the head.
     ///
     /// # Errors
-    /// `Invalid` naming what has two readings.
+    /// `Invalid` naming what has two readings; `HeadTooLarge` above [`MAX_HEAD`].
     pub fn read(parts: Parts, origin: Origin) -> Result<Self> {
+        check_size(&parts)?;
         let raw_path = parts.uri.path().to_owned();
         let path = decode_path(&raw_path)?;
         let query = decode_query(parts.uri.query().unwrap_or_default())?;
@@ -65,6 +69,17 @@ impl Head {
     pub fn query(&self, key: &str) -> Option<&str> {
         self.query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
+}
+
+fn check_size(parts: &Parts) -> Result<()> {
+    let target = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+    let headers =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    if target + headers <= MAX_HEAD {
+        return Ok(());
+    }
+    let message = format!("path, query and headers must be at most {MAX_HEAD} bytes together");
+    Err(Error::new(ErrorKind::HeadTooLarge, message))
 }
 
 fn decode_path(raw: &str) -> Result<String> {

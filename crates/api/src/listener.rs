@@ -15,8 +15,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::App;
 use crate::dispatch;
 
-/// Request heads must be at most this long.
-const MAX_HEAD: usize = 64 * 1024;
+/// What is buffered of a request's head. More than is served, so that a head above the limit is refused in words
+/// that the client's program can read; beyond this the parser itself answers 431 without a body.
+const HEAD_BUFFER: usize = 2 * crate::head::MAX_HEAD;
 /// A request's head must have arrived by then.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(15);
 /// Requests in flight may finish until then when the server ends.
@@ -127,7 +128,7 @@ async fn connection(
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_LIMIT)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(HEAD_BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     // A client that goes away in mid-request is no event of ours.
     drop(watcher.watch(connection).await);

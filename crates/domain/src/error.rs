@@ -23,8 +23,10 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// It clashes with what is there: a taken name or id, a thing in use, a concurrent change.
     Conflict,
-    /// The request is larger than the limit.
+    /// The request's body is larger than the limit.
     TooLarge,
+    /// The request's path and headers are larger than the limit.
+    HeadTooLarge,
     /// The body is of a type that is not understood.
     UnsupportedMediaType,
     /// Too many requests, or too many things.

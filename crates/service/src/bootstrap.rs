@@ -11,7 +11,6 @@ use store::{AuditEvent, Installation, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
 use crate::authz::ADMINISTRATORS;
-use crate::password::Passwords;
 use crate::seal::MasterKey;
 
 /// What was chosen for a new account; the rest is generated.
@@ -191,7 +190,7 @@ impl Bootstrap {
 
     async fn fill(&self, tx: &mut WriteTx, prepared: &PreparedAccount) -> Result<()> {
         let PreparedAccount { account, project, root, password, access_key_id, secret_access_key } = prepared;
-        let hash = Passwords::new(&*self.entropy)?.hash(&*self.entropy, password).await?;
+        let hash = crate::password::hash(password, domain::entropy::bytes(&*self.entropy))?;
         tx.insert_account(account).await?;
         tx.insert_project(project).await?;
         tx.insert_principal(root, Some(&hash)).await?;

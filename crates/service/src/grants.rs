@@ -203,12 +203,15 @@ fn outdated(grant: &Grant, cluster: &domain::Cluster, row: Option<&ClusterGrantS
         ConnectionState::Unreachable => (State::Unreachable, cluster.connection_reason.clone()),
         ConnectionState::Connecting | ConnectionState::Connected => (State::Pending, String::new()),
     };
+    // Of a detached cluster there is nothing to wait for: what is recorded is recorded.
+    let settled = cluster.connection == ConnectionState::Detached;
+    let observed = row.map_or(0, |row| row.observed_generation);
     ClusterGrantState {
         cluster: cluster.id.clone(),
         state,
         reason,
-        since: grant.updated_at,
-        observed_generation: row.map_or(0, |row| row.observed_generation),
+        since: grant.updated_at.max(cluster.created_at),
+        observed_generation: if settled { grant.generation } else { observed },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, Clock, Entropy, Error, Id, InstallationId, ProjectId, Result, Timestamp};
+use domain::{AccountId, Clock, Entropy, Error, Id, InstallationId, Result, Timestamp};
 use store::{AuditEvent, Page, Store, WriteTx};
 use tokio::sync::watch;
 
@@ -129,20 +129,6 @@ impl Service {
     pub(crate) fn committed(&self, account: &AccountId, revision: i64) {
         self.revisions.reached(account, revision);
         self.changes.send_modify(|n| *n += 1);
-    }
-
-    /// The project that a path or header names, if it is one of the caller's account.
-    ///
-    /// # Errors
-    /// `NotFound` if it is not: another account's project looks like one that never was.
-    pub async fn require_project(&self, call: &Call, id: &str) -> Result<ProjectId> {
-        let mut tx = self.store.read().await?;
-        let found = tx.project(call.account(), id).await?;
-        tx.end().await?;
-        found
-            .filter(|project| project.id.as_str() == id)
-            .map(|project| project.id)
-            .ok_or_else(|| Error::not_found("project", id))
     }
 }
 

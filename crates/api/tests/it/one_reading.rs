@@ -70,3 +70,17 @@ async fn a_body_above_the_limit_is_read_to_its_end_so_that_the_refusal_is_seen()
         assert_eq!(answer.json()["error_msg"], "the body must be at most 1048576 bytes");
     }
 }
+
+#[tokio::test]
+async fn a_head_above_the_limit_is_refused_in_the_callers_dialect() {
+    let server = Server::start().await;
+    let long = "a".repeat(64 * 1024);
+    let answer = server.send("GET", "/api/v3/access-policies", &[("X-Long", &long)], b"").await;
+    assert_eq!((answer.status, &answer.json()["errorCode"]), (431, &"CCE.01400001".into()));
+    let target = format!("/bailiwick/v1/grants?cursor={}", "a".repeat(60_000));
+    let answer = server.send("GET", &target, &[("X-Long", &"a".repeat(6_000))], b"").await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (431, &"head_too_large".into()));
+    let token = "t".repeat(32_768);
+    let answer = server.send("GET", "/api/v3/access-policies", &[("X-Auth-Token", &token)], b"").await;
+    assert_eq!(answer.status, 401, "the longest token that the documents allow fits");
+}

@@ -128,7 +128,8 @@ pub fn refusal(client: &Client<'_>, answer: &Answer) -> Failure {
         )),
     };
     let failure = advise(failure, client, answer);
-    match text("requestId").or(answer.header("x-request-id")) {
+    // Refusals are the caller's business; only a failure of the server leaves more in its log.
+    match text("requestId").or(answer.header("x-request-id")).filter(|_| answer.status >= 500) {
         Some(id) => failure.hint(format!("the server's log has more under request id {id}")),
         None => failure,
     }

@@ -137,6 +137,10 @@ async fn a_grant_has_a_state_in_every_cluster_that_it_covers() {
         let (_, states) = service.show_grant_states(root, grant.id.as_str()).await.unwrap();
         let words: Vec<_> = states.iter().map(|state| (state.cluster.as_str(), state.state)).collect();
         assert_eq!(words, [("c1", State::Recorded), ("c2", State::Recorded)], "{}", world.on());
+        assert!(
+            states.iter().all(|state| state.observed_generation == grant.generation),
+            "nothing to wait for"
+        );
         let listed = service.list_grant_states(root).await.unwrap();
         assert_eq!(listed[0].1, states);
     }

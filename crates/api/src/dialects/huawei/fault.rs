@@ -68,6 +68,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::Limited => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -78,7 +79,9 @@ fn status(kind: ErrorKind) -> StatusCode {
 /// The documented codes; where the document has none for a status, the one of the nearest meaning.
 fn cce_code(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::MethodNotAllowed => "CCE.01400001",
+        ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::HeadTooLarge | ErrorKind::MethodNotAllowed => {
+            "CCE.01400001"
+        }
         ErrorKind::Unauthenticated => "APIGW.0301",
         ErrorKind::Forbidden => "CCE.01403001",
         ErrorKind::NotFound => "CCE.01404001",
@@ -99,6 +102,7 @@ fn iam_code(kind: ErrorKind) -> &'static str {
         | ErrorKind::MethodNotAllowed
         | ErrorKind::Conflict
         | ErrorKind::TooLarge
+        | ErrorKind::HeadTooLarge
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::Limited => "IAM.0011",
         ErrorKind::Unavailable | ErrorKind::Internal => "IAM.0006",
@@ -120,6 +124,7 @@ mod tests {
             ErrorKind::MethodNotAllowed,
             ErrorKind::Conflict,
             ErrorKind::TooLarge,
+            ErrorKind::HeadTooLarge,
             ErrorKind::UnsupportedMediaType,
             ErrorKind::Limited,
             ErrorKind::Unavailable,

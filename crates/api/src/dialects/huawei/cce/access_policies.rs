@@ -12,7 +12,7 @@ use serde::Serialize;
 use service::{Call, GrantFilter, GrantList};
 
 use super::policy_type::PolicyTypes;
-use super::wire::{AccessPolicy, field_names, read};
+use super::wire::{AccessPolicy, in_words, read};
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
@@ -71,12 +71,13 @@ pub(in crate::dialects::huawei) fn operations() -> Vec<Operation> {
 async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
     let types = app.settings.dialects.policy_types;
     let spec = read(input.json()?, None, types)?;
-    let grant = app.service.create_grant(&call, spec).await.map_err(field_names)?;
+    let grant = app.service.create_grant(&call, spec).await.map_err(|error| in_words(error, ""))?;
     answer(StatusCode::CREATED, &input, &AccessPolicy::new(&grant, types))
 }
 
 async fn get(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let grant = app.service.show_grant(&call, input.parameters.get("policy_id")).await?;
+    let id = input.parameters.get("policy_id");
+    let grant = app.service.show_grant(&call, id).await.map_err(|error| in_words(error, id))?;
     answer(StatusCode::OK, &input, &AccessPolicy::new(&grant, app.settings.dialects.policy_types))
 }
 
@@ -84,14 +85,15 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     let types = app.settings.dialects.policy_types;
     let id = input.parameters.get("policy_id");
     // A policy that does not exist is that, whatever the body says about it.
-    app.service.show_grant(&call, id).await?;
+    app.service.show_grant(&call, id).await.map_err(|error| in_words(error, id))?;
     let spec = read(input.json()?, Some(id), types)?;
-    let grant = app.service.update_grant(&call, id, spec).await.map_err(field_names)?;
+    let grant = app.service.update_grant(&call, id, spec).await.map_err(|error| in_words(error, id))?;
     answer(StatusCode::OK, &input, &AccessPolicy::new(&grant, types))
 }
 
 async fn delete(app: &App, call: Call, input: Input) -> Result<Reply> {
-    app.service.revoke_grant(&call, input.parameters.get("policy_id")).await?;
+    let id = input.parameters.get("policy_id");
+    app.service.revoke_grant(&call, id).await.map_err(|error| in_words(error, id))?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 

@@ -1,6 +1,8 @@
 //! Access policies on the wire: reading a request's body, writing an answer's.
 
-use domain::{ClusterId, ClusterScope, Error, Grant, GrantSpec, Namespace, NamespaceScope, PrincipalId};
+use domain::{
+    ClusterId, ClusterScope, Error, ErrorKind, Grant, GrantSpec, Namespace, NamespaceScope, PrincipalId,
+};
 use domain::{PrincipalKind, Principals, Result};
 use serde::Serialize;
 
@@ -94,8 +96,11 @@ pub(super) fn read(mut body: Object, path_id: Option<&str>, types: PolicyTypes) 
     })
 }
 
-/// The service's names of fields as this API spells them.
-pub(super) fn field_names(error: Error) -> Error {
+/// The service's words as this API has them.
+pub(super) fn in_words(error: Error, id: &str) -> Error {
+    if error.kind() == ErrorKind::NotFound {
+        return Error::not_found("access policy", id);
+    }
     let here = match error.field() {
         Some("principals") => "principal.ids",
         Some("namespaces") => "accessScope.namespaces",

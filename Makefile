@@ -1,0 +1,59 @@
+# Every command that a person or a machine needs. `make help` lists them.
+#
+# Nothing here relies on a cache: what is missing is installed or built (scripts/setup) outside the repository.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Every crate with tests that need PostgreSQL says so by this feature; scripts/with-postgres gives them one.
+COMMA := ,
+SPACE := $(subst ,, )
+DATABASE_CRATES := $(shell sed -s -n '/^postgres-tests *=/F' crates/*/Cargo.toml | sed 's|crates/\(.*\)/Cargo.toml|\1|')
+DATABASE_TESTS := $(subst $(SPACE),$(COMMA),$(DATABASE_CRATES:%=%/postgres-tests))
+PYTHON = $(shell scripts/venv)
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build, start with a demo fleet, and print a call to try
+	cargo build --release -p bailiwick
+	@exec "$${CARGO_TARGET_DIR:-target}/release/bailiwick" serve --demo
+
+.PHONY: check
+check: ## The fast loop: formatting, lints, unit tests; needs nothing but Rust
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace
+
+.PHONY: test
+test: setup ## Everything, on a fresh Debian with Rust and build-essential: check, databases, docs, licences, e2e
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features $(DATABASE_TESTS) -- -D warnings
+	scripts/with-postgres cargo test --workspace --features $(DATABASE_TESTS)
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+	scripts/deny
+	$(MAKE) --no-print-directory e2e
+
+.PHONY: e2e
+e2e: setup ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
+	cargo build --release -p bailiwick
+	cd e2e && $(PYTHON) -m pytest $(ARGS)
+
+.PHONY: bench
+bench: ## Figures as ratios, each beside its peer in one run; never part of the tests
+	cargo build --release -p bailiwick -p benches
+	"$${CARGO_TARGET_DIR:-target}/release/benches" "$${CARGO_TARGET_DIR:-target}/release/bailiwick"
+
+.PHONY: setup
+setup: ## Install and build what the tests need, outside the repository
+	@scripts/setup
+
+.PHONY: deny
+deny: ## Banned crates, licences and sources; builds cargo-deny once
+	scripts/deny
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all

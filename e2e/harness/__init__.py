@@ -1,0 +1,1 @@
+"""What the tests stand on: real servers, real clients. Nothing in here imitates a part of the product."""

@@ -84,6 +84,21 @@ pub struct Operation {
     pub handler: Handler,
 }
 
+impl Operation {
+    /// A row, its parts in the order in which they are read.
+    #[must_use]
+    pub fn new(
+        method: &'static str,
+        path: &'static str,
+        name: &'static str,
+        summary: &'static str,
+        body: BodyRule,
+        handler: Handler,
+    ) -> Self {
+        Self { method, path, name, summary, body, handler }
+    }
+}
+
 /// A way of speaking to us: how a caller proves who they are, how operations are spelled, how failures look.
 ///
 /// A trait because there are several, and dispatch must not know which.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use domain::Secret;
+use service::bootstrap::AccountSpec;
 
 /// What the environment says. Empty variables count as unset.
 #[derive(Default)]
@@ -83,37 +84,13 @@ pub struct ServerEnvironment {
     /// `BAILIWICK_LOG_FORMAT`: `text` or `json`.
     pub log_format: Option<String>,
     /// `BAILIWICK_BOOTSTRAP_…`.
-    pub bootstrap: BootstrapEnvironment,
-}
-
-/// What the first start is told to choose.
-#[derive(Default)]
-pub struct BootstrapEnvironment {
-    /// `BAILIWICK_BOOTSTRAP_ACCOUNT_ID`.
-    pub account_id: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_ACCOUNT_NAME`.
-    pub account_name: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_PROJECT_ID`.
-    pub project_id: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_PROJECT_NAME`.
-    pub project_name: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_USER_ID`.
-    pub user_id: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_USER_NAME`.
-    pub user_name: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_PASSWORD`.
-    pub password: Option<Secret>,
-    /// `BAILIWICK_BOOTSTRAP_ACCESS_KEY_ID`.
-    pub access_key_id: Option<String>,
-    /// `BAILIWICK_BOOTSTRAP_SECRET_ACCESS_KEY`.
-    pub secret_access_key: Option<Secret>,
+    pub bootstrap: AccountSpec,
 }
 
 impl ServerEnvironment {
     /// Reads the process's environment.
     #[must_use]
     pub fn read() -> Self {
-        let bootstrap = |name: &str| text(&format!("BAILIWICK_BOOTSTRAP_{name}"));
         Self {
             master_key: text("BAILIWICK_MASTER_KEY").map(Secret::new),
             master_key_file: path("BAILIWICK_MASTER_KEY_FILE"),
@@ -122,16 +99,16 @@ impl ServerEnvironment {
                 .map(|file| file.with_file_name("master.key")),
             log: text("BAILIWICK_LOG"),
             log_format: text("BAILIWICK_LOG_FORMAT"),
-            bootstrap: BootstrapEnvironment {
-                account_id: bootstrap("ACCOUNT_ID"),
-                account_name: bootstrap("ACCOUNT_NAME"),
-                project_id: bootstrap("PROJECT_ID"),
-                project_name: bootstrap("PROJECT_NAME"),
-                user_id: bootstrap("USER_ID"),
-                user_name: bootstrap("USER_NAME"),
-                password: bootstrap("PASSWORD").map(Secret::new),
-                access_key_id: bootstrap("ACCESS_KEY_ID"),
-                secret_access_key: bootstrap("SECRET_ACCESS_KEY").map(Secret::new),
+            bootstrap: AccountSpec {
+                account_id: text("BAILIWICK_BOOTSTRAP_ACCOUNT_ID"),
+                account_name: text("BAILIWICK_BOOTSTRAP_ACCOUNT_NAME"),
+                project_id: text("BAILIWICK_BOOTSTRAP_PROJECT_ID"),
+                project_name: text("BAILIWICK_BOOTSTRAP_PROJECT_NAME"),
+                user_id: text("BAILIWICK_BOOTSTRAP_USER_ID"),
+                user_name: text("BAILIWICK_BOOTSTRAP_USER_NAME"),
+                password: text("BAILIWICK_BOOTSTRAP_PASSWORD").map(Secret::new),
+                access_key_id: text("BAILIWICK_BOOTSTRAP_ACCESS_KEY_ID"),
+                secret_access_key: text("BAILIWICK_BOOTSTRAP_SECRET_ACCESS_KEY").map(Secret::new),
             },
         }
     }

@@ -14,7 +14,7 @@ use crate::authz::ADMINISTRATORS;
 use crate::seal::MasterKey;
 
 /// What was chosen for a new account; the rest is generated.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AccountSpec {
     /// The account's id.
     pub account_id: Option<String>,

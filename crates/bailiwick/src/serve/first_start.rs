@@ -6,7 +6,6 @@ use domain::{Result, Secret};
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount};
 
 use super::files;
-use crate::environment::BootstrapEnvironment;
 
 /// The file that holds what was generated.
 pub const FILE: &str = "bootstrap.env";
@@ -18,23 +17,13 @@ pub const FILE: &str = "bootstrap.env";
 /// `Invalid` naming a chosen value that breaks a rule.
 pub async fn run(
     bootstrap: &Bootstrap,
-    chosen: &BootstrapEnvironment,
+    chosen: &AccountSpec,
     data_dir: &Path,
 ) -> Result<Option<PreparedAccount>> {
     if !bootstrap.is_empty().await? {
         return Ok(None);
     }
-    let prepared = bootstrap.prepare(AccountSpec {
-        account_id: chosen.account_id.clone(),
-        account_name: chosen.account_name.clone(),
-        project_id: chosen.project_id.clone(),
-        project_name: chosen.project_name.clone(),
-        user_id: chosen.user_id.clone(),
-        user_name: chosen.user_name.clone(),
-        password: chosen.password.clone(),
-        access_key_id: chosen.access_key_id.clone(),
-        secret_access_key: chosen.secret_access_key.clone(),
-    })?;
+    let prepared = bootstrap.prepare(chosen.clone())?;
     let path = data_dir.join(FILE);
     let lines = generated(chosen, &prepared);
     if !lines.is_empty() {
@@ -55,7 +44,7 @@ pub async fn run(
 }
 
 /// `KEY=value` lines for what was not chosen.
-fn generated(chosen: &BootstrapEnvironment, prepared: &PreparedAccount) -> String {
+fn generated(chosen: &AccountSpec, prepared: &PreparedAccount) -> String {
     let text = |value: &str| value.to_owned();
     let secret = |value: &Secret| value.expose().to_owned();
     let all = [

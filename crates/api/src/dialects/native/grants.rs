@@ -19,8 +19,7 @@ const ITEM: &str = "/bailiwick/v1/grants/{id}";
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    let row =
-        |method, path, name, summary, body, handler| Operation { method, path, name, summary, body, handler };
+    let row = Operation::new;
     vec![
         row(
             "GET",

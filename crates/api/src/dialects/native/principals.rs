@@ -12,8 +12,7 @@ use crate::reply::Reply;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    let row =
-        |method, path, name, summary, body, handler| Operation { method, path, name, summary, body, handler };
+    let row = Operation::new;
     let mut rows = vec![
         row(
             "PUT",

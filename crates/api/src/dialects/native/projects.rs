@@ -15,8 +15,7 @@ const ENTERPRISE_PROJECTS: &str = "/bailiwick/v1/enterprise-projects";
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    let row =
-        |method, path, name, summary, body, handler| Operation { method, path, name, summary, body, handler };
+    let row = Operation::new;
     vec![
         row(
             "GET",

@@ -22,8 +22,7 @@ const ITEM: &str = "/api/v3/access-policies/{policy_id}";
 
 /// The rows.
 pub(in crate::dialects::huawei) fn operations() -> Vec<Operation> {
-    let row =
-        |method, path, name, summary, body, handler| Operation { method, path, name, summary, body, handler };
+    let row = Operation::new;
     vec![
         row(
             "POST",

@@ -43,22 +43,31 @@ impl TestDatabase {
 ///
 /// # Panics
 /// If the feature `postgres-tests` is on and `BAILIWICK_TEST_POSTGRES` names no server.
-#[expect(clippy::expect_used, reason = "a test that has no database must fail here")]
 pub async fn databases() -> Vec<TestDatabase> {
-    let folder = TempDir::new().expect("a temporary folder");
-    let location = Location::File(folder.path().join("test.db"));
-    let mut databases = vec![TestDatabase { location, folder }];
+    let mut databases = vec![embedded()];
     if cfg!(feature = "postgres-tests") {
         databases.push(postgres().await);
     }
     databases
 }
 
+/// An empty SQLite database, for tests of what lies above the database.
+///
+/// # Panics
+/// If there is no place for temporary files.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test that has no database must fail here")]
+pub fn embedded() -> TestDatabase {
+    let folder = TempDir::new().expect("a temporary folder");
+    let location = Location::File(folder.path().join("test.db"));
+    TestDatabase { location, folder }
+}
+
 #[expect(clippy::expect_used, reason = "a test that has no database must fail here")]
 #[expect(clippy::disallowed_methods, reason = "the test's runner says where its server is")]
 async fn postgres() -> TestDatabase {
     let server = std::env::var("BAILIWICK_TEST_POSTGRES")
-        .expect("BAILIWICK_TEST_POSTGRES must be a URL like postgres://user@host:port");
+        .expect("BAILIWICK_TEST_POSTGRES must be a URL like postgres://user@host:port/database");
     let folder = TempDir::new().expect("a temporary folder");
     let unique: String = folder
         .path()
@@ -68,8 +77,9 @@ async fn postgres() -> TestDatabase {
         .collect::<String>()
         .to_lowercase();
     sqlx::any::install_default_drivers();
-    let base = server.trim_end_matches('/');
-    let pool = AnyPool::connect(&format!("{base}/postgres")).await.expect("the PostgreSQL server answers");
+    let authority = server.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+    let base = format!("postgres://{authority}");
+    let pool = AnyPool::connect(&server).await.expect("the PostgreSQL server answers");
     let create = format!("CREATE DATABASE test_{unique}");
     sqlx::query(AssertSqlSafe(create)).execute(&pool).await.expect("a database can be made");
     pool.close().await;

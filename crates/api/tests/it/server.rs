@@ -14,7 +14,7 @@ use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::AddressPolicy;
 use service::{Login, MasterKey, NewPrincipal, Origin, Scope, Service, Settings};
 use sha2::Sha256;
-use store::testing::{TestDatabase, databases};
+use store::testing::{TestDatabase, embedded};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -47,7 +47,7 @@ impl Answer {
 
 impl Server {
     pub async fn start() -> Self {
-        let database = databases().await.remove(0);
+        let database = embedded();
         let store = database.open().await;
         let clock = Arc::new(Fixed::new(Timestamp::parse_rfc3339("2026-11-21T20:00:00Z").unwrap()));
         let entropy = Arc::new(domain::entropy::Fixed::new(1));

@@ -12,10 +12,17 @@ pub(crate) fn database(error: sqlx::Error) -> Error {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
     );
-    if passing {
+    if passing || error.as_database_error().is_some_and(|error| is_passing(error.code().as_deref())) {
         return Error::unavailable("the database does not answer; try again", error);
     }
     Error::internal(error)
+}
+
+/// SQLite's "busy", and PostgreSQL's deadlocks, serialization failures and shutdowns.
+fn is_passing(code: Option<&str>) -> bool {
+    code.is_some_and(|code| {
+        ["5", "517", "40P01", "40001", "57P01", "57P02", "57P03", "53300"].contains(&code)
+    })
 }
 
 /// Turns the violation of a uniqueness rule into `conflict`, anything else into what it is.

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Error, Result};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Executor};
+use tokio::sync::Mutex;
 
 use crate::error::database;
 
@@ -49,6 +51,9 @@ impl fmt::Debug for Location {
 pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) backend: Backend,
+    /// SQLite has one writer at a time and lets those who wait poll for their turn, each holding a connection that
+    /// readers need. Here they queue up in order, before they ask for one.
+    pub(crate) writer: Arc<Mutex<()>>,
 }
 
 /// Which database it is, for the three statements that differ.
@@ -111,12 +116,12 @@ impl Store {
             .connect(&format!("sqlite://{text}?mode=rwc"))
             .await
             .map_err(database)?;
-        Ok(Self { pool, backend: Backend::Sqlite })
+        Ok(Self { pool, backend: Backend::Sqlite, writer: Arc::default() })
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
         let pool = options(16).connect(url).await.map_err(database)?;
-        Ok(Self { pool, backend: Backend::Postgres })
+        Ok(Self { pool, backend: Backend::Postgres, writer: Arc::default() })
     }
 
     /// Closes all connections. A SQLite file is left without its write-ahead log.

@@ -1,12 +1,14 @@
 //! Transactions: reads that see one state, writes that hold their account's lock.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use domain::{AccountId, Error, Result, Timestamp};
 use sqlx::{Any, AnyConnection, Row, Transaction};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::error::database;
-use crate::open::Store;
+use crate::open::{Backend, Store};
 
 /// A transaction in which all reads see the same state.
 pub struct ReadTx {
@@ -15,7 +17,9 @@ pub struct ReadTx {
 
 /// A transaction that holds the write lock of one account. Dropped without [`WriteTx::commit`], it did nothing.
 pub struct WriteTx {
+    // Before the guard, so that it ends before the next writer begins.
     read: ReadTx,
+    _turn: Option<OwnedMutexGuard<()>>,
     account: AccountId,
     revision: i64,
 }
@@ -54,15 +58,15 @@ impl Store {
     /// # Errors
     /// `NotFound` if there is no such account; `Unavailable` if the database does not answer.
     pub async fn write(&self, account: &AccountId) -> Result<WriteTx> {
-        let mut inner = self.pool.begin_with(self.backend.begin_write()).await.map_err(database)?;
+        let mut tx = self.begin_write(account, 0).await?;
         let row = sqlx::query("UPDATE revision SET n = n + 1 WHERE account_id = $1 RETURNING n")
             .bind(account.as_str())
-            .fetch_optional(&mut *inner)
+            .fetch_optional(tx.connection())
             .await
             .map_err(database)?
             .ok_or_else(|| Error::not_found("account", account.as_str()))?;
-        let revision = row.try_get("n").map_err(database)?;
-        Ok(WriteTx { read: ReadTx { inner }, account: account.clone(), revision })
+        tx.revision = row.try_get("n").map_err(database)?;
+        Ok(tx)
     }
 
     /// Begins writing what a cluster's worker saw. It is not a change of the account: no revision, no lock beyond
@@ -75,8 +79,12 @@ impl Store {
     }
 
     pub(crate) async fn begin_write(&self, account: &AccountId, revision: i64) -> Result<WriteTx> {
+        let turn = match self.backend {
+            Backend::Sqlite => Some(Arc::clone(&self.writer).lock_owned().await),
+            Backend::Postgres => None,
+        };
         let inner = self.pool.begin_with(self.backend.begin_write()).await.map_err(database)?;
-        Ok(WriteTx { read: ReadTx { inner }, account: account.clone(), revision })
+        Ok(WriteTx { read: ReadTx { inner }, _turn: turn, account: account.clone(), revision })
     }
 
     /// The revision of every account, for servers that share a database and keep copies.

@@ -27,6 +27,9 @@ pub struct Head {
 /// Path, query and headers together may be this long.
 pub const MAX_HEAD: usize = 64 * 1024;
 
+/// More query parameters than any operation has.
+const MAX_PARAMETERS: usize = 64;
+
 /// Headers that are lists by their nature, or that no reading of ours depends on.
 const REPEATABLE: [&str; 13] = [
     "accept",
@@ -121,6 +124,10 @@ fn decode_query(raw: &str) -> Result<Vec<(String, String)>> {
         if key.chars().chain(value.chars()).any(char::is_control) {
             return Err(bad());
         }
+        if pairs.len() == MAX_PARAMETERS {
+            let message = format!("the query must have at most {MAX_PARAMETERS} parameters");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         if pairs.iter().any(|(known, _)| *known == key) {
             return Err(Error::invalid(&key, "must be given once in the query"));
         }
@@ -191,6 +198,8 @@ mod tests {
         assert!(decode_query("a=1&%61=2").is_err());
         assert!(decode_query("a=%").is_err());
         assert!(decode_query("a=%00").is_err());
+        let many: Vec<String> = (0..65).map(|n| format!("k{n}=1")).collect();
+        assert!(decode_query(&many.join("&")).is_err() && decode_query(&many[1..].join("&")).is_ok());
         let pairs = decode_query("a=1&b&c=%20&d=x+y").unwrap();
         assert_eq!(
             pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),

@@ -1,5 +1,6 @@
 //! JSON bodies in one reading: no repeated keys, bounded depth, and errors that name the field.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,6 +9,10 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess
 
 /// Deeper bodies are refused. Ours are at most four levels deep.
 const MAX_DEPTH: usize = 32;
+
+/// Bodies with more values are refused: a mebibyte of `{"":1},` would become a hundred in memory. Ours have at most
+/// some twelve hundred.
+const MAX_VALUES: usize = 20_000;
 
 /// A JSON value whose objects have each key once.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +27,12 @@ pub enum Value {
     Text(String),
     /// A list.
     List(Vec<Value>),
-    /// An object.
-    Object(BTreeMap<String, Value>),
+    /// An object, its fields in the order of their keys.
+    Object(Fields),
 }
+
+/// The fields of an object, sorted by key.
+pub type Fields = Vec<(String, Value)>;
 
 impl Value {
     fn kind(&self) -> &'static str {
@@ -54,7 +62,8 @@ pub fn object(content_type: Option<&str>, body: &[u8]) -> Result<Object> {
         return Err(invalid("the body must be UTF-8".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = Strict { depth: 0 }
+    let left = Cell::new(MAX_VALUES);
+    let value = Strict { depth: 0, left: &left }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| invalid(format!("the body is not acceptable JSON: {error}")))?;
@@ -68,7 +77,7 @@ pub fn object(content_type: Option<&str>, body: &[u8]) -> Result<Object> {
 #[derive(Debug)]
 pub struct Object {
     path: String,
-    fields: BTreeMap<String, Value>,
+    fields: Fields,
 }
 
 impl Object {
@@ -78,7 +87,9 @@ impl Object {
 
     /// Takes a field; `null` counts as absent.
     pub fn take(&mut self, key: &str) -> Option<Value> {
-        self.fields.remove(key).filter(|value| *value != Value::Null)
+        let at = self.fields.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+        let (_, value) = self.fields.remove(at);
+        Some(value).filter(|value| *value != Value::Null)
     }
 
     /// Takes a text that may be absent.
@@ -179,7 +190,7 @@ impl Object {
     /// `Invalid` naming the field if it is something else.
     pub fn text_map(&mut self, key: &str) -> Result<BTreeMap<String, String>> {
         let Some(mut inner) = self.optional_object(key)? else { return Ok(BTreeMap::new()) };
-        let keys: Vec<String> = inner.fields.keys().cloned().collect();
+        let keys: Vec<String> = inner.fields.iter().map(|(key, _)| key.clone()).collect();
         keys.into_iter().map(|name| inner.text(&name).map(|value| (name, value))).collect()
     }
 
@@ -188,9 +199,9 @@ impl Object {
     /// # Errors
     /// `Invalid` naming the first unknown field.
     pub fn finish(self) -> Result<()> {
-        match self.fields.keys().next() {
+        match self.fields.first() {
             None => Ok(()),
-            Some(key) => Err(Error::invalid(&self.path_of(key), "is not known here")),
+            Some((key, _)) => Err(Error::invalid(&self.path_of(key), "is not known here")),
         }
     }
 
@@ -206,11 +217,13 @@ impl Object {
 }
 
 /// Deserializes into [`Value`], refusing what has two readings.
-struct Strict {
+struct Strict<'a> {
     depth: usize,
+    /// How many more values there may be in the whole body.
+    left: &'a Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -218,7 +231,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,23 +277,31 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = BTreeMap::new();
+        let mut fields: Fields = Vec::new();
         while let Some(key) = access.next_key_seed(Key)? {
-            let value = access.next_value_seed(self.deeper()?)?;
-            if fields.insert(key.clone(), value).is_some() {
-                return Err(serde::de::Error::custom(format!("the key `{key}` is given twice")));
-            }
+            fields.push((key, access.next_value_seed(self.deeper()?)?));
+        }
+        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let twice = fields.iter().zip(fields.iter().skip(1)).find(|((one, _), (other, _))| one == other);
+        if let Some(((key, _), _)) = twice {
+            return Err(serde::de::Error::custom(format!("the key `{key}` is given twice")));
         }
         Ok(Value::Object(fields))
     }
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
+        self.left.set(
+            self.left
+                .get()
+                .checked_sub(1)
+                .ok_or_else(|| E::custom(format!("it holds more than {MAX_VALUES} values")))?,
+        );
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(format!("it is nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self { depth: self.depth + 1 })
+        Ok(Self { depth: self.depth + 1, left: self.left })
     }
 }
 
@@ -305,6 +326,7 @@ mod tests {
     #[test]
     fn bodies_with_two_readings_or_none_are_refused() {
         let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+        let many = format!("{{\"a\":[{}1]}}", "{\"\":1},".repeat(20_000));
         let lists = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
         for bad in [
             "",
@@ -318,6 +340,7 @@ mod tests {
             "{\"x\":{\"a\":1,\"a\":1}}",
             "{\"a\":NaN}",
             deep.as_str(),
+            many.as_str(),
             lists.as_str(),
         ] {
             assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:.40}");

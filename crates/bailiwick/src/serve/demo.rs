@@ -38,6 +38,19 @@ pub fn clear(data_dir: &Path) -> Result<()> {
     files::private_file(&marker)
 }
 
+/// Refuses a demo's folder for real use: the next demo there would throw the data away.
+///
+/// # Errors
+/// `Conflict` if the folder is a demo's.
+pub fn refuse(data_dir: &Path) -> Result<()> {
+    if data_dir.join(MARKER).exists() {
+        let message =
+            format!("{} is a demo's folder, which demos throw away: choose another", data_dir.display());
+        return Err(Error::conflict(message));
+    }
+    Ok(())
+}
+
 /// Fills the fleet and says what to try.
 ///
 /// # Errors

@@ -22,9 +22,34 @@ pub fn private_folder(path: &Path) -> Result<()> {
         .create(path)
         .map_err(|error| failed("cannot be made", error))?;
     let metadata = fs::metadata(path).map_err(|error| failed("cannot be read", error))?;
+    if metadata.uid() != own_uid() {
+        return Err(Error::invalid("data_dir", format!("{} belongs to somebody else", path.display())));
+    }
     if metadata.mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .map_err(|error| failed("is open to others and cannot be closed", error))?;
+    }
+    Ok(())
+}
+
+/// Who we are. The kernel says it of our own process without a system call that Rust's library lacks.
+fn own_uid() -> u32 {
+    fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid())
+}
+
+/// Makes the folder of a secret, closed to everybody else as far as it is made now.
+///
+/// # Errors
+/// `Invalid` naming `field` if it cannot be made, or others could replace what is in it.
+pub fn secret_folder(field: &str, path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| Error::invalid(field, format!("{}: {error}", path.display()));
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mode = fs::metadata(path).map_err(failed)?.mode();
+    // In a folder with the sticky bit others cannot rename or remove what is ours.
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        let message =
+            format!("{} can be written by others, who could replace the key: close it", path.display());
+        return Err(Error::invalid(field, message));
     }
     Ok(())
 }
@@ -35,6 +60,9 @@ pub fn private_folder(path: &Path) -> Result<()> {
 /// `Invalid` if it cannot be made, or is open to others and cannot be closed.
 pub fn private_file(path: &Path) -> Result<()> {
     let failed = |error: std::io::Error| Error::invalid("data_dir", format!("{}: {error}", path.display()));
+    if path.is_symlink() {
+        return Err(Error::invalid("data_dir", format!("{} must not be a link", path.display())));
+    }
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;

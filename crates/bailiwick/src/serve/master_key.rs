@@ -33,7 +33,10 @@ pub fn obtain(
         }
         MasterKeySource::Command(words) => MasterKey::parse(FIELD, &run(words)?),
         MasterKeySource::File(path) => {
-            refuse_data_folder(path, &settings.data_dir)?;
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            files::secret_folder(FIELD, folder)?;
+            refuse_data_folder(path, folder, &settings.data_dir)?;
             match files::read_secret(FIELD, path)? {
                 Some(text) => MasterKey::parse(FIELD, &text),
                 None if installation.is_some() => Err(missing(&path.display().to_string(), installation)),
@@ -55,10 +58,6 @@ fn missing(place: &str, installation: Option<&Installation>) -> Error {
 }
 
 fn make(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Error::invalid(FIELD, format!("{}: {error}", folder.display())))?;
-    }
     let key = MasterKey::generate(entropy);
     match files::write_new_secret(path, &format!("{}\n", *key.to_hex())) {
         Ok(()) => {
@@ -79,14 +78,12 @@ fn make(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey> {
     }
 }
 
-/// A key beside the database protects nothing.
-fn refuse_data_folder(path: &Path, data_dir: &Path) -> Result<()> {
-    let absolute = |path: &Path| {
-        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
-    };
-    let folder =
-        absolute(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")));
-    if folder.starts_with(absolute(data_dir)) {
+/// A key beside the database protects nothing. Both are looked at as they really are, behind any links.
+fn refuse_data_folder(path: &Path, folder: &Path, data_dir: &Path) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().map_err(|error| Error::invalid(FIELD, error.to_string()));
+    let data_dir = real(data_dir)?;
+    let linked = path.exists().then(|| real(path)).transpose()?;
+    if real(folder)?.starts_with(&data_dir) || linked.is_some_and(|file| file.starts_with(&data_dir)) {
         return Err(Error::invalid(
             FIELD,
             "must not be in the data folder: whoever copies the folder would have both; choose another place",

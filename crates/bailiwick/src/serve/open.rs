@@ -8,7 +8,7 @@ use service::bootstrap::{Bootstrap, Purpose};
 use store::{Installation, Location, Store};
 
 use super::settings::Settings;
-use super::{files, master_key};
+use super::{demo, files, master_key};
 use crate::environment::ServerEnvironment;
 use crate::system::{OsEntropy, SystemClock};
 
@@ -26,6 +26,9 @@ pub struct Opened {
 /// `Unavailable` without the database; `Conflict` with the wrong key or purpose.
 pub async fn open(settings: &Settings, environment: &ServerEnvironment) -> Result<Opened> {
     files::private_folder(&settings.data_dir)?;
+    if !settings.demo {
+        demo::refuse(&settings.data_dir)?;
+    }
     if let Location::File(path) = &settings.location {
         files::private_file(path)?;
     }

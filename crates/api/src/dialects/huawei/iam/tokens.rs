@@ -57,9 +57,7 @@ async fn create(app: &App, input: Input) -> Result<Reply> {
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
-    let mut auth = input.json()?.object("auth")?;
-    let scope = read_scope(&mut auth)?;
-    let login = read_login(&mut auth)?;
+    let (login, scope) = read(&input)?;
     let issued = app.service.issue_token(&login, &scope, &input.head.origin).await.map_err(field_names)?;
     let token = HeaderValue::from_str(issued.token.expose()).map_err(Error::internal)?;
     Ok(Reply::json(StatusCode::CREATED, &body(&issued.view, &input))?.with_header(SUBJECT, token))
@@ -86,6 +84,13 @@ fn subject(input: &Input) -> Result<&str> {
     let missing =
         || Error::new(ErrorKind::Invalid, "the header `X-Subject-Token` must hold the token in question");
     input.head.header(SUBJECT).filter(|token| !token.is_empty()).ok_or_else(missing)
+}
+
+/// What is wanted. The body as such is gone before the password is verified, which may have to wait.
+fn read(input: &Input) -> Result<(Login, Scope)> {
+    let mut auth = input.json()?.object("auth")?;
+    let scope = read_scope(&mut auth)?;
+    Ok((read_login(&mut auth)?, scope))
 }
 
 fn read_login(auth: &mut Object) -> Result<Login> {

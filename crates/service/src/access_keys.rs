@@ -73,7 +73,7 @@ impl Service {
     pub async fn create_access_key(&self, call: &Call, user: &str, description: &str) -> Result<NewKey> {
         authz::require(call, "bailiwick:accessKey:create")?;
         crate::names::check_text("description", description, 255)?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let owner = tx
             .principal_named(call.account(), PrincipalKind::User, user)
             .await?
@@ -130,7 +130,7 @@ impl Service {
 
     async fn set_key_enabled(&self, call: &Call, id: &str, enabled: i64) -> Result<AccessKey> {
         authz::require(call, "bailiwick:accessKey:update")?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         if !tx.set_access_key_enabled(id, enabled).await? {
             return Err(Error::not_found("access key", id));
         }
@@ -145,7 +145,7 @@ impl Service {
     /// `NotFound` if there is no such key in the account.
     pub async fn delete_access_key(&self, call: &Call, id: &str) -> Result<()> {
         authz::require(call, "bailiwick:accessKey:delete")?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         if !tx.delete_access_key(id).await? {
             return Err(Error::not_found("access key", id));
         }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use domain::{
-    AccessKeyId, Account, AccountId, Clock, Entropy, Error, Id, InstallationId, Principal, PrincipalId,
-    PrincipalKind, Project, Result, Secret,
+    AccessKeyId, Account, AccountId, Clock, Entropy, Error, Id, InstallationId, Principal, PrincipalKind,
+    Project, Result, Secret,
 };
-use sha2::Digest;
 use store::{AuditEvent, Installation, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
@@ -195,7 +194,7 @@ impl Bootstrap {
         tx.insert_project(project).await?;
         tx.insert_principal(root, Some(&hash)).await?;
         let administrators = Principal {
-            id: self.administrators_id(&account.id),
+            id: self.id("group id", None)?,
             kind: PrincipalKind::Group,
             name: ADMINISTRATORS.to_owned(),
             root: false,
@@ -223,12 +222,6 @@ impl Bootstrap {
             source: "server operator",
         };
         tx.audit(&event).await
-    }
-
-    /// Derived, so that the group's id is the same however often an account is prepared.
-    fn administrators_id(&self, account: &AccountId) -> PrincipalId {
-        let digest = sha2::Sha256::digest(format!("administrators of {account}").as_bytes());
-        PrincipalId::stored(&hex::encode(digest).chars().take(32).collect::<String>())
     }
 }
 

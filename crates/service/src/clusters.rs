@@ -47,7 +47,7 @@ impl Service {
             Some(text) => ClusterId::parse("id", text)?,
             None => ClusterId::random_uuid(&*self.entropy),
         };
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let project = project(&mut tx, call, new.project.as_deref()).await?;
         let now = self.now();
         let cluster = Cluster {
@@ -92,7 +92,8 @@ impl Service {
             None => None,
         };
         tx.insert_cluster(&store::NewCluster { cluster: cluster.clone(), sealed_connection }).await?;
-        self.commit(tx, call, "bailiwick:cluster:create", &format!("cluster/{}", cluster.id)).await?;
+        self.commit_for_fleet(tx, call, "bailiwick:cluster:create", &format!("cluster/{}", cluster.id))
+            .await?;
         Ok(cluster)
     }
 
@@ -153,13 +154,13 @@ impl Service {
     pub async fn delete_cluster(&self, call: &Call, id_or_name: &str) -> Result<()> {
         authz::require(call, "bailiwick:cluster:delete")?;
         let cluster = self.show_cluster(call, id_or_name).await?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         if !tx.cluster_exists(call.account(), &cluster.id).await? {
             return Err(Error::not_found("cluster", id_or_name));
         }
         tx.remove_cluster(&cluster.id, self.now()).await?;
         tx.forget_removed_connection(&cluster.id).await?;
-        self.commit(tx, call, "bailiwick:cluster:delete", &format!("cluster/{}", cluster.id)).await
+        self.commit_for_fleet(tx, call, "bailiwick:cluster:delete", &format!("cluster/{}", cluster.id)).await
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the workers of the fleet ask and report. They act for nobody: they carry out what was already decided.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{
     AccountId, ClusterGrantState, ClusterId, ConnectionState, Error, Grant, GrantId, InstallationId,
-    Namespace, Result, State,
+    Namespace, Result, State, Timestamp,
 };
 use rbac::{ObjectName, Scope};
 use store::{AppliedName, ClusterRow, GrantStateRow, ReadTx};
@@ -141,6 +141,10 @@ impl Service {
             return Ok(());
         }
         let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        if !tx.holds_connection(id).await? {
+            // The cluster was removed, and with nothing of ours in it its connection went at once.
+            return Err(Error::not_found("cluster", id.as_str()));
+        }
         for name in names {
             tx.insert_applied_name(id, &applied_name(name)).await?;
         }
@@ -161,7 +165,7 @@ impl Service {
         tx.commit().await?;
         if ended {
             tracing::info!(cluster = %id, account = %account, "nothing of ours is left in the removed cluster {id}");
-            self.committed(&account, 0);
+            self.poke();
         }
         Ok(())
     }
@@ -171,21 +175,10 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn fleet_report(&self, id: &ClusterId, report: FleetReport) -> Result<()> {
+        let news = self.news(id, report.states).await?;
         let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
-        let mut news =
-            tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
-        let known: HashMap<GrantId, ClusterGrantState> =
-            tx.cluster_states(id).await?.into_iter().map(|row| (row.grant, row.state)).collect();
-        for update in report.states {
-            let old = known.get(&update.grant);
-            if old.is_some_and(|old| says_the_same(old, &update) || still_holds(old, &update)) {
-                continue;
-            }
-            news = true;
-            let since = match old {
-                Some(old) if old.state == update.state => old.since,
-                _ => self.now(),
-            };
+        tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
+        for (update, since) in news {
             let state = ClusterGrantState {
                 cluster: id.clone(),
                 state: update.state,
@@ -195,7 +188,25 @@ impl Service {
             };
             tx.put_grant_state(&GrantStateRow { grant: update.grant, state }).await?;
         }
-        if news { tx.commit().await } else { Ok(()) }
+        tx.commit().await
+    }
+
+    /// Those updates that are news, and since when they hold. Read before the write lock is taken: only the cluster's
+    /// one worker writes these rows, so nobody changes them in between.
+    async fn news(&self, id: &ClusterId, updates: Vec<StateUpdate>) -> Result<Vec<(StateUpdate, Timestamp)>> {
+        let mut tx = self.store.read().await?;
+        let mut news = Vec::new();
+        for update in updates {
+            let old = tx.grant_state(id, &update.grant).await?;
+            if old.as_ref().is_some_and(|old| says_the_same(old, &update) || still_holds(old, &update)) {
+                continue;
+            }
+            let since =
+                old.filter(|old| old.state == update.state).map_or_else(|| self.now(), |old| old.since);
+            news.push((update, since));
+        }
+        tx.end().await?;
+        Ok(news)
     }
 
     async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {

@@ -52,7 +52,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
         let grant = Grant {
@@ -65,7 +65,7 @@ impl Service {
             revoked_at: None,
         };
         tx.insert_grant(&grant).await?;
-        self.commit(tx, call, "bailiwick:grant:create", &format!("grant/{}", grant.id)).await?;
+        self.commit_for_fleet(tx, call, "bailiwick:grant:create", &format!("grant/{}", grant.id)).await?;
         Ok(grant)
     }
 
@@ -77,15 +77,16 @@ impl Service {
         authz::require(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let old = active(&mut tx, call, id).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
             return Ok(old);
         }
+        tx.expect_grant_states(&old, self.now()).await?;
         let grant = Grant { spec, generation: old.generation + 1, updated_at: self.now(), ..old };
         tx.replace_grant(&grant).await?;
-        self.commit(tx, call, "bailiwick:grant:update", &format!("grant/{id}")).await?;
+        self.commit_for_fleet(tx, call, "bailiwick:grant:update", &format!("grant/{id}")).await?;
         Ok(grant)
     }
 
@@ -95,10 +96,11 @@ impl Service {
     /// `NotFound` if there is none, or it was revoked before.
     pub async fn revoke_grant(&self, call: &Call, id: &str) -> Result<()> {
         authz::require(call, "bailiwick:grant:delete")?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let grant = active(&mut tx, call, id).await?;
+        tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;
-        self.commit(tx, call, "bailiwick:grant:delete", &format!("grant/{id}")).await
+        self.commit_for_fleet(tx, call, "bailiwick:grant:delete", &format!("grant/{id}")).await
     }
 
     /// All grants of the account that are not revoked. Served from memory unless something changed.
@@ -187,6 +189,8 @@ fn states_of<'a>(
         let concerned = grant.revoked_at.is_none() && grant.covers(&cluster.id);
         match row {
             Some(row) if row.observed_generation == grant.generation => states.push(row.clone()),
+            // A finished revoke is finished, whatever became of the grant elsewhere.
+            Some(row) if !concerned && row.state == State::Revoked => states.push(row.clone()),
             Some(row) => states.push(outdated(grant, cluster, Some(row))),
             None if concerned => states.push(outdated(grant, cluster, None)),
             None => {}

@@ -29,7 +29,7 @@ impl Service {
     /// `NotFound` if there is no such group or user.
     pub async fn add_member(&self, call: &Call, group: &str, user: &str) -> Result<()> {
         authz::require(call, "bailiwick:group:addMember")?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let (group, user) = both(&mut tx, call, group, user).await?;
         tx.insert_member(&group, &user).await?;
         self.commit(tx, call, "bailiwick:group:addMember", &format!("group/{group}/member/{user}")).await
@@ -41,7 +41,7 @@ impl Service {
     /// `NotFound` if there is no such group or user, or they are not in it.
     pub async fn remove_member(&self, call: &Call, group: &str, user: &str) -> Result<()> {
         authz::require(call, "bailiwick:group:removeMember")?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let (group, member) = both(&mut tx, call, group, user).await?;
         if !tx.delete_member(&group, &member).await? {
             return Err(Error::not_found("member", user));

@@ -4,12 +4,12 @@
 //! touched each time: on one thread the allocator gives the same memory again, on a pool every thread would keep its
 //! own.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, TrySendError};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use domain::{Entropy, Error, Result, Secret};
+use domain::{Entropy, Error, ErrorKind, Result, Secret};
 use tokio::sync::oneshot;
 
 /// The shortest password that may be set.
@@ -17,11 +17,14 @@ pub(crate) const MIN_LENGTH: usize = 8;
 /// The longest: hashing time grows with the length.
 pub(crate) const MAX_LENGTH: usize = 128;
 
+/// So many may wait; at some 25 ms each, more would wait longer than they have time.
+const MAX_WAITING: usize = 64;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Hashes and verifies, one at a time.
 pub(crate) struct Passwords {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::SyncSender<Job>,
     /// The salt of a password that nobody has. It is hashed when there is no such user, so that the answer takes as
     /// long.
     nobody: [u8; 16],
@@ -30,7 +33,7 @@ pub(crate) struct Passwords {
 impl Passwords {
     /// Starts the thread; it ends with this value.
     pub(crate) fn new(entropy: &dyn Entropy) -> Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::sync_channel::<Job>(MAX_WAITING);
         let work = move || queue.into_iter().for_each(|job| job());
         std::thread::Builder::new().name("passwords".to_owned()).spawn(work).map_err(Error::internal)?;
         Ok(Self { jobs, nobody: domain::entropy::bytes(entropy) })
@@ -44,6 +47,9 @@ impl Passwords {
 
     /// Whether `password` is the one that `stored` was made of. Takes as long where there is none.
     pub(crate) async fn verify(&self, stored: Option<String>, password: &Secret) -> Result<bool> {
+        if password.expose().len() > MAX_LENGTH {
+            return Ok(false);
+        }
         let (password, salt) = (password.clone(), self.nobody);
         self.run(move || match stored {
             Some(stored) => verify(&stored, &password),
@@ -55,8 +61,15 @@ impl Passwords {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (done, outcome) = oneshot::channel();
         // Whoever asked may have gone; then nobody wants the outcome.
-        let job = move || drop(done.send(work()));
-        self.jobs.send(Box::new(job)).map_err(|_| Error::internal("the password thread ended"))?;
+        let job = move || {
+            if !done.is_closed() {
+                drop(done.send(work()));
+            }
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(ErrorKind::Limited, "too many logins at once; try again"),
+            TrySendError::Disconnected(_) => Error::internal("the password thread ended"),
+        })?;
         outcome.await.map_err(Error::internal)
     }
 }

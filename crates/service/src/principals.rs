@@ -47,7 +47,7 @@ impl Service {
             external_ids: new.external_ids,
             created_at: self.now(),
         };
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         tx.insert_principal(&principal, hash.as_deref()).await?;
         self.commit(tx, call, &action, &format!("{}/{}", principal.kind, principal.id)).await?;
         Ok(principal)
@@ -94,7 +94,7 @@ impl Service {
     pub async fn delete_principal(&self, call: &Call, kind: PrincipalKind, id_or_name: &str) -> Result<()> {
         let action = action(kind, "delete");
         authz::require(call, &action)?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let found = tx
             .principal_named(call.account(), kind, id_or_name)
             .await?
@@ -106,7 +106,7 @@ impl Service {
             return Err(Error::conflict("the built-in group `administrators` cannot be deleted"));
         }
         tx.delete_principal(&found.id, self.now()).await?;
-        self.commit(tx, call, &action, &format!("{kind}/{}", found.id)).await
+        self.commit_for_fleet(tx, call, &action, &format!("{kind}/{}", found.id)).await
     }
 
     /// Sets a user's password; tokens that the old one gave end.
@@ -117,7 +117,7 @@ impl Service {
         authz::require(call, "bailiwick:user:setPassword")?;
         crate::password::check("password", password)?;
         let hash = self.passwords.hash(&*self.entropy, password).await?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         let found: PrincipalId = tx
             .principal_named(call.account(), PrincipalKind::User, user)
             .await?

@@ -44,7 +44,7 @@ impl Service {
             name: name.to_owned(),
             created_at: self.now(),
         };
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         tx.insert_project(&project).await?;
         self.commit(tx, call, "bailiwick:project:create", &format!("project/{}", project.id)).await?;
         Ok(project)
@@ -84,7 +84,7 @@ impl Service {
             name: name.to_owned(),
             created_at: self.now(),
         };
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         tx.insert_enterprise_project(&project).await?;
         self.commit(
             tx,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, Clock, Entropy, Error, Id, InstallationId, Result, Timestamp};
+use domain::{Clock, Entropy, Error, ErrorKind, Id, InstallationId, Result, Timestamp};
 use store::{AuditEvent, Page, Store, WriteTx};
 use tokio::sync::watch;
 
 use crate::access_keys::SigningKey;
+use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
@@ -89,7 +90,7 @@ impl Service {
             news |= self.revisions.reached(&account, revision);
         }
         if news {
-            self.changes.send_modify(|n| *n += 1);
+            self.poke();
         }
         Ok(())
     }
@@ -102,7 +103,30 @@ impl Service {
         }
     }
 
-    /// Writes the audit row and commits; afterwards copies of the account are stale and workers are poked.
+    /// Begins a change on behalf of the caller, who must have kept their rights: between the request and its turn,
+    /// which may be a queue away, they may have lost them.
+    pub(crate) async fn begin(&self, call: &Call) -> Result<WriteTx> {
+        let mut tx = self.store.write(call.account()).await?;
+        if tx.is_root_or_member(&call.caller.user, authz::ADMINISTRATORS).await? {
+            return Ok(tx);
+        }
+        Err(Error::new(ErrorKind::Forbidden, "you lost the right to do this while the request was waiting"))
+    }
+
+    /// The same as [`Service::commit`] for a change that clusters must follow: their workers are poked.
+    pub(crate) async fn commit_for_fleet(
+        &self,
+        tx: WriteTx,
+        call: &Call,
+        action: &str,
+        resource: &str,
+    ) -> Result<()> {
+        self.commit(tx, call, action, resource).await?;
+        self.poke();
+        Ok(())
+    }
+
+    /// Writes the audit row and commits; afterwards copies of the account are stale.
     pub(crate) async fn commit(
         &self,
         mut tx: WriteTx,
@@ -122,12 +146,12 @@ impl Service {
         tx.audit(&event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
         tx.commit().await?;
-        self.committed(&account, revision);
+        self.revisions.reached(&account, revision);
         Ok(())
     }
 
-    pub(crate) fn committed(&self, account: &AccountId, revision: i64) {
-        self.revisions.reached(account, revision);
+    /// Wakes the workers.
+    pub(crate) fn poke(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::{Account, Error, ErrorKind, PrincipalKind, Project, Result, Secret, Timestamp};
+use domain::{
+    Account, AccountId, Error, ErrorKind, PrincipalId, PrincipalKind, Project, Result, Secret, Timestamp,
+};
 use sha2::{Digest, Sha256};
 use store::{ReadTx, Token};
 
@@ -88,8 +90,9 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` if the login is not right; `Invalid` if the scope does not exist in the account.
     pub async fn issue_token(&self, login: &Login, scope: &Scope, origin: &Origin) -> Result<IssuedToken> {
-        let caller = Arc::new(self.log_in(login).await?);
-        let mut tx = self.store.write(&caller.account).await?;
+        let (user, account) = self.log_in(login).await?;
+        let mut tx = self.store.write(&account).await?;
+        let caller = Arc::new(still_valid(&mut tx, &account, &user).await?);
         let project = scoped_project(&mut tx, &caller, scope).await?;
         let text = format!("bwt_{}", hex::encode(domain::entropy::bytes::<32>(&*self.entropy)));
         let issued_at = self.now();
@@ -109,8 +112,8 @@ impl Service {
         Ok(IssuedToken { token: Secret::new(text), view })
     }
 
-    async fn log_in(&self, login: &Login) -> Result<Caller> {
-        let refused = || Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong");
+    /// Whose password it is. Verifying takes its time, so what it was verified against is given along.
+    async fn log_in(&self, login: &Login) -> Result<(Verified, AccountId)> {
         let mut tx = self.store.read().await?;
         let found = match login {
             Login::Name { account_id, account_name, user, .. } => {
@@ -129,16 +132,13 @@ impl Service {
             Some(user) => tx.password_hash(&user.id).await?,
             None => None,
         };
-        let caller = match &found {
-            Some(user) => crate::access_keys::caller(&mut tx, &user.account, &user.id).await?,
-            None => None,
-        };
         tx.end().await?;
         let (Login::Name { password, .. } | Login::Id { password, .. }) = login;
-        if !self.passwords.verify(stored, password).await? {
-            return Err(refused());
+        let matches = self.passwords.verify(stored.clone(), password).await?;
+        match (found, stored) {
+            (Some(user), Some(hash)) if matches => Ok((Verified { user: user.id, hash }, user.account)),
+            (Some(_) | None, _) => Err(refused()),
         }
-        caller.ok_or_else(refused)
     }
 
     /// The call of somebody who shows a token.
@@ -221,10 +221,29 @@ impl Service {
     pub async fn revoke_token(&self, call: &Call, token: &str) -> Result<()> {
         authz::require(call, "bailiwick:token:revoke")?;
         let view = self.token_of_account(call, token).await?;
-        let mut tx = self.store.write(call.account()).await?;
+        let mut tx = self.begin(call).await?;
         tx.delete_token(&token_hash(token)).await?;
         self.commit(tx, call, "bailiwick:token:revoke", &format!("user/{}", view.caller.user)).await
     }
+}
+
+/// A password that was right when it was looked at.
+struct Verified {
+    user: PrincipalId,
+    hash: String,
+}
+
+fn refused() -> Error {
+    Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong")
+}
+
+/// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
+/// who changed it was told that the old one is worth nothing any more.
+async fn still_valid(tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
+    if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
+        return Err(refused());
+    }
+    crate::access_keys::caller(tx, account, &verified.user).await?.ok_or_else(refused)
 }
 
 /// The account that a login names; naming it twice and differently names none.

@@ -106,6 +106,22 @@ impl WriteTx {
         Ok(())
     }
 
+    /// Whether the cluster still has a connection. Until this transaction ends nobody can take it away.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn holds_connection(&mut self, id: &ClusterId) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE clusters SET connection_version = connection_version \
+             WHERE id = $1 AND sealed_connection IS NOT NULL",
+        )
+        .bind(id.as_str())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Forgets the connection of a removed cluster when nothing of ours is left in it. Returns whether it did.
     ///
     /// # Errors

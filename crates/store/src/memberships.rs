@@ -58,6 +58,24 @@ impl ReadTx {
             .collect()
     }
 
+    /// Whether a user is still enabled, and root or in the account's group of that name.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn is_root_or_member(&mut self, user: &PrincipalId, group_name: &str) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT u.id FROM principals u WHERE u.id = $1 AND u.enabled = 1 AND (u.root = 1 OR EXISTS \
+             (SELECT m.user_id FROM memberships m JOIN principals g ON g.id = m.group_id \
+             WHERE m.user_id = u.id AND g.account_id = u.account_id AND g.kind = 'group' AND g.name = $2))",
+        )
+        .bind(user.as_str())
+        .bind(group_name)
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(row.is_some())
+    }
+
     /// Whether a user is in the account's group of that name.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Where each grant stands in each cluster, as its worker last wrote it.
 
-use domain::{AccountId, ClusterGrantState, ClusterId, GrantId, Result, State, Timestamp};
+use domain::{
+    AccountId, ClusterGrantState, ClusterId, ClusterScope, Grant, GrantId, Result, State, Timestamp,
+};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -41,21 +43,52 @@ impl WriteTx {
     }
 }
 
-impl ReadTx {
-    /// All states in a cluster.
+impl WriteTx {
+    /// Notes, before a grant is revoked or changed, that it stands somewhere in every connected cluster that it
+    /// covers now. Without that a revoke that overtakes the first report would leave no trace in a cluster.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn cluster_states(&mut self, cluster: &ClusterId) -> Result<Vec<GrantStateRow>> {
-        let rows = sqlx::query(
-            "SELECT cluster_id, grant_id, state, reason, since, observed_generation FROM grant_states \
-             WHERE cluster_id = $1",
+    pub async fn expect_grant_states(&mut self, grant: &Grant, now: Timestamp) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO grant_states (cluster_id, grant_id, state, reason, since, observed_generation) \
+             SELECT c.id, $1, 'pending', '', $2, 0 FROM clusters c \
+             WHERE c.account_id = $3 AND c.removed_at IS NULL AND c.sealed_connection IS NOT NULL \
+             AND ($4 = 1 OR c.id IN (SELECT l.cluster_id FROM grant_clusters l WHERE l.grant_id = $1)) \
+             ON CONFLICT (cluster_id, grant_id) DO UPDATE SET state = 'pending', reason = '', since = excluded.since \
+             WHERE grant_states.state = 'revoked'",
         )
-        .bind(cluster.as_str())
-        .fetch_all(self.connection())
+        .bind(grant.id.as_str())
+        .bind(now.as_millis())
+        .bind(grant.account.as_str())
+        .bind(i64::from(grant.spec.clusters == ClusterScope::All))
+        .execute(self.connection())
         .await
         .map_err(database)?;
-        rows.iter().map(state_row).collect()
+        Ok(())
+    }
+}
+
+impl ReadTx {
+    /// One grant's state in a cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grant_state(
+        &mut self,
+        cluster: &ClusterId,
+        grant: &GrantId,
+    ) -> Result<Option<ClusterGrantState>> {
+        let row = sqlx::query(
+            "SELECT cluster_id, grant_id, state, reason, since, observed_generation FROM grant_states \
+             WHERE cluster_id = $1 AND grant_id = $2",
+        )
+        .bind(cluster.as_str())
+        .bind(grant.as_str())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        row.as_ref().map(state_row).transpose().map(|row| row.map(|row| row.state))
     }
 
     /// A grant's states in all clusters where it has one, by cluster id.
@@ -99,7 +132,7 @@ impl ReadTx {
     pub async fn unfinished_revokes(&mut self, cluster: &ClusterId) -> Result<Vec<GrantId>> {
         let rows = sqlx::query(
             "SELECT g.id AS id FROM grant_states s JOIN grants g ON g.id = s.grant_id \
-             WHERE s.cluster_id = $1 AND NOT (s.state = 'revoked' AND s.observed_generation = g.generation) \
+             WHERE s.cluster_id = $1 AND s.state <> 'revoked' \
              AND (g.revoked_at IS NOT NULL OR (g.all_clusters = 0 AND g.id NOT IN \
              (SELECT grant_id FROM grant_clusters WHERE cluster_id = $1)))",
         )

@@ -24,13 +24,14 @@ pub struct Token {
 }
 
 impl WriteTx {
-    /// Adds a token, and forgets those that ended.
+    /// Adds a token, and forgets those of the account that ended.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn insert_token(&mut self, token: &Token) -> Result<()> {
-        sqlx::query("DELETE FROM tokens WHERE expires_at < $1")
+        sqlx::query("DELETE FROM tokens WHERE expires_at < $1 AND account_id = $2")
             .bind(token.issued_at.as_millis())
+            .bind(token.account.as_str())
             .execute(self.connection())
             .await
             .map_err(database)?;

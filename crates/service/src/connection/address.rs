@@ -14,11 +14,12 @@ use super::server::{Host, Server};
 
 /// Services on fixed addresses that hand out credentials to whoever asks from inside a cloud. Those in
 /// 169.254.0.0/16 are covered by the rule about link-local addresses.
-const METADATA: [IpAddr; 7] = [
+const METADATA: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0023)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x0042)),
@@ -77,7 +78,7 @@ impl AddressPolicy {
         }
         let allowed =
             |ip: &IpAddr| self.allowed_networks.iter().any(|(net, bits)| contains(*net, *bits, *ip));
-        if self.allowed_networks.is_empty() || readings.iter().any(allowed) {
+        if self.allowed_networks.is_empty() || readings.iter().all(allowed) {
             return Ok(());
         }
         Err(Refused { rule: "outside the allowed networks" })
@@ -278,9 +279,17 @@ mod tests {
         for url in ["https://10.255.0.1", "https://[fd00::1]", "https://[::ffff:10.0.0.1]"] {
             assert_eq!(policy.check_literal(url), Ok(()), "{url}");
         }
-        for url in
-            ["https://11.0.0.1", "https://[fd01::1]", "https://169.254.169.254", "https://[fd00:ec2::254]"]
-        {
+        for url in [
+            "https://11.0.0.1",
+            "https://[fd01::1]",
+            "https://169.254.169.254",
+            "https://[fd00:ec2::254]",
+            // An allowed address written into one that is not: each reading must be allowed.
+            "https://[2001:db8::5efe:10.0.0.1]",
+            "https://[2002:a00:1::dead:beef]",
+            "https://[2001:0:a00:1::1]",
+            "https://[64:ff9b:1:1:2:3:a00:1]",
+        ] {
             assert!(policy.check_literal(url).is_err(), "{url}");
         }
         let anywhere = AddressPolicy { allowed_networks: vec![("0.0.0.0".parse().unwrap(), 0)], ..policy };

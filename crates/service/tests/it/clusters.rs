@@ -203,3 +203,96 @@ async fn a_removed_clusters_connection_stays_until_nothing_of_ours_is_left_there
         assert!(service.create_cluster(root, again).await.is_ok(), "its name is free");
     }
 }
+
+#[tokio::test]
+async fn a_revoke_that_overtakes_the_first_report_leaves_its_trace_in_every_connected_cluster() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("u1").await;
+        let id = connected(&world).await;
+        world.cluster("detached").await;
+        for clusters in [&["c1"][..], &[][..]] {
+            let grant = service.create_grant(root, spec(&["u1"], clusters, &[])).await.unwrap();
+            service.revoke_grant(root, grant.id.as_str()).await.unwrap();
+            let (_, states) = service.show_grant_states(root, grant.id.as_str()).await.unwrap();
+            let words: Vec<_> = states.iter().map(|state| (state.cluster.as_str(), state.state)).collect();
+            assert_eq!(words, [("c1", State::Pending)], "{}: somebody must say that it is done", world.on());
+            assert_eq!(service.fleet_desired(&id).await.unwrap().revoked.len(), 1);
+            let done = StateUpdate {
+                grant: grant.id.clone(),
+                generation: 2,
+                state: State::Revoked,
+                reason: String::new(),
+            };
+            service.fleet_report(&id, report(vec![done])).await.unwrap();
+            assert!(service.fleet_desired(&id).await.unwrap().revoked.is_empty());
+            let (_, states) = service.show_grant_states(root, grant.id.as_str()).await.unwrap();
+            assert_eq!(states[0].state, State::Revoked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_given_up_and_taken_again_is_given_up_anew() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("u1").await;
+        let id = connected(&world).await;
+        world.cluster("c2").await;
+        let grant = service.create_grant(root, spec(&["u1"], &["c1"], &[])).await.unwrap();
+        let update = |generation, state| StateUpdate {
+            grant: grant.id.clone(),
+            generation,
+            state,
+            reason: String::new(),
+        };
+        service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c2"], &[])).await.unwrap();
+        service.fleet_report(&id, report(vec![update(2, State::Revoked)])).await.unwrap();
+        service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c1"], &[])).await.unwrap();
+        service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c2"], &[])).await.unwrap();
+        assert_eq!(service.fleet_desired(&id).await.unwrap().revoked.len(), 1, "{}", world.on());
+    }
+}
+
+#[tokio::test]
+async fn no_name_is_recorded_for_a_cluster_whose_connection_is_gone() {
+    for world in worlds().await {
+        let id = connected(&world).await;
+        let names = [name(None, "x")];
+        world.service.delete_cluster(&world.root, "c1").await.unwrap();
+        let refused = world.service.fleet_record(&id, &names).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound, "{}: then nothing is applied", world.on());
+        assert_eq!(number(&world.store, "SELECT COUNT(*) FROM applied_names").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn workers_are_woken_by_what_clusters_must_follow_and_by_nothing_else() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let mut changes = service.changes();
+        world.user("u1").await;
+        service.create_project(root, None, "p").await.unwrap();
+        service.create_access_key(root, "u1", "").await.unwrap();
+        assert!(!changes.has_changed().unwrap(), "{}", world.on());
+        for woken in ["create", "update", "revoke", "cluster", "principal"] {
+            changes.mark_unchanged();
+            match woken {
+                "create" => drop(service.create_grant(root, spec(&["u1"], &[], &[])).await.unwrap()),
+                "cluster" => drop(world.cluster("c9").await),
+                "principal" => {
+                    service.delete_principal(root, domain::PrincipalKind::User, "u1").await.unwrap()
+                }
+                change => {
+                    let id = service.list_grants(root).await.unwrap().grants[0].id.to_string();
+                    if change == "update" {
+                        service.update_grant(root, &id, spec(&["u1"], &[], &["a"])).await.unwrap();
+                    } else {
+                        service.revoke_grant(root, &id).await.unwrap();
+                    }
+                }
+            }
+            assert!(changes.has_changed().unwrap(), "{woken}");
+        }
+    }
+}

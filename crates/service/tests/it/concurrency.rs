@@ -180,3 +180,63 @@ async fn a_password_changed_forty_times_is_the_last_one_and_no_earlier_token_liv
         assert_eq!(right, 1, "{}: exactly one password is the password", world.on());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_login_with_the_old_password_outlives_the_change_that_was_acknowledged() {
+    for world in worlds().await {
+        world.user("ada").await;
+        let old = || Secret::new("old password".into());
+        world.service.set_password(&world.root, "ada", &old()).await.unwrap();
+        let scope = || service::Scope::Account { named: None };
+        let login = move |service: Arc<Service>| async move {
+            let login = service::Login::Id { user: "ada".into(), password: old() };
+            service.issue_token(&login, &scope(), &crate::world::origin()).await
+        };
+        // Some logins wait for their turn when the change is asked for, and their tokens must not live.
+        let logins: Vec<_> = (0..10).map(|_| tokio::spawn(login(Arc::clone(&world.service)))).collect();
+        world.service.set_password(&world.root, "ada", &Secret::new("new password".into())).await.unwrap();
+        for outcome in join_all(logins).await {
+            if let Ok(issued) = outcome.unwrap() {
+                let call = world.service.call_by_token(issued.token.expose(), crate::world::origin()).await;
+                assert!(call.is_err(), "{}: a token of the old password lives", world.on());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_logins_than_can_be_served_are_refused_and_not_queued() {
+    for world in worlds().await {
+        let outcomes = join_all((0..200).map(|_| {
+            let service = Arc::clone(&world.service);
+            tokio::spawn(async move {
+                let login = service::Login::Id { user: "nobody".into(), password: Secret::new("x".into()) };
+                let scope = service::Scope::Account { named: None };
+                service.issue_token(&login, &scope, &crate::world::origin()).await.unwrap_err().kind()
+            })
+        }))
+        .await;
+        let kinds: Vec<ErrorKind> = outcomes.into_iter().map(|outcome| outcome.unwrap()).collect();
+        assert!(kinds.contains(&ErrorKind::Limited), "{}", world.on());
+        assert!(kinds.contains(&ErrorKind::Unauthenticated), "those in the queue are served");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_are_served_while_writers_queue_up() {
+    for world in worlds().await {
+        let id = format!("SELECT COUNT(*) FROM accounts WHERE id <> '{}'", world.prepared.account.id);
+        let writers: Vec<_> = (0..50)
+            .map(|n| {
+                let (service, call) = (Arc::clone(&world.service), world.root.clone());
+                tokio::spawn(async move { service.create_project(&call, None, &format!("p{n}")).await })
+            })
+            .collect();
+        // One connection of the pool is the writer's; were each waiting writer to hold one, this would wait for all.
+        for _ in 0..20 {
+            assert_eq!(number(&world.store, &id).await, 1);
+        }
+        let outcomes = join_all(writers).await;
+        assert!(outcomes.into_iter().all(|outcome| outcome.unwrap().is_ok()), "{}", world.on());
+    }
+}

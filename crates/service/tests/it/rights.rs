@@ -64,3 +64,23 @@ async fn only_root_and_administrators_may_call_anything() {
         }
     }
 }
+
+#[tokio::test]
+async fn rights_lost_while_a_request_waits_are_lost_for_it() {
+    for world in worlds().await {
+        let ada = world.user("ada").await;
+        world.service.add_member(&world.root, "administrators", "ada").await.unwrap();
+        let call = world.call_of(&ada).await;
+        assert!(world.service.create_project(&call, None, "before").await.is_ok());
+        world.service.remove_member(&world.root, "administrators", "ada").await.unwrap();
+        // The call was authenticated before; its turn comes only now.
+        let refused = world.service.create_project(&call, None, "after").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forbidden, "{}", world.on());
+        let password = Secret::new("long enough".into());
+        let refused = world.service.set_password(&call, "ada", &password).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forbidden);
+        world.service.delete_principal(&world.root, PrincipalKind::User, "ada").await.unwrap();
+        let refused = world.service.create_project(&call, None, "later").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    }
+}

@@ -141,7 +141,7 @@ fn kubectl(context: &str, line: &[&str], stdin: &str) -> Result<Zeroizing<String
         match error.kind() {
         std::io::ErrorKind::NotFound => Failure::refused("kubectl is not installed, or not in PATH")
             .hint("it makes the connector with your own credential; install it, or apply the manifest elsewhere")
-            .hint("bailiwick cluster manifest base; then bailiwick cluster add NAME --kubeconfig FILE"),
+            .hint("`bailiwick cluster manifest base` prints it; deploy/connector/README.md says how to go on"),
         _ => Failure::refused(format!("cannot run kubectl: {error}")),
     }
     };

@@ -176,9 +176,14 @@ class ApiServer:
         """A new connection with a real certificate of `user`."""
         return Kube(self.port, self._tls(self.authority.client(user)))
 
-    def _tls(self, identity):
+    def client_with_token(self, token):
+        """A new connection with a bearer token and nothing else."""
+        return Kube(self.port, self._tls(), token)
+
+    def _tls(self, identity=None):
         context = ssl.create_default_context(cafile=self.authority.certificate)
-        context.load_cert_chain(*identity)
+        if identity:
+            context.load_cert_chain(*identity)
         return context
 
     def kubeconfig_for(self, user, identity=None):

@@ -22,8 +22,9 @@ class KubeError(Exception):
 class Kube:
     """One connection, one thread. Opens again by itself when an idle connection was closed."""
 
-    def __init__(self, port, context):
+    def __init__(self, port, context, token=None):
         self.port, self.context = port, context
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.connection = self._connect()
 
     def _connect(self):
@@ -32,7 +33,7 @@ class Kube:
     def request(self, method, path, body=None, content_type="application/json", headers=None):
         """Sends one request. Answers (status, body)."""
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        sent = {"Content-Type": content_type, **(headers or {})}
+        sent = {"Content-Type": content_type, **self.headers, **(headers or {})}
         for attempt in (1, 2):
             try:
                 self.connection.request(method, path, data, sent)

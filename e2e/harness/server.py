@@ -183,9 +183,21 @@ class Server:
             file.write_text(kubeconfig or api_server.kubeconfig, encoding="utf-8")
             arguments += ["--kubeconfig", file]
         cluster = self.cli(*arguments)["id"]
+        return self._until_connected(cluster, api_server)
+
+    def add_cluster_by_context(self, api_server, *arguments, env=None):
+        """Registers a cluster as its operator would: by a context of their own kubeconfig. Answers its id."""
+        file = self.folder / "operator.kubeconfig"
+        file.write_text(api_server.kubeconfig, encoding="utf-8")
+        name = f"cluster-{secrets.token_hex(3)}"
+        env = {"KUBECONFIG": str(file), **(env or {})}
+        cluster = self.cli("cluster", "add", name, "--context", "e2e", *arguments, env=env)["id"]
+        return self._until_connected(cluster, api_server)
+
+    def _until_connected(self, cluster, api_server):
         self.clusters.append((cluster, api_server))
         if api_server:
-            until(lambda: self.cluster(cluster)["state"] == "connected", 30, f"cluster {name} is connected")
+            until(lambda: self.cluster(cluster)["state"] == "connected", 30, f"cluster {cluster} is connected")
         return cluster
 
     def cluster(self, cluster):

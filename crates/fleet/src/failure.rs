@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::right::Right;
+
 /// The longest text of a cluster that is passed on, in characters.
 const MAX_TEXT: usize = 300;
 
@@ -59,8 +61,10 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.status == status)
     }
 
-    /// The failure in a sentence for people. `action` completes "the connector may not …".
-    pub(crate) fn sentence(&self, action: &str) -> String {
+    /// The failure in a sentence for people, about what was to be done. The remedy comes before the API server's own
+    /// words, which may be long and are cut.
+    pub(crate) fn sentence(&self, right: &Right) -> String {
+        let Right { action, given_by } = right;
         let text = match self {
             Self::Unreachable(_) => {
                 "the API server does not answer, or does not prove to be the one that was registered"
@@ -68,7 +72,9 @@ impl Failure {
             }
             Self::Unauthorized => "the API server does not accept the connector's credential".to_owned(),
             Self::Refused(Refusal { status: 403, message, .. }) => {
-                format!("the connector may not {action} in this cluster; it says: {message}")
+                format!(
+                    "the connector may not {action} in this cluster; it may after {given_by}; the API server says: {message}"
+                )
             }
             Self::Refused(Refusal { status: 429 | 503, .. }) => {
                 "the API server is busy; it is tried again".to_owned()
@@ -127,17 +133,21 @@ mod tests {
     fn what_happens_before_the_server_proved_itself_has_one_text() {
         let texts: Vec<String> = ["connection refused", "certificate unknown", "address not allowed"]
             .into_iter()
-            .map(|detail| Failure::Unreachable(detail.to_owned()).sentence("list namespaces"))
+            .map(|detail| Failure::Unreachable(detail.to_owned()).sentence(&Right::base("list namespaces")))
             .collect();
         assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
     }
 
     #[test]
-    fn a_refusal_says_what_the_connector_may_not_do() {
+    fn a_refusal_says_what_the_connector_may_not_do_and_what_lets_it() {
         let refusal = Refusal { status: 403, message: "no\nway".into(), ..Refusal::default() };
         assert_eq!(
-            Failure::Refused(refusal).sentence("list namespaces"),
-            "the connector may not list namespaces in this cluster; it says: no way"
+            Failure::Refused(refusal).sentence(&Right::base("list namespaces")),
+            "the connector may not list namespaces in this cluster; it may after applying \
+             deploy/connector/base.yaml; the API server says: no way"
         );
+        let long = Refusal { status: 403, message: "x".repeat(10_000), ..Refusal::default() };
+        let right = Right::binding("bind cluster-admin".into(), "cluster-admin");
+        assert!(Failure::Refused(long).sentence(&right).contains("deploy/connector/administrator.yaml"));
     }
 }

@@ -23,6 +23,7 @@ mod observe;
 mod pass;
 mod report;
 mod review;
+mod right;
 mod roles;
 mod states;
 mod supervisor;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::backoff::Backoff;
 use crate::client::{ApiClient, MAX_ANSWER, MAX_LIST, parse};
 use crate::failure::{Failure, clean};
+use crate::right::Right;
 use crate::view::{Effect, Kind, MAX_WEIGHT, Object, TooMuch, View};
 use crate::wire::{BindingObject, ClusterRoleObject, Event, Line, List, NamespaceObject, Version};
 
@@ -102,7 +103,7 @@ impl Observer {
         loop {
             let started = Instant::now();
             let trouble = self.session(&client, &mut cursors).await;
-            let reason = trouble.failure.sentence(&trouble.action);
+            let reason = trouble.failure.sentence(&Right::base(&trouble.action));
             tracing::warn!(failure = %trouble.failure, action = trouble.action, "fleet.observe.failed");
             self.set_health(Health::Failing { reason });
             if started.elapsed() > STABLE {

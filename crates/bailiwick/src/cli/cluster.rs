@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
-use super::{Paging, Session, World, kubeconfig, stdin};
+use super::connector::{self, Manifest, Strength};
+use super::{ClientArgs, Paging, Session, World, kubeconfig, stdin};
 use crate::failure::Failure;
 use crate::output::{View, field};
 
@@ -46,14 +48,22 @@ const VIEW: View = View {
 pub enum Command {
     /// Register a cluster
     ///
-    /// With --kubeconfig or --context the server connects to it and makes its grants true. With neither the cluster
-    /// is detached: grants are recorded and take effect nowhere.
-    #[command(
-        after_help = "Examples:\n  bailiwick cluster add prod --kubeconfig prod.yaml --label tier=1\n  \
-        bailiwick cluster add kind --context kind-kind\n  \
-        bailiwick cluster add legacy --provider onprem --owner ada"
-    )]
+    /// With --context a connector is made in the cluster: kubectl applies its manifest with your own credential,
+    /// which stays here, and the connector's token alone goes to the server. With --kubeconfig the server gets what
+    /// is in the file. With neither the cluster is detached: grants are recorded and take effect nowhere.
+    #[command(after_help = "Examples:\n  bailiwick cluster add prod --context prod\n  \
+        bailiwick cluster add kind --context kind-kind --connector administrator\n  \
+        bailiwick cluster add cellar --kubeconfig connector.yaml --label tier=1\n  \
+        bailiwick cluster add legacy --provider onprem --owner ada")]
     Add(Box<AddArgs>),
+
+    /// Print a manifest of the connector, to apply it by hand
+    #[command(after_help = "Examples:\n  bailiwick cluster manifest base > base.yaml\n  \
+        bailiwick cluster manifest administrator")]
+    Manifest {
+        /// Which
+        manifest: Manifest,
+    },
 
     /// List clusters
     #[command(after_help = "Examples:\n  bailiwick cluster list\n  bailiwick cluster list -q --limit 10")]
@@ -88,9 +98,17 @@ pub struct AddArgs {
     /// Kubeconfig to upload as it is; `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "context")]
     kubeconfig: Option<PathBuf>,
-    /// Context of KUBECONFIG or ~/.kube/config: it alone is uploaded, with the files it names
+    /// Context of KUBECONFIG or ~/.kube/config: the connector is made there
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
+    /// What the connector may do: base (grant every role but administrator), or administrator (that too, which
+    /// makes it as strong as cluster-admin)
+    #[arg(long, value_name = "STRENGTH", value_enum, default_value = "base", hide_possible_values = true)]
+    #[arg(hide_default_value = true, requires = "context", conflicts_with = "own_credential")]
+    connector: Strength,
+    /// Make no connector: upload the context's own credential, with the files that it names
+    #[arg(long, requires = "context")]
+    own_credential: bool,
     /// User who answers for it
     #[arg(long, value_name = "USER")]
     owner: Option<String>,
@@ -115,30 +133,42 @@ pub struct AddArgs {
 ///
 /// # Errors
 /// If the server refuses or does not answer.
-pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failure> {
+pub fn run(command: Command, client: ClientArgs, world: &mut World<'_>) -> Result<(), Failure> {
     match command {
+        // It is part of the program, so no server is asked.
+        Command::Manifest { manifest } => Ok(write!(world.out, "{}", manifest.text())?),
         Command::Add(args) => {
+            let mut session = Session::open(client, world)?;
             let body = body(*args, session.world)?;
             session.create(CLUSTERS, &VIEW, body)
         }
-        Command::List { paging } => session.list(CLUSTERS, &VIEW, &[], &paging),
-        Command::Show { cluster } => session.show(CLUSTERS, &VIEW, &cluster),
-        Command::Remove { cluster } => session.delete(CLUSTERS, &cluster),
+        Command::List { paging } => Session::open(client, world)?.list(CLUSTERS, &VIEW, &[], &paging),
+        Command::Show { cluster } => Session::open(client, world)?.show(CLUSTERS, &VIEW, &cluster),
+        Command::Remove { cluster } => Session::open(client, world)?.delete(CLUSTERS, &cluster),
     }
 }
 
-fn body(args: AddArgs, world: &mut World<'_>) -> Result<Value, Failure> {
-    let kubeconfig = match (&args.kubeconfig, &args.context) {
-        (Some(file), _) => Some(stdin::file(world, file)?),
-        (None, Some(context)) => Some(kubeconfig::flattened(&world.environment.kubeconfig_files(), context)?),
-        (None, None) => None,
+/// What is uploaded to reach the cluster; `None` if it is to be detached.
+fn connection(args: &AddArgs, world: &mut World<'_>) -> Result<Option<Zeroizing<String>>, Failure> {
+    let text = match (&args.kubeconfig, &args.context) {
+        (Some(file), _) => Zeroizing::new(stdin::file(world, file)?),
+        (None, Some(context)) if args.own_credential => {
+            Zeroizing::new(kubeconfig::flattened(&world.environment.kubeconfig_files(), context)?)
+        }
+        (None, Some(context)) => connector::install(world, context, args.connector)?,
+        (None, None) => return Ok(None),
     };
+    Ok(Some(text))
+}
+
+fn body(args: AddArgs, world: &mut World<'_>) -> Result<Value, Failure> {
+    let kubeconfig = connection(&args, world)?;
     let labels: Map<String, Value> =
         args.labels.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
     Ok(json!({
         "name": args.name,
         "id": args.id,
-        "kubeconfig": kubeconfig,
+        "kubeconfig": kubeconfig.as_deref(),
         "owner": args.owner,
         "project": args.project,
         "enterpriseProject": args.enterprise_project,

@@ -1,5 +1,6 @@
 //! One context cut out of the local kubeconfig files, with the files that it names put in: what is uploaded must be
-//! whole, and must not carry the credentials of other clusters.
+//! whole, and must not carry the credentials of other clusters. It is uploaded with its own credential, or with a
+//! token that takes its place.
 //!
 //! Programs that a kubeconfig names are never run, here or on the server.
 
@@ -38,10 +39,7 @@ struct Source {
 /// # Errors
 /// If no file has it, or what it refers to is missing or cannot be uploaded.
 pub fn flattened(files: &[PathBuf], context: &str) -> Result<String, Failure> {
-    let sources =
-        files.iter().filter(|file| file.exists()).map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
-    let (entry, _) =
-        find(&sources, "contexts", "context", context).ok_or_else(|| no_context(&sources, context))?;
+    let (sources, entry) = entry(files, context)?;
     let cluster = part(&sources, &entry, "clusters", "cluster", context)?;
     let user = part(&sources, &entry, "users", "user", context)?;
     for plugin in ["exec", "auth-provider"] {
@@ -49,23 +47,46 @@ pub fn flattened(files: &[PathBuf], context: &str) -> Result<String, Failure> {
             return Err(Failure::refused(format!(
                 "context `{context}` gets its credentials from a program (`{plugin}`), which the server does not run"
             ))
-            .hint("use a kubeconfig with the token of a service account"));
+            .hint("leave out --own-credential: what is made for Bailiwick then has a token of its own"));
         }
     }
-    let mut kept = json!({ "cluster": "cluster", "user": "user" });
-    if let (Some(kept), Some(namespace)) = (kept.as_object_mut(), entry.get("namespace")) {
-        kept.insert("namespace".to_owned(), namespace.clone());
-    }
-    // JSON is YAML that no reader can take for something else.
-    Ok(json!({
+    Ok(text(context, cluster, user))
+}
+
+/// The cluster of `context`: how it is reached, and whose certificate it shows. No credential is in it.
+///
+/// # Errors
+/// As [`flattened`].
+pub fn cluster_of(files: &[PathBuf], context: &str) -> Result<Map<String, Value>, Failure> {
+    let (sources, entry) = entry(files, context)?;
+    part(&sources, &entry, "clusters", "cluster", context)
+}
+
+/// The text of a kubeconfig that reaches `cluster` with `token`.
+pub fn with_token(cluster: Map<String, Value>, token: &str) -> String {
+    text("connector", cluster, Map::from_iter([("token".to_owned(), Value::from(token))]))
+}
+
+/// JSON is YAML that no reader can take for something else.
+fn text(context: &str, cluster: Map<String, Value>, user: Map<String, Value>) -> String {
+    json!({
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": context,
-        "contexts": [{ "name": context, "context": kept }],
+        "contexts": [{ "name": context, "context": { "cluster": "cluster", "user": "user" } }],
         "clusters": [{ "name": "cluster", "cluster": cluster }],
         "users": [{ "name": "user", "user": user }],
     })
-    .to_string())
+    .to_string()
+}
+
+/// What was read, and the entry of `context` in it.
+fn entry(files: &[PathBuf], context: &str) -> Result<(Vec<Source>, Map<String, Value>), Failure> {
+    let sources =
+        files.iter().filter(|file| file.exists()).map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    let (entry, _) =
+        find(&sources, "contexts", "context", context).ok_or_else(|| no_context(&sources, context))?;
+    Ok((sources, entry))
 }
 
 fn read(path: &Path) -> Result<Source, Failure> {
@@ -195,7 +216,7 @@ users:
                 "apiVersion": "v1",
                 "kind": "Config",
                 "current-context": "prod",
-                "contexts": [{"name": "prod", "context": {"cluster": "cluster", "user": "user", "namespace": "shop"}}],
+                "contexts": [{"name": "prod", "context": {"cluster": "cluster", "user": "user"}}],
                 "clusters": [{"name": "cluster", "cluster": {
                     "server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E="}}],
                 "users": [{"name": "user", "user": {"client-certificate-data": "QUJD", "client-key-data": "S0VZ"}}],
@@ -214,6 +235,17 @@ users:
         let value: Value = serde_json::from_str(&flattened(&files, "prod").unwrap()).unwrap();
         assert_eq!(value["users"][0]["user"], json!({"token": "tok"}));
         drop(folder);
+    }
+
+    #[test]
+    fn a_token_takes_the_place_of_the_contexts_own_credential_even_of_a_plugins() {
+        let (_folder, files) = folder();
+        let text = with_token(cluster_of(&files, "cloud").unwrap(), "tok");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let cluster = json!({"server": "https://10.0.0.1:6443", "certificate-authority-data": "Q0E="});
+        assert_eq!(value["clusters"][0]["cluster"], cluster);
+        assert_eq!(value["users"], json!([{"name": "user", "user": {"token": "tok"}}]));
+        assert!(!text.contains("evil"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod call_print;
 mod check_config;
 mod cluster;
 mod completion;
+mod connector;
 mod enterprise_project;
 mod grant;
 mod grant_wait;
@@ -179,7 +180,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Group(command) => group::run(command, &mut Session::open(client, world)?),
         Noun::Agency(command) => agency::run(command, &mut Session::open(client, world)?),
         Noun::Key(command) => key::run(command, &mut Session::open(client, world)?),
-        Noun::Cluster(command) => cluster::run(command, &mut Session::open(client, world)?),
+        Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),
         Noun::Completion(args) => completion::run(&args, world),

@@ -12,6 +12,7 @@ fn documents() -> Vec<File> {
     let mut found: Vec<File> =
         of_root.into_iter().map(|path| File { path: path.to_owned(), text: read(path) }).collect();
     found.extend(files("docs", "md"));
+    found.extend(files("deploy", "md"));
     found
 }
 

@@ -10,6 +10,7 @@ use service::fleet::{FleetDesired, StateUpdate};
 use crate::apply::Outcome;
 use crate::explain;
 use crate::failure::Failure;
+use crate::right::Right;
 use crate::roles;
 use crate::states::{self, Leftover, Trouble};
 use crate::tracker::{Aim, Tracker};
@@ -152,12 +153,13 @@ pub(crate) fn troubles(
         let name =
             cluster_roles::needed(&slot.role).iter().find(|name| role_failures.contains_key(**name))?;
         let failure = role_failures.get(*name)?;
-        Some((slot.clone(), trouble(failure, &format!("write the ClusterRole {name}"))))
+        Some((slot.clone(), trouble(failure, &Right::base(format!("write the ClusterRole {name}")))))
     });
     let of_changes = look.plan.grow.iter().filter_map(|change| {
         let Change::Apply(binding) = change else { return None };
         let action = format!("bind {} by a {}", binding.role.cluster_role(), binding.object.kind());
-        Some((slot_of(binding), outcome_trouble(outcomes.get(&binding.object)?, &action)?))
+        let right = Right::binding(action, binding.role.cluster_role());
+        Some((slot_of(binding), outcome_trouble(outcomes.get(&binding.object)?, &right)?))
     });
     of_roles.chain(of_changes).collect()
 }
@@ -180,6 +182,7 @@ pub(crate) fn leftovers(
     let mut found = Vec::new();
     for binding in view.bindings().iter().filter(|binding| is_ours(owner, binding, recorded)) {
         let action = format!("remove somebody from {}", binding.object);
+        let right = Right::binding(action, &binding.role_name);
         let outcome = outcomes.get(&binding.object);
         for observed in &binding.subjects {
             if wanted.contains(&(binding.role_name.as_str(), &binding.object.scope, observed.name.as_str())) {
@@ -190,24 +193,24 @@ pub(crate) fn leftovers(
             found.push(Leftover {
                 subject: Subject { kind, name: observed.name.clone() },
                 role: binding.role_name.clone(),
-                trouble: outcome.and_then(|outcome| outcome_trouble(outcome, &action)),
+                trouble: outcome.and_then(|outcome| outcome_trouble(outcome, &right)),
             });
         }
     }
     found
 }
 
-fn outcome_trouble(outcome: &Outcome, action: &str) -> Option<Trouble> {
+fn outcome_trouble(outcome: &Outcome, right: &Right) -> Option<Trouble> {
     match outcome {
         Outcome::Done => None,
         Outcome::NamespaceGone => Some(Trouble::NamespaceGone),
         Outcome::Moved => Some(Trouble::Waiting),
-        Outcome::Failed(failure) | Outcome::Skipped(failure) => Some(trouble(failure, action)),
+        Outcome::Failed(failure) | Outcome::Skipped(failure) => Some(trouble(failure, right)),
     }
 }
 
-fn trouble(failure: &Failure, action: &str) -> Trouble {
-    let sentence = failure.sentence(action);
+fn trouble(failure: &Failure, right: &Right) -> Trouble {
+    let sentence = failure.sentence(right);
     if failure.stops_everything() { Trouble::NoAnswer(sentence) } else { Trouble::Refused(sentence) }
 }
 

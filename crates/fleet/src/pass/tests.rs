@@ -101,6 +101,8 @@ fn a_revoked_grant_is_left_over_until_no_binding_of_ours_names_it() {
     assert_eq!((left[0].subject.name.as_str(), left[0].role.as_str()), ("bob", "view"));
     assert!(matches!(&left[0].trouble, Some(Trouble::Refused(why)) if why.contains("remove somebody from")));
 
+    assert!(matches!(&left[0].trouble, Some(Trouble::Refused(why)) if why.contains("base.yaml")));
+
     let after = view_of(vec![grant("g1", "ann", Role::Viewer)]);
     assert!(leftovers(&owner(), &look.desired, &after, &BTreeSet::new(), &BTreeMap::new()).is_empty());
 }
@@ -137,6 +139,27 @@ fn a_slot_is_in_trouble_when_its_binding_or_its_role_could_not_be_written() {
     let Trouble::Refused(why) = &found[&slot(Role::Operator)] else { panic!("refused") };
     assert_eq!(
         why,
-        "the connector may not write the ClusterRole bailiwick:operator in this cluster; it says: no"
+        "the connector may not write the ClusterRole bailiwick:operator in this cluster; it may after applying \
+         deploy/connector/base.yaml; the API server says: no"
     );
+}
+
+#[test]
+fn a_role_that_the_connector_may_not_bind_names_what_lets_it() {
+    let view = view_of(Vec::new());
+    let custom = Role::Custom(domain::ClusterRoleName::parse("role", "deployer").unwrap());
+    let roles = [
+        (Role::Administrator, "bind cluster-admin", "deploy/connector/administrator.yaml"),
+        (Role::Viewer, "bind view", "deploy/connector/base.yaml"),
+        (custom, "bind deployer", "adding a `bind` on deployer"),
+    ];
+    for (role, action, remedy) in roles {
+        let look = look(&owner(), &fleet(vec![grant("g", "ann", role.clone())], Vec::new()), &view);
+        let forbidden = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
+        let object = look.plan.grow[0].object().clone();
+        let outcomes = BTreeMap::from([(object, Outcome::Failed(forbidden))]);
+        let found = troubles(&look, &outcomes, &BTreeMap::new());
+        let Trouble::Refused(why) = &found[&slot(role)] else { panic!("refused") };
+        assert!(why.contains(action) && why.contains(remedy), "{why}");
+    }
 }

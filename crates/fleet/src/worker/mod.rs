@@ -23,6 +23,7 @@ use crate::observe::{Health, Observer};
 use crate::pass::{self, Facts};
 use crate::report::Reporter;
 use crate::review::{self, Answer};
+use crate::right::Right;
 use crate::states;
 use crate::tracker::{Aim, Tracker};
 use crate::view::Interest;
@@ -72,7 +73,7 @@ pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Rec
             Some(client)
         }
         Err(failure) => {
-            observer.set_health(Health::Failing { reason: failure.sentence("connect") });
+            observer.set_health(Health::Failing { reason: failure.sentence(&Right::base("connect")) });
             None
         }
     };

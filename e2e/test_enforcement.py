@@ -353,6 +353,43 @@ def test_a_binding_made_anew_with_another_role_is_replaced(kube, binding, labels
     kube.until_refused(person, "delete", "pods", meta.get("namespace", ""))
 
 
+@pytest.fixture(params=["before the revoke", "on what is being deleted"])
+def kept_binding(request, bailiwick, policies, kube, cluster, namespace, user):
+    """(policy, its binding, which a finalizer keeps when it is deleted, whether its deletion has begun)."""
+    policy = policies.create(clusters=[cluster], namespaces=[namespace], ids=[user]).policy_id
+    bailiwick.until_state(policy, cluster, "effective")
+    [found] = kube.bindings_naming(user)
+    kube.merge(path_of(found), {"metadata": {"finalizers": ["example.com/keep"]}})
+    if request.param == "on what is being deleted":
+        kube.delete(path_of(found))
+    yield policy, found
+    if not _is_gone(kube, found):
+        kube.merge(path_of(found), {"metadata": {"finalizers": None}})
+    until(lambda: _is_gone(kube, found), 10, "the binding is gone")
+
+
+def _is_gone(kube, binding):
+    return kube.request("GET", path_of(binding))[0] == 404
+
+
+def test_a_finalizer_does_not_keep_what_was_revoked(bailiwick, policies, kube, cluster, namespace, user, kept_binding):
+    policy, binding = kept_binding
+    if current(kube, binding)["metadata"].get("deletionTimestamp"):
+        until(lambda: not subjects(current(kube, binding)), 10, "the ending binding names nobody")
+        kube.until_allowed(user, "get", "pods", namespace)
+    policies.delete(policy)
+    kube.until_refused(user, "get", "pods", namespace)
+    bailiwick.until_state(policy, cluster, "revoked")
+    kept = current(kube, binding)
+    assert kept["metadata"]["deletionTimestamp"]
+    assert not subjects(kept)
+
+    # Whoever may change it may name people in it as long as it is there; not for long.
+    kube.merge(path_of(binding), {"subjects": [{"apiGroup": RBAC.split("/")[2], "kind": "User", "name": user}]})
+    until(lambda: not subjects(current(kube, binding)), 10, "the binding names nobody again")
+    kube.until_refused(user, "get", "pods", namespace)
+
+
 def _repaired(kube, binding):
     now = current(kube, binding)
     return now if same(now, binding) else None

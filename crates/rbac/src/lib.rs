@@ -25,7 +25,7 @@ pub use object::{
     Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Scope, Slot, Subject, SubjectKind,
 };
 pub use owner::{Owner, is_ours, labels};
-pub use plan::{Change, Plan, plan};
+pub use plan::{Change, Plan, emptied, plan};
 
 /// The field manager of all our server-side applies.
 pub const FIELD_MANAGER: &str = "bailiwick";

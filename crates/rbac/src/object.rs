@@ -127,8 +127,10 @@ pub struct ObservedBinding {
     pub labels: BTreeMap<String, String>,
     /// All subjects.
     pub subjects: Vec<ObservedSubject>,
-    /// Whether its deletion has begun.
+    /// Whether its deletion has begun. Until it is gone it grants as before.
     pub deleting: bool,
+    /// Whether finalizers would keep it after a deletion. Whoever may change it can add some.
+    pub finalizers: bool,
 }
 
 /// A binding as it should be.

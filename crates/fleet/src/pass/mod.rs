@@ -179,7 +179,10 @@ pub(crate) fn leftovers(
         .collect();
     let mut found = Vec::new();
     for binding in view.bindings().iter().filter(|binding| is_ours(owner, binding, recorded)) {
-        let action = format!("remove somebody from {}", binding.object);
+        let action = match binding.deleting {
+            false => format!("remove somebody from {}", binding.object),
+            true => format!("take everybody out of {}, which a finalizer keeps from ending,", binding.object),
+        };
         let outcome = outcomes.get(&binding.object);
         for observed in &binding.subjects {
             if wanted.contains(&(binding.role_name.as_str(), &binding.object.scope, observed.name.as_str())) {

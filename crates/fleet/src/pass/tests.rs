@@ -63,6 +63,7 @@ fn stored(binding: &Binding) -> ObservedBinding {
         labels: binding.labels.clone(),
         subjects: binding.subjects.iter().map(subject).collect(),
         deleting: false,
+        finalizers: false,
     }
 }
 

@@ -20,6 +20,7 @@ fn observed(version: &str, users: &[&str]) -> ObservedBinding {
         labels: BTreeMap::new(),
         subjects: users.iter().map(|user| subject(user)).collect(),
         deleting: false,
+        finalizers: false,
     }
 }
 

@@ -36,7 +36,7 @@ impl Worker {
         self.observer.view().know_ours(&owner, &fleet.recorded);
         let held = std::mem::take(&mut self.held);
         let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
-        let applier = Applier { client, observer: &self.observer, held: &held };
+        let applier = Applier { client, owner: &owner, observer: &self.observer, held: &held };
         let grown = applier.grow(&look.plan.grow).await;
         let shrunk = applier.shrink(&look.plan.shrink).await;
         self.observer.view().expect_nothing();

@@ -432,6 +432,30 @@ def test_foreign_bindings_are_never_touched_and_named_when_they_still_grant(
         kube.delete(f"{RBAC}/clusterrolebindings/theirs-{namespace}")
 
 
+def test_a_huge_binding_in_one_namespace_stops_nothing_elsewhere(
+    bailiwick, policies, api_server, kube, cluster, namespace, user
+):
+    policy = policies.create(clusters=[cluster], namespaces=[namespace], ids=[user]).policy_id
+    bailiwick.until_state(policy, cluster, "effective")
+    tenants = kube.create_namespace(f"huge-{secrets.token_hex(4)}")
+    try:
+        for number in range(8):
+            # As JSON, each of these characters takes six bytes.
+            binding = role_binding(f"huge-{number}", tenants, "view", "<" * 1_200_000)
+            kube.create(f"{RBAC}/namespaces/{tenants}/rolebindings", binding)
+        policies.delete(policy)
+        kube.until_refused(user, "get", "pods", namespace)
+        bailiwick.until_state(policy, cluster, "revoked")
+        # Another connection begins with a list that has them in it.
+        again = bailiwick.add_cluster(api_server)
+        listed = policies.create(clusters=[again], namespaces=[namespace], ids=[user]).policy_id
+        bailiwick.until_state(listed, again, "effective", timeout=30)
+        policies.delete(listed)
+        kube.until_refused(user, "get", "pods", namespace)
+    finally:
+        kube.delete(f"/api/v1/namespaces/{tenants}")
+
+
 def test_a_squatted_binding_name_is_left_alone_and_another_is_used(bailiwick, policies, kube, cluster, namespace, user):
     asked = {"clusters": [cluster], "namespaces": [namespace], "ids": [user]}
     policy = policies.create(**asked).policy_id

@@ -12,12 +12,12 @@ use std::time::Duration;
 use domain::Namespace;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::client::{ApiClient, MAX_ANSWER, MAX_LIST, parse};
+use crate::client::{ApiClient, Lines, MAX_ANSWER, MAX_LIST, WatchLine, parse};
 use crate::failure::{Failure, clean};
-use crate::view::{Effect, Kind, MAX_WEIGHT, Object, TooMuch, View};
+use crate::view::{CROWDED, Effect, Kind, MAX_WEIGHT, Object, TooMuch, View};
 use crate::wire::{BindingObject, ClusterRoleObject, Event, Line, List, NamespaceObject, Version};
 
 /// How long listing one kind may take with all its pages.
@@ -28,6 +28,11 @@ const WATCH_SECONDS: u64 = 240;
 const STABLE: Duration = Duration::from_secs(20);
 /// The least time from the start of one watch to the next, against servers that end them at once.
 const MIN_WATCH: Duration = Duration::from_secs(1);
+
+/// The most objects in one page of a list.
+const PAGE: usize = 500;
+/// When to list again after an object in a watch was too large to be read, at first and at most.
+const RELIST: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(240)];
 
 /// How the observation stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,6 +176,15 @@ struct Following<'a> {
     watching: AtomicUsize,
 }
 
+/// What comes after a watch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another one, from where it ended.
+    Watch,
+    /// A list.
+    List,
+}
+
 /// What a line of a watch says about where it stands.
 enum Position {
     At(String),
@@ -186,6 +200,7 @@ impl Following<'_> {
     ) -> Result<std::convert::Infallible, Trouble> {
         let trouble = |verb: &'static str| Trouble::with(verb, kind);
         let mut announced = false;
+        let mut relist = RELIST[0];
         loop {
             let version = match cursor.clone() {
                 Some(version) => version,
@@ -204,19 +219,52 @@ impl Following<'_> {
                     if !std::mem::replace(&mut announced, true) {
                         self.announce();
                     }
-                    while let Some(line) = lines.next().await.map_err(trouble("watch"))? {
-                        match self.take(kind, &line).map_err(trouble("watch"))? {
-                            Some(Position::At(version)) => *cursor = Some(version),
-                            Some(Position::Expired) => {
-                                *cursor = None;
-                                break;
-                            }
-                            None => {}
-                        }
+                    if self.read(kind, &mut lines, cursor, relist).await.map_err(trouble("watch"))?
+                        == Next::List
+                    {
+                        *cursor = None;
+                        relist = (relist * 2).min(RELIST[1]);
                     }
                 }
             }
             sleep(MIN_WATCH.saturating_sub(began.elapsed())).await;
+        }
+    }
+
+    /// Reads a watch until it ends, or until it is time to list because something in it could not be read.
+    async fn read(
+        &self,
+        kind: Kind,
+        lines: &mut Lines,
+        cursor: &mut Option<String>,
+        relist: Duration,
+    ) -> Result<Next, Failure> {
+        let mut relist_at = None;
+        loop {
+            let line = match relist_at {
+                None => lines.next().await?,
+                Some(at) => match timeout_at(at, lines.next()).await {
+                    Ok(line) => line?,
+                    Err(_) => return Ok(Next::List),
+                },
+            };
+            match line {
+                None if relist_at.is_some() => return Ok(Next::List),
+                None => return Ok(Next::Watch),
+                // Whatever it is, the others matter. A list tells at least what it is.
+                Some(WatchLine::TooLong) => {
+                    tracing::warn!(kind = kind.resource(), "fleet.observe.object_too_large");
+                    relist_at.get_or_insert(Instant::now() + relist);
+                }
+                Some(WatchLine::Whole(line)) => match self.take(kind, &line)? {
+                    Some(Position::At(version)) => *cursor = Some(version),
+                    Some(Position::Expired) => {
+                        *cursor = None;
+                        return Ok(Next::Watch);
+                    }
+                    None => {}
+                },
+            }
         }
     }
 
@@ -241,11 +289,22 @@ impl Following<'_> {
         let mut objects = Vec::new();
         let mut weight = 0;
         let mut next = String::new();
+        let mut limit = PAGE;
         loop {
             let page = {
                 let _turn = self.paging.lock().await;
-                self.page(kind, &next).await?
+                self.page(kind, &next, limit).await
             };
+            let mut page = match page {
+                Err(failure) if failure == Failure::TOO_LARGE && limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                page => page?,
+            };
+            if weight > CROWDED {
+                page.items.iter_mut().for_each(Object::lighten);
+            }
             weight += page.items.iter().map(Object::weight).sum::<usize>();
             if weight > MAX_WEIGHT {
                 return Err(TOO_MUCH);
@@ -255,25 +314,38 @@ impl Following<'_> {
                 return Ok((objects, page.metadata.resource_version));
             }
             next = page.metadata.r#continue;
+            limit = (limit * 2).min(PAGE);
         }
     }
 
-    async fn page(&self, kind: Kind, next: &str) -> Result<List<Object>, Failure> {
-        let path = format!("{}?limit=500&continue={}", kind.path(), crate::client::segment(next));
+    async fn page(&self, kind: Kind, next: &str, limit: usize) -> Result<List<Object>, Failure> {
+        let path = format!("{}?limit={limit}&continue={}", kind.path(), crate::client::segment(next));
         match kind {
-            Kind::ClusterRoleBindings | Kind::RoleBindings => self.page_of(&path, binding).await,
-            Kind::Namespaces => self.page_of(&path, namespace).await,
-            Kind::ClusterRoles => self.page_of(&path, cluster_role).await,
+            Kind::ClusterRoleBindings | Kind::RoleBindings => self.page_of(&path, limit, binding).await,
+            Kind::Namespaces => self.page_of(&path, limit, namespace).await,
+            Kind::ClusterRoles => self.page_of(&path, limit, cluster_role).await,
         }
     }
 
+    /// One page. Of a single object that is too large, only the metadata: whose it is can be told from them.
     async fn page_of<T: DeserializeOwned>(
         &self,
         path: &str,
+        limit: usize,
         read: fn(T) -> Object,
     ) -> Result<List<Object>, Failure> {
-        let page: List<T> = self.client.get(path, MAX_LIST).await?;
-        Ok(List { metadata: page.metadata, items: page.items.into_iter().map(read).collect() })
+        let page: Result<List<T>, Failure> = self.client.get(path, MAX_LIST).await;
+        let (page, whole) = match page {
+            Err(failure) if failure == Failure::TOO_LARGE && limit == 1 => {
+                (self.client.get_metadata(path, MAX_LIST).await?, false)
+            }
+            page => (page?, true),
+        };
+        let mut items: Vec<Object> = page.items.into_iter().map(read).collect();
+        if !whole {
+            items.iter_mut().for_each(Object::mark_unread);
+        }
+        Ok(List { metadata: page.metadata, items })
     }
 
     /// Takes one line of a watch into the view.
@@ -302,6 +374,20 @@ impl Following<'_> {
         }
         Ok((!version.is_empty()).then_some(Position::At(version)))
     }
+}
+
+/// Lists the role bindings of one API server.
+#[cfg(test)]
+pub(crate) async fn list_for_tests(client: &ApiClient) -> Result<(Vec<Object>, String), Failure> {
+    let observer = Observer::new();
+    let following = Following {
+        observer: &observer,
+        client,
+        version: None,
+        paging: tokio::sync::Mutex::new(()),
+        watching: AtomicUsize::new(0),
+    };
+    following.pages(Kind::RoleBindings).await
 }
 
 fn watch_path(kind: Kind, version: &str) -> String {

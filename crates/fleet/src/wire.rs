@@ -12,6 +12,8 @@ use rbac::{Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Sc
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::trim::trim;
+
 const RBAC_VERSION: &str = "rbac.authorization.k8s.io/v1";
 
 /// A page of a list.
@@ -163,7 +165,7 @@ impl From<BindingObject> for ObservedBinding {
             "" => Scope::Cluster,
             namespace => Scope::Namespace(Namespace::stored(namespace)),
         };
-        Self {
+        let mut observed = Self {
             object: ObjectName { scope, name: metadata.name },
             uid: metadata.uid,
             resource_version: metadata.resource_version,
@@ -173,7 +175,9 @@ impl From<BindingObject> for ObservedBinding {
             subjects: binding.subjects.into_iter().map(ObservedSubject::from).collect(),
             deleting: metadata.deletion_timestamp.is_some(),
             finalizers: !metadata.finalizers.is_empty(),
-        }
+        };
+        trim(&mut observed);
+        observed
     }
 }
 

@@ -123,7 +123,7 @@ pub struct ObservedBinding {
     pub role_kind: String,
     /// The name of that role.
     pub role_name: String,
-    /// All labels, those of others too.
+    /// Its labels, at least those that say whose it is.
     pub labels: BTreeMap<String, String>,
     /// All subjects.
     pub subjects: Vec<ObservedSubject>,

@@ -16,6 +16,8 @@ pub(crate) use object::{Kind, Object, kind_of};
 
 /// The most that is kept of one cluster, in bytes by rough count. Ten thousand bindings are about 5 MiB.
 pub(crate) const MAX_WEIGHT: usize = 96 << 20;
+/// Above this, only names are kept of what others bind.
+pub(crate) const CROWDED: usize = MAX_WEIGHT / 2;
 
 /// A cluster holds more than we are willing to keep in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +192,10 @@ impl View {
         }
     }
 
-    fn put(&mut self, object: Object) -> Result<Effect, TooMuch> {
+    fn put(&mut self, mut object: Object) -> Result<Effect, TooMuch> {
+        if self.weight > CROWDED {
+            object.lighten();
+        }
         self.weight += object.weight();
         let effect = match object {
             Object::Binding(binding) => self.put_binding(binding),

@@ -152,12 +152,18 @@ fn a_cluster_that_holds_too_much_is_refused_and_the_count_does_not_drift() {
         view.observe_deleted(&binding(2000 + number, &[]));
     }
     assert_eq!(view.weight, 0);
-    let many = (0..200).map(|number| {
-        let mut binding = observed("1", &[&large]);
-        binding.object.name = format!("c{number}");
-        Object::Binding(binding)
-    });
-    assert_eq!(view.replace(Kind::ClusterRoleBindings, many.collect(), "1"), Err(TooMuch));
+    let many = |prefix: &str| {
+        let one = |number| {
+            let mut binding = observed("1", &[&large]);
+            binding.object.name = format!("{prefix}{number}");
+            Object::Binding(binding)
+        };
+        (0..200).map(one).collect::<Vec<_>>()
+    };
+    let mut replace = |prefix| view.replace(Kind::ClusterRoleBindings, many(prefix), "1");
+    assert_eq!(replace("bailiwick:c"), Err(TooMuch));
+    // Of others, whom they name is forgotten before it is too much.
+    assert_eq!(replace("c"), Ok(Effect::Changed));
 }
 
 #[test]

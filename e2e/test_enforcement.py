@@ -511,6 +511,24 @@ def _roles_of(user, bindings):
     return sorted(binding["roleRef"]["name"] for binding in bindings if user in subjects(binding))
 
 
+def test_a_grant_is_not_effective_any_more_when_its_cluster_role_is_deleted(
+    bailiwick, kube, cluster, namespace, user
+):
+    name = f"custom-{secrets.token_hex(4)}"
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
+    kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
+    asked = {"name": name, "role": f"custom:{name}", "principals": {"type": "user", "ids": [user]}}
+    asked |= {"clusters": [cluster], "namespaces": [namespace]}
+    grant = bailiwick.client().call("POST", "/bailiwick/v1/grants", asked, status=201)["id"]
+    bailiwick.until_state(grant, cluster, "effective")
+    kube.delete(f"{RBAC}/clusterroles/{name}")
+    assert name in bailiwick.until_state(grant, cluster, "applied")["reason"]
+    kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
+    bailiwick.until_state(grant, cluster, "effective")
+    kube.delete(f"{RBAC}/clusterroles/{name}")
+
+
 def test_taking_one_person_out_of_a_policy_leaves_the_others(bailiwick, policies, kube, cluster, namespace, user):
     stays = bailiwick.add_user()
     asked = {"clusters": [cluster], "namespaces": [namespace]}

@@ -39,6 +39,7 @@ pub(crate) struct View {
     positions: HashMap<ObjectName, usize>,
     namespaces: BTreeMap<Namespace, bool>,
     cluster_roles: HashMap<String, ClusterRoleSpec>,
+    changed_roles: BTreeSet<String>,
     latest: BTreeMap<Kind, u64>,
     complete: BTreeSet<Kind>,
     expected: HashMap<ObjectName, Option<Binding>>,
@@ -83,18 +84,34 @@ impl View {
         self.cluster_roles.get(name)
     }
 
-    /// Takes over a complete list of one kind, which stood at `version`.
+    /// The names of the ClusterRoles that came, changed or went since this was asked.
+    pub(crate) fn take_changed_roles(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed_roles)
+    }
+
+    /// Takes over a complete list of one kind, which stood at `version`. If it is too much, the kind is not complete.
     pub(crate) fn replace(
         &mut self,
         kind: Kind,
         objects: Vec<Object>,
         version: &str,
     ) -> Result<Effect, TooMuch> {
+        let former = match kind {
+            Kind::ClusterRoles => std::mem::take(&mut self.cluster_roles),
+            Kind::Namespaces | Kind::ClusterRoleBindings | Kind::RoleBindings => HashMap::new(),
+        };
         self.clear(kind);
+        self.complete.remove(&kind);
         self.latest.insert(kind, number(version).unwrap_or(0));
-        self.complete.insert(kind);
         for object in objects {
             self.put(object)?;
+        }
+        self.complete.insert(kind);
+        if kind == Kind::ClusterRoles {
+            // All that are there now have just been noted as new.
+            self.changed_roles.retain(|name| former.get(name) != self.cluster_roles.get(name));
+            self.changed_roles
+                .extend(former.into_keys().filter(|name| !self.cluster_roles.contains_key(name)));
         }
         Ok(Effect::Changed)
     }
@@ -132,7 +149,10 @@ impl View {
                 }
             }
             Object::Namespace { name, .. } => changed_if(self.namespaces.remove(name).is_some()),
-            Object::ClusterRole { role, .. } => changed_if(self.cluster_roles.remove(&role.name).is_some()),
+            Object::ClusterRole { role, .. } => {
+                self.changed_roles.insert(role.name.clone());
+                changed_if(self.cluster_roles.remove(&role.name).is_some())
+            }
         }
     }
 
@@ -232,6 +252,9 @@ impl View {
         let name = role.name.clone();
         let known = self.cluster_roles.insert(name.clone(), role);
         let changed = known.as_ref() != self.cluster_roles.get(&name);
+        if changed {
+            self.changed_roles.insert(name);
+        }
         if let Some(role) = known {
             self.weight -= Object::ClusterRole { role, version: String::new() }.weight().min(self.weight);
         }

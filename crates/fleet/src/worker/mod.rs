@@ -99,6 +99,8 @@ struct Worker {
     /// When states are to be reported though reviews are still under way.
     report_at: Option<Instant>,
     last_full: Instant,
+    /// Whether what was confirmed is to be asked again.
+    in_doubt: bool,
     last_pass: Option<Instant>,
     /// What was refused and is not tried again before something changes.
     held: Held,
@@ -137,6 +139,7 @@ impl Worker {
             not_before: None,
             report_at: None,
             last_full: now,
+            in_doubt: false,
             last_pass: None,
             held: Held::default(),
         }
@@ -220,6 +223,7 @@ impl Worker {
         if now >= self.last_full + self.shared.resync {
             self.last_full = now;
             self.reporter.forget();
+            self.in_doubt = true;
         }
         let result = match (self.observer.health(), self.client.clone()) {
             (Health::Starting, _) => Ok(()),

@@ -11,6 +11,7 @@ use super::{REPORT_DELAY, Worker};
 use crate::apply::{Applier, Outcome};
 use crate::client::ApiClient;
 use crate::failure::Failure;
+use crate::inquiry;
 use crate::pass::{self, Facts, Look};
 use crate::roles;
 use crate::tracker::Aim;
@@ -65,6 +66,11 @@ impl Worker {
         let Look { desired, former, added, .. } = look;
         let facts = Facts { fleet, owner, desired, former, troubles, leftovers };
         self.track(&facts, &added);
+        let changed = self.observer.view().take_changed_roles();
+        self.tracker.doubt(inquiry::bound_to(&facts, &changed).into_iter(), Instant::now());
+        if std::mem::take(&mut self.in_doubt) {
+            self.tracker.doubt(facts.fleet.grants.iter().map(|grant| &grant.id), Instant::now());
+        }
         self.facts = Some(facts);
         self.reporter.connected(version);
         self.ask();
@@ -115,7 +121,10 @@ impl Worker {
     ) {
         let mut again = false;
         let mut pause = None;
-        let mut failed = |failure: &Failure| pause = pause.max(failure.retry_after());
+        // Only one that is busy altogether is left alone; trouble with one object must not delay the others.
+        let mut failed = |failure: &Failure| {
+            pause = pause.max(failure.retry_after().filter(|_| failure.stops_everything()))
+        };
         for outcome in outcomes {
             match outcome {
                 Outcome::Done | Outcome::NamespaceGone => continue,

@@ -31,6 +31,8 @@ const MIN_WATCH: Duration = Duration::from_secs(1);
 
 /// The most objects in one page of a list.
 const PAGE: usize = 500;
+/// After how long a kind is listed again although its watch goes on: a restored etcd may have gone back in time.
+const LIST_EVERY: Duration = Duration::from_secs(1800);
 /// When to list again after an object in a watch was too large to be read, at first and at most.
 const RELIST: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(240)];
 
@@ -55,6 +57,8 @@ pub(crate) enum Health {
 pub(crate) struct Observer {
     view: Mutex<View>,
     health: Mutex<Health>,
+    /// From when on somebody wants lists to be.
+    wanted: Mutex<Option<Instant>>,
     changed: watch::Sender<u64>,
 }
 
@@ -76,6 +80,7 @@ impl Observer {
         Self {
             view: Mutex::new(View::default()),
             health: Mutex::new(Health::Starting),
+            wanted: Mutex::new(None),
             changed: watch::Sender::new(0),
         }
     }
@@ -83,6 +88,19 @@ impl Observer {
     /// The view. Never held across an `await`.
     pub(crate) fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wants each kind to be listed anew at `at` or later; not at once, but before long.
+    pub(crate) fn want_list_since(&self, at: Instant) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Whether a kind is to be listed although a watch could go on from where it was.
+    fn is_stale(&self, kind: Kind, now: Instant) -> bool {
+        let wanted = *self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.view().listed_at(kind).is_some_and(|listed| {
+            now >= listed + LIST_EVERY || wanted.is_some_and(|at| at <= now && listed < at)
+        })
     }
 
     /// How the observation stands.
@@ -110,6 +128,10 @@ impl Observer {
             let reason = trouble.failure.sentence(&trouble.action);
             tracing::warn!(failure = %trouble.failure, action = trouble.action, "fleet.observe.failed");
             self.set_health(Health::Failing { reason });
+            if trouble.failure == TOO_MUCH {
+                // What did not fit is in no view, and no watch would tell it again.
+                cursors = [const { None }; 4];
+            }
             if started.elapsed() > STABLE {
                 backoff.reset();
             }
@@ -202,6 +224,9 @@ impl Following<'_> {
         let mut announced = false;
         let mut relist = RELIST[0];
         loop {
+            if self.observer.is_stale(kind, Instant::now()) {
+                *cursor = None;
+            }
             let version = match cursor.clone() {
                 Some(version) => version,
                 None => self.list(kind).await.map_err(trouble("list"))?,
@@ -277,11 +302,13 @@ impl Following<'_> {
 
     /// Reads the whole list into the view and returns the version at which it stood.
     async fn list(&self, kind: Kind) -> Result<String, Failure> {
+        let began = Instant::now();
         let (objects, version) = timeout(LIST_TIMEOUT, self.pages(kind))
             .await
             .map_err(|_| Failure::Unreachable("listing took too long".to_owned()))??;
         let effect = self.observer.view().replace(kind, objects, &version);
         self.observer.took(effect)?;
+        self.observer.view().set_listed_at(kind, began);
         Ok(version)
     }
 
@@ -421,4 +448,23 @@ fn namespace(object: NamespaceObject) -> Object {
 fn cluster_role(object: ClusterRoleObject) -> Object {
     let version = object.metadata.resource_version.clone();
     Object::ClusterRole { role: object.into(), version }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kind_is_listed_again_when_somebody_wants_to_be_sure_and_now_and_then() {
+        let (observer, now) = (Observer::new(), Instant::now());
+        let stale = |after: Duration| observer.is_stale(Kind::RoleBindings, now + after);
+        assert!(!stale(LIST_EVERY), "what was never listed is listed anyway");
+        observer.view().set_listed_at(Kind::RoleBindings, now);
+        assert!(!stale(Duration::from_secs(60)) && stale(LIST_EVERY));
+        observer.want_list_since(now + Duration::from_secs(10));
+        assert!(!stale(Duration::from_secs(9)), "not before it would help");
+        assert!(stale(Duration::from_secs(10)));
+        observer.view().set_listed_at(Kind::RoleBindings, now + Duration::from_secs(10));
+        assert!(!stale(Duration::from_secs(60)));
+    }
 }

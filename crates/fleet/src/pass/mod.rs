@@ -25,6 +25,8 @@ pub(crate) struct Look {
     pub(crate) plan: Plan,
     /// The ClusterRoles of ours that must be written first.
     pub(crate) lacking: Vec<ClusterRoleSpec>,
+    /// Bindings that are ours by their labels alone.
+    pub(crate) labelled: Vec<ObjectName>,
     /// Who gets something new where.
     pub(crate) added: HashMap<Slot, BTreeSet<Subject>>,
 }
@@ -38,10 +40,20 @@ pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
     Look {
         former: rbac::desired(&owner.cluster, &former, &namespaces).placements,
         lacking: roles::lacking(&desired, view),
+        labelled: labelled(owner, fleet, view),
         added: plan.grow.iter().filter_map(|change| added(change, view)).collect(),
         desired,
         plan,
     }
+}
+
+fn labelled(owner: &Owner, fleet: &FleetDesired, view: &View) -> Vec<ObjectName> {
+    let labels = rbac::labels(owner);
+    let ours = |binding: &&rbac::ObservedBinding| {
+        labels.iter().all(|(key, value)| binding.labels.get(key) == Some(value))
+            && !fleet.recorded.contains(&binding.object)
+    };
+    view.bindings().iter().filter(ours).map(|binding| binding.object.clone()).collect()
 }
 
 /// A revoked grant as if it still held in `cluster`, to know where it had been.

@@ -212,3 +212,13 @@ async fn a_revoke_that_cannot_be_done_is_not_held_against_another_grant() {
     let found = states(&after_refusal(vec![ann(), other()], vec![other()], vec![revoked_in(ann(), 2)]));
     assert_eq!((found["g"].0, found["other"].0), (State::Failed, State::Effective));
 }
+
+#[test]
+fn the_names_of_what_is_ours_by_labels_alone_are_to_be_written_down() {
+    let view = view_of(vec![grant("g", "ann", Role::Viewer)]);
+    let mut fleet = fleet(Vec::new(), Vec::new());
+    let labelled = look(&owner(), &fleet, &view).labelled;
+    assert_eq!(labelled.len(), 1);
+    fleet.recorded.extend(labelled);
+    assert!(look(&owner(), &fleet, &view).labelled.is_empty());
+}

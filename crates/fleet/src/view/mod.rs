@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::Namespace;
 use rbac::cluster_roles::ClusterRoleSpec;
 use rbac::{Binding, ObjectName, ObservedBinding, Owner, is_ours};
+use tokio::time::Instant;
 
 pub(crate) use object::{Kind, Object, kind_of};
 
@@ -40,6 +41,7 @@ pub(crate) struct View {
     namespaces: BTreeMap<Namespace, bool>,
     cluster_roles: HashMap<String, ClusterRoleSpec>,
     changed_roles: BTreeSet<String>,
+    listed: BTreeMap<Kind, Instant>,
     latest: BTreeMap<Kind, u64>,
     complete: BTreeSet<Kind>,
     expected: HashMap<ObjectName, Option<Binding>>,
@@ -82,6 +84,16 @@ impl View {
     /// One ClusterRole.
     pub(crate) fn cluster_role(&self, name: &str) -> Option<&ClusterRoleSpec> {
         self.cluster_roles.get(name)
+    }
+
+    /// When the list began that a kind was taken over from.
+    pub(crate) fn listed_at(&self, kind: Kind) -> Option<Instant> {
+        self.listed.get(&kind).copied()
+    }
+
+    /// Says when the last list of a kind began.
+    pub(crate) fn set_listed_at(&mut self, kind: Kind, at: Instant) {
+        self.listed.insert(kind, at);
     }
 
     /// The names of the ClusterRoles that came, changed or went since this was asked.

@@ -5,10 +5,12 @@
 //! goes on beside further passes, so that a revoke never waits for a review. Nothing is written before the first
 //! complete list of everything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{ClusterId, ErrorKind};
+use rbac::ObjectName;
 use service::Service;
 use service::connection::AddressPolicy;
 use tokio::sync::watch;
@@ -36,6 +38,9 @@ const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long reviews may take before states are reported without them: mostly they are faster, and one report is
 /// cheaper than two.
 const REPORT_DELAY: Duration = Duration::from_millis(25);
+
+/// How long a write that was not answered may still come to be.
+const LATE: Duration = Duration::from_secs(10);
 
 /// What all workers share.
 #[derive(Clone)]
@@ -99,6 +104,8 @@ struct Worker {
     /// When states are to be reported though reviews are still under way.
     report_at: Option<Instant>,
     last_full: Instant,
+    /// What may have been applied without an answer, and from when on a list without it says that it was not.
+    unsure: HashMap<ObjectName, Instant>,
     /// Whether what was confirmed is to be asked again.
     in_doubt: bool,
     last_pass: Option<Instant>,
@@ -139,6 +146,7 @@ impl Worker {
             not_before: None,
             report_at: None,
             last_full: now,
+            unsure: HashMap::new(),
             in_doubt: false,
             last_pass: None,
             held: Held::default(),

@@ -353,6 +353,43 @@ def test_a_binding_made_anew_with_another_role_is_replaced(kube, binding, labels
     kube.until_refused(person, "delete", "pods", meta.get("namespace", ""))
 
 
+@pytest.fixture(params=["before the revoke", "on what is being deleted"])
+def kept_binding(request, bailiwick, policies, kube, cluster, namespace, user):
+    """(policy, its binding, which a finalizer keeps when it is deleted, whether its deletion has begun)."""
+    policy = policies.create(clusters=[cluster], namespaces=[namespace], ids=[user]).policy_id
+    bailiwick.until_state(policy, cluster, "effective")
+    [found] = kube.bindings_naming(user)
+    kube.merge(path_of(found), {"metadata": {"finalizers": ["example.com/keep"]}})
+    if request.param == "on what is being deleted":
+        kube.delete(path_of(found))
+    yield policy, found
+    if not _is_gone(kube, found):
+        kube.merge(path_of(found), {"metadata": {"finalizers": None}})
+    until(lambda: _is_gone(kube, found), 10, "the binding is gone")
+
+
+def _is_gone(kube, binding):
+    return kube.request("GET", path_of(binding))[0] == 404
+
+
+def test_a_finalizer_does_not_keep_what_was_revoked(bailiwick, policies, kube, cluster, namespace, user, kept_binding):
+    policy, binding = kept_binding
+    if current(kube, binding)["metadata"].get("deletionTimestamp"):
+        until(lambda: not subjects(current(kube, binding)), 10, "the ending binding names nobody")
+        kube.until_allowed(user, "get", "pods", namespace)
+    policies.delete(policy)
+    kube.until_refused(user, "get", "pods", namespace)
+    bailiwick.until_state(policy, cluster, "revoked")
+    kept = current(kube, binding)
+    assert kept["metadata"]["deletionTimestamp"]
+    assert not subjects(kept)
+
+    # Whoever may change it may name people in it as long as it is there; not for long.
+    kube.merge(path_of(binding), {"subjects": [{"apiGroup": RBAC.split("/")[2], "kind": "User", "name": user}]})
+    until(lambda: not subjects(current(kube, binding)), 10, "the binding names nobody again")
+    kube.until_refused(user, "get", "pods", namespace)
+
+
 def _repaired(kube, binding):
     now = current(kube, binding)
     return now if same(now, binding) else None
@@ -393,6 +430,30 @@ def test_foreign_bindings_are_never_touched_and_named_when_they_still_grant(
         assert len(kube.bindings_naming(user)) == 2
     finally:
         kube.delete(f"{RBAC}/clusterrolebindings/theirs-{namespace}")
+
+
+def test_a_huge_binding_in_one_namespace_stops_nothing_elsewhere(
+    bailiwick, policies, api_server, kube, cluster, namespace, user
+):
+    policy = policies.create(clusters=[cluster], namespaces=[namespace], ids=[user]).policy_id
+    bailiwick.until_state(policy, cluster, "effective")
+    tenants = kube.create_namespace(f"huge-{secrets.token_hex(4)}")
+    try:
+        for number in range(8):
+            # As JSON, each of these characters takes six bytes.
+            binding = role_binding(f"huge-{number}", tenants, "view", "<" * 1_200_000)
+            kube.create(f"{RBAC}/namespaces/{tenants}/rolebindings", binding)
+        policies.delete(policy)
+        kube.until_refused(user, "get", "pods", namespace)
+        bailiwick.until_state(policy, cluster, "revoked")
+        # Another connection begins with a list that has them in it.
+        again = bailiwick.add_cluster(api_server)
+        listed = policies.create(clusters=[again], namespaces=[namespace], ids=[user]).policy_id
+        bailiwick.until_state(listed, again, "effective", timeout=30)
+        policies.delete(listed)
+        kube.until_refused(user, "get", "pods", namespace)
+    finally:
+        kube.delete(f"/api/v1/namespaces/{tenants}")
 
 
 def test_a_squatted_binding_name_is_left_alone_and_another_is_used(bailiwick, policies, kube, cluster, namespace, user):
@@ -448,6 +509,24 @@ def test_a_role_change_never_takes_away_what_both_roles_allow(
 
 def _roles_of(user, bindings):
     return sorted(binding["roleRef"]["name"] for binding in bindings if user in subjects(binding))
+
+
+def test_a_grant_is_not_effective_any_more_when_its_cluster_role_is_deleted(
+    bailiwick, kube, cluster, namespace, user
+):
+    name = f"custom-{secrets.token_hex(4)}"
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
+    kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
+    asked = {"name": name, "role": f"custom:{name}", "principals": {"type": "user", "ids": [user]}}
+    asked |= {"clusters": [cluster], "namespaces": [namespace]}
+    grant = bailiwick.client().call("POST", "/bailiwick/v1/grants", asked, status=201)["id"]
+    bailiwick.until_state(grant, cluster, "effective")
+    kube.delete(f"{RBAC}/clusterroles/{name}")
+    assert name in bailiwick.until_state(grant, cluster, "applied")["reason"]
+    kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
+    bailiwick.until_state(grant, cluster, "effective")
+    kube.delete(f"{RBAC}/clusterroles/{name}")
 
 
 def test_taking_one_person_out_of_a_policy_leaves_the_others(bailiwick, policies, kube, cluster, namespace, user):

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt, StreamExt, stream};
-use rbac::{Binding, Change, ObjectName, Scope};
-use serde::Deserialize;
+use rbac::{Binding, Change, ObjectName, ObservedBinding, Owner, Scope};
 
 use crate::client::{ApiClient, segment};
 use crate::failure::Failure;
@@ -38,6 +37,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Applier<'a> {
     /// The way there.
     pub(crate) client: &'a ApiClient,
+    /// Whose objects are changed.
+    pub(crate) owner: &'a Owner,
     /// What is told about what was written, so that the next plan does not wait for the watch.
     pub(crate) observer: &'a Observer,
     /// What is not tried again yet.
@@ -115,7 +116,7 @@ impl Applier<'_> {
     }
 
     async fn in_order(&self, changes: &[&Change], stop: &Stop) -> Outcome {
-        for change in changes {
+        for (at, change) in changes.iter().enumerate() {
             if let Some(failure) = stop.reason() {
                 return Outcome::Skipped(failure);
             }
@@ -125,7 +126,11 @@ impl Applier<'_> {
                 Outcome::Failed(failure) => {
                     tracing::warn!(change = %change, failure = %failure, "fleet.change.failed");
                     stop.after(failure);
-                    return outcome;
+                    let rest = changes.len() - at > 1 && !failure.stops_everything();
+                    // What may not be emptied may still be deleted.
+                    if !(rest && matches!(change, Change::Empty { .. })) {
+                        return outcome;
+                    }
                 }
                 Outcome::NamespaceGone | Outcome::Moved | Outcome::Skipped(_) => return outcome,
             }
@@ -136,8 +141,12 @@ impl Applier<'_> {
     async fn one(&self, change: &Change) -> Outcome {
         let result = match change {
             Change::Apply(binding) => self.apply(binding).await,
+            Change::Empty { object, uid, role_kind, role_name, labels } => {
+                let body = wire::empty_binding(object, uid, (role_kind, role_name), labels);
+                self.store(object, &body, 0).await
+            }
             Change::Delete { object, uid, resource_version } => {
-                self.delete(object, uid, resource_version).await
+                self.delete(object, uid, resource_version.as_deref()).await
             }
         };
         match result {
@@ -148,33 +157,74 @@ impl Applier<'_> {
 
     async fn apply(&self, binding: &Binding) -> Result<(), Failure> {
         self.observer.view().expect(&binding.object, Some(binding));
-        let stored: BindingObject =
-            self.client.apply(&path(&binding.object), &wire::binding(binding)).await?;
+        self.store(&binding.object, &wire::binding(binding), binding.subjects.len()).await
+    }
+
+    async fn store(
+        &self,
+        object: &ObjectName,
+        body: &serde_json::Value,
+        subjects: usize,
+    ) -> Result<(), Failure> {
+        let stored: BindingObject = self.client.apply(&path(object), body).await?;
         // A view that grew too large is noticed by who watches.
         let _ = self.observer.view().learn(stored.into());
-        tracing::info!(object = %binding.object, subjects = binding.subjects.len(), "fleet.binding.applied");
+        tracing::info!(object = %object, subjects, "fleet.binding.applied");
         Ok(())
     }
 
-    async fn delete(&self, object: &ObjectName, uid: &str, resource_version: &str) -> Result<(), Failure> {
+    async fn delete(&self, object: &ObjectName, uid: &str, version: Option<&str>) -> Result<(), Failure> {
         self.observer.view().expect(object, None);
-        let deleted: Result<Deleted, Failure> =
-            self.client.delete(&path(object), &wire::deletion(uid, resource_version)).await;
-        match deleted {
-            // With finalizers the object itself is answered, and stays until they are done.
-            Ok(answer) if answer.kind != "Status" => return Ok(()),
-            Err(failure) if !failure.is(404) => return Err(failure),
-            Ok(_) | Err(_) => self.observer.view().learn_deleted(object, uid),
+        let remaining = match self.end(object, uid, version).await {
+            // Somebody changes it faster than we look: whom it names goes first, in whatever version it is by now.
+            Err(failure) if failure.is(409) && version.is_some() => {
+                self.empty(object, uid).await?;
+                self.end(object, uid, None).await?
+            }
+            ended => ended?,
+        };
+        match remaining {
+            None => {
+                self.observer.view().learn_deleted(object, uid);
+                tracing::info!(object = %object, "fleet.binding.deleted");
+                Ok(())
+            }
+            Some(binding) => {
+                let _ = self.observer.view().learn(binding);
+                tracing::warn!(object = %object, "fleet.binding.kept_by_finalizers");
+                self.empty(object, uid).await
+            }
         }
-        tracing::info!(object = %object, "fleet.binding.deleted");
-        Ok(())
     }
-}
 
-#[derive(Deserialize)]
-struct Deleted {
-    #[serde(default)]
-    kind: String,
+    /// Deletes; with finalizers the object itself is answered, and stays until they are done.
+    async fn end(
+        &self,
+        object: &ObjectName,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<Option<ObservedBinding>, Failure> {
+        let deleted: Result<BindingObject, Failure> =
+            self.client.delete(&path(object), &wire::deletion(uid, version)).await;
+        match deleted {
+            Ok(answer) if answer.kind == "Status" => Ok(None),
+            Ok(answer) => Ok(Some(answer.into())),
+            Err(failure) if failure.is(404) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Takes everybody out of an object as it is in the view.
+    async fn empty(&self, object: &ObjectName, uid: &str) -> Result<(), Failure> {
+        let known = self.observer.view().binding(object).filter(|binding| binding.uid == uid).cloned();
+        match known.and_then(|binding| rbac::emptied(self.owner, &binding)) {
+            Some(Change::Empty { object, uid, role_kind, role_name, labels }) => {
+                let body = wire::empty_binding(&object, &uid, (&role_kind, &role_name), &labels);
+                self.store(&object, &body, 0).await
+            }
+            Some(Change::Apply(_) | Change::Delete { .. }) | None => Ok(()),
+        }
+    }
 }
 
 /// Why the rest of a batch is not tried.
@@ -245,7 +295,8 @@ mod tests {
     #[test]
     fn a_namespace_that_ends_is_not_an_error_and_a_race_is_left_to_the_next_plan() {
         let in_a = || Scope::Namespace(Namespace::stored("a"));
-        let delete = Change::Delete { object: object(in_a()), uid: "u".into(), resource_version: "1".into() };
+        let delete =
+            Change::Delete { object: object(in_a()), uid: "u".into(), resource_version: Some("1".into()) };
         assert_eq!(classify(&apply(in_a()), refused(404, true)), Outcome::NamespaceGone);
         assert_eq!(classify(&apply(in_a()), refused(404, false)), Outcome::Failed(refused(404, false)));
         assert_eq!(classify(&apply(in_a()), refused(403, true)), Outcome::NamespaceGone);

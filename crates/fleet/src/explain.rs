@@ -115,6 +115,7 @@ mod tests {
                 namespace: None,
             }],
             deleting: false,
+            finalizers: false,
         })
     }
 

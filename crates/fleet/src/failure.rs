@@ -39,6 +39,9 @@ pub(crate) struct Refusal {
 }
 
 impl Failure {
+    /// An answer larger than it may be.
+    pub(crate) const TOO_LARGE: Self = Self::Unreadable("it is too large");
+
     /// Whether further requests make sense now, or would only meet the same.
     pub(crate) fn stops_everything(&self) -> bool {
         match self {

@@ -1,17 +1,17 @@
 //! Which questions to ask a cluster after a pass, and what its answers mean. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use domain::{Grant, GrantId, Role};
 use rbac::probe::{Probe, probe};
-use rbac::{Slot, Subject};
+use rbac::{Placement, Slot, Subject};
 use tokio::time::Instant;
 
 use crate::explain;
 use crate::failure::Failure;
 use crate::pass::Facts;
 use crate::review::{Answer, MAX_QUESTIONS, Question};
-use crate::tracker::{Aim, Tracker, Verdict, share_out};
+use crate::tracker::{Aim, Tracked, Tracker, Verdict, share_out};
 use crate::view::View;
 
 /// How many principals of a revoked grant are looked at to find one whom nothing of ours allows the same.
@@ -25,8 +25,8 @@ pub(crate) fn questions(facts: &Facts, view: &View, tracker: &mut Tracker, now: 
         .filter(|(grant, aim, _)| {
             tracker.is_due(&grant.id, now) && !(*aim == Aim::Revoked && facts.leftover(grant).is_some())
         })
-        .filter_map(|(grant, aim, _)| {
-            let slots = tracker.get(&grant.id)?.slots.iter();
+        .filter_map(|(grant, aim, placement)| {
+            let slots = places(tracker.get(&grant.id)?, placement).into_iter();
             Some((grant, aim, slots.filter(|slot| !facts.troubles.contains_key(slot)).cloned().collect()))
         })
         .collect();
@@ -47,6 +47,22 @@ pub(crate) fn questions(facts: &Facts, view: &View, tracker: &mut Tracker, now: 
         questions.extend(found);
     }
     questions
+}
+
+/// Where to ask: where something changed and still is to be as it is, or else everywhere.
+fn places<'a>(tracked: &Tracked, placement: &'a Placement) -> Vec<&'a Slot> {
+    let changed: HashSet<&Slot> = tracked.slots.iter().collect();
+    let still = || placement.slots.iter().filter(|slot| changed.contains(slot));
+    if tracked.verdict == Verdict::Confirmed || still().next().is_none() {
+        return placement.slots.iter().collect();
+    }
+    still().collect()
+}
+
+/// The grants whose effect hangs on one of these ClusterRoles.
+pub(crate) fn bound_to<'a>(facts: &'a Facts, roles: &BTreeSet<String>) -> Vec<&'a GrantId> {
+    let of_roles = |grant: &&Grant| roles.contains(grant.spec.role.cluster_role());
+    facts.fleet.grants.iter().filter(of_roles).map(|grant| &grant.id).collect()
 }
 
 fn settle(tracker: &mut Tracker, grant: &Grant, verdict: Verdict, now: Instant) {

@@ -28,6 +28,7 @@ mod roles;
 mod states;
 mod supervisor;
 mod tracker;
+mod trim;
 mod view;
 mod wire;
 mod worker;

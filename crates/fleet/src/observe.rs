@@ -12,13 +12,13 @@ use std::time::Duration;
 use domain::Namespace;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::client::{ApiClient, MAX_ANSWER, MAX_LIST, parse};
+use crate::client::{ApiClient, Lines, MAX_ANSWER, MAX_LIST, WatchLine, parse};
 use crate::failure::{Failure, clean};
 use crate::right::Right;
-use crate::view::{Effect, Kind, MAX_WEIGHT, Object, TooMuch, View};
+use crate::view::{CROWDED, Effect, Kind, MAX_WEIGHT, Object, TooMuch, View};
 use crate::wire::{BindingObject, ClusterRoleObject, Event, Line, List, NamespaceObject, Version};
 
 /// How long listing one kind may take with all its pages.
@@ -29,6 +29,13 @@ const WATCH_SECONDS: u64 = 240;
 const STABLE: Duration = Duration::from_secs(20);
 /// The least time from the start of one watch to the next, against servers that end them at once.
 const MIN_WATCH: Duration = Duration::from_secs(1);
+
+/// The most objects in one page of a list.
+const PAGE: usize = 500;
+/// After how long a kind is listed again although its watch goes on: a restored etcd may have gone back in time.
+const LIST_EVERY: Duration = Duration::from_secs(1800);
+/// When to list again after an object in a watch was too large to be read, at first and at most.
+const RELIST: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(240)];
 
 /// How the observation stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub(crate) enum Health {
 pub(crate) struct Observer {
     view: Mutex<View>,
     health: Mutex<Health>,
+    /// From when on somebody wants lists to be.
+    wanted: Mutex<Option<Instant>>,
     changed: watch::Sender<u64>,
 }
 
@@ -72,6 +81,7 @@ impl Observer {
         Self {
             view: Mutex::new(View::default()),
             health: Mutex::new(Health::Starting),
+            wanted: Mutex::new(None),
             changed: watch::Sender::new(0),
         }
     }
@@ -79,6 +89,19 @@ impl Observer {
     /// The view. Never held across an `await`.
     pub(crate) fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wants each kind to be listed anew at `at` or later; not at once, but before long.
+    pub(crate) fn want_list_since(&self, at: Instant) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Whether a kind is to be listed although a watch could go on from where it was.
+    fn is_stale(&self, kind: Kind, now: Instant) -> bool {
+        let wanted = *self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.view().listed_at(kind).is_some_and(|listed| {
+            now >= listed + LIST_EVERY || wanted.is_some_and(|at| at <= now && listed < at)
+        })
     }
 
     /// How the observation stands.
@@ -106,6 +129,10 @@ impl Observer {
             let reason = trouble.failure.sentence(&Right::base(&trouble.action));
             tracing::warn!(failure = %trouble.failure, action = trouble.action, "fleet.observe.failed");
             self.set_health(Health::Failing { reason });
+            if trouble.failure == TOO_MUCH {
+                // What did not fit is in no view, and no watch would tell it again.
+                cursors = [const { None }; 4];
+            }
             if started.elapsed() > STABLE {
                 backoff.reset();
             }
@@ -172,6 +199,15 @@ struct Following<'a> {
     watching: AtomicUsize,
 }
 
+/// What comes after a watch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another one, from where it ended.
+    Watch,
+    /// A list.
+    List,
+}
+
 /// What a line of a watch says about where it stands.
 enum Position {
     At(String),
@@ -187,7 +223,11 @@ impl Following<'_> {
     ) -> Result<std::convert::Infallible, Trouble> {
         let trouble = |verb: &'static str| Trouble::with(verb, kind);
         let mut announced = false;
+        let mut relist = RELIST[0];
         loop {
+            if self.observer.is_stale(kind, Instant::now()) {
+                *cursor = None;
+            }
             let version = match cursor.clone() {
                 Some(version) => version,
                 None => self.list(kind).await.map_err(trouble("list"))?,
@@ -205,19 +245,52 @@ impl Following<'_> {
                     if !std::mem::replace(&mut announced, true) {
                         self.announce();
                     }
-                    while let Some(line) = lines.next().await.map_err(trouble("watch"))? {
-                        match self.take(kind, &line).map_err(trouble("watch"))? {
-                            Some(Position::At(version)) => *cursor = Some(version),
-                            Some(Position::Expired) => {
-                                *cursor = None;
-                                break;
-                            }
-                            None => {}
-                        }
+                    if self.read(kind, &mut lines, cursor, relist).await.map_err(trouble("watch"))?
+                        == Next::List
+                    {
+                        *cursor = None;
+                        relist = (relist * 2).min(RELIST[1]);
                     }
                 }
             }
             sleep(MIN_WATCH.saturating_sub(began.elapsed())).await;
+        }
+    }
+
+    /// Reads a watch until it ends, or until it is time to list because something in it could not be read.
+    async fn read(
+        &self,
+        kind: Kind,
+        lines: &mut Lines,
+        cursor: &mut Option<String>,
+        relist: Duration,
+    ) -> Result<Next, Failure> {
+        let mut relist_at = None;
+        loop {
+            let line = match relist_at {
+                None => lines.next().await?,
+                Some(at) => match timeout_at(at, lines.next()).await {
+                    Ok(line) => line?,
+                    Err(_) => return Ok(Next::List),
+                },
+            };
+            match line {
+                None if relist_at.is_some() => return Ok(Next::List),
+                None => return Ok(Next::Watch),
+                // Whatever it is, the others matter. A list tells at least what it is.
+                Some(WatchLine::TooLong) => {
+                    tracing::warn!(kind = kind.resource(), "fleet.observe.object_too_large");
+                    relist_at.get_or_insert(Instant::now() + relist);
+                }
+                Some(WatchLine::Whole(line)) => match self.take(kind, &line)? {
+                    Some(Position::At(version)) => *cursor = Some(version),
+                    Some(Position::Expired) => {
+                        *cursor = None;
+                        return Ok(Next::Watch);
+                    }
+                    None => {}
+                },
+            }
         }
     }
 
@@ -230,11 +303,13 @@ impl Following<'_> {
 
     /// Reads the whole list into the view and returns the version at which it stood.
     async fn list(&self, kind: Kind) -> Result<String, Failure> {
+        let began = Instant::now();
         let (objects, version) = timeout(LIST_TIMEOUT, self.pages(kind))
             .await
             .map_err(|_| Failure::Unreachable("listing took too long".to_owned()))??;
         let effect = self.observer.view().replace(kind, objects, &version);
         self.observer.took(effect)?;
+        self.observer.view().set_listed_at(kind, began);
         Ok(version)
     }
 
@@ -242,11 +317,22 @@ impl Following<'_> {
         let mut objects = Vec::new();
         let mut weight = 0;
         let mut next = String::new();
+        let mut limit = PAGE;
         loop {
             let page = {
                 let _turn = self.paging.lock().await;
-                self.page(kind, &next).await?
+                self.page(kind, &next, limit).await
             };
+            let mut page = match page {
+                Err(failure) if failure == Failure::TOO_LARGE && limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                page => page?,
+            };
+            if weight > CROWDED {
+                page.items.iter_mut().for_each(Object::lighten);
+            }
             weight += page.items.iter().map(Object::weight).sum::<usize>();
             if weight > MAX_WEIGHT {
                 return Err(TOO_MUCH);
@@ -256,25 +342,38 @@ impl Following<'_> {
                 return Ok((objects, page.metadata.resource_version));
             }
             next = page.metadata.r#continue;
+            limit = (limit * 2).min(PAGE);
         }
     }
 
-    async fn page(&self, kind: Kind, next: &str) -> Result<List<Object>, Failure> {
-        let path = format!("{}?limit=500&continue={}", kind.path(), crate::client::segment(next));
+    async fn page(&self, kind: Kind, next: &str, limit: usize) -> Result<List<Object>, Failure> {
+        let path = format!("{}?limit={limit}&continue={}", kind.path(), crate::client::segment(next));
         match kind {
-            Kind::ClusterRoleBindings | Kind::RoleBindings => self.page_of(&path, binding).await,
-            Kind::Namespaces => self.page_of(&path, namespace).await,
-            Kind::ClusterRoles => self.page_of(&path, cluster_role).await,
+            Kind::ClusterRoleBindings | Kind::RoleBindings => self.page_of(&path, limit, binding).await,
+            Kind::Namespaces => self.page_of(&path, limit, namespace).await,
+            Kind::ClusterRoles => self.page_of(&path, limit, cluster_role).await,
         }
     }
 
+    /// One page. Of a single object that is too large, only the metadata: whose it is can be told from them.
     async fn page_of<T: DeserializeOwned>(
         &self,
         path: &str,
+        limit: usize,
         read: fn(T) -> Object,
     ) -> Result<List<Object>, Failure> {
-        let page: List<T> = self.client.get(path, MAX_LIST).await?;
-        Ok(List { metadata: page.metadata, items: page.items.into_iter().map(read).collect() })
+        let page: Result<List<T>, Failure> = self.client.get(path, MAX_LIST).await;
+        let (page, whole) = match page {
+            Err(failure) if failure == Failure::TOO_LARGE && limit == 1 => {
+                (self.client.get_metadata(path, MAX_LIST).await?, false)
+            }
+            page => (page?, true),
+        };
+        let mut items: Vec<Object> = page.items.into_iter().map(read).collect();
+        if !whole {
+            items.iter_mut().for_each(Object::mark_unread);
+        }
+        Ok(List { metadata: page.metadata, items })
     }
 
     /// Takes one line of a watch into the view.
@@ -303,6 +402,20 @@ impl Following<'_> {
         }
         Ok((!version.is_empty()).then_some(Position::At(version)))
     }
+}
+
+/// Lists the role bindings of one API server.
+#[cfg(test)]
+pub(crate) async fn list_for_tests(client: &ApiClient) -> Result<(Vec<Object>, String), Failure> {
+    let observer = Observer::new();
+    let following = Following {
+        observer: &observer,
+        client,
+        version: None,
+        paging: tokio::sync::Mutex::new(()),
+        watching: AtomicUsize::new(0),
+    };
+    following.pages(Kind::RoleBindings).await
 }
 
 fn watch_path(kind: Kind, version: &str) -> String {
@@ -336,4 +449,23 @@ fn namespace(object: NamespaceObject) -> Object {
 fn cluster_role(object: ClusterRoleObject) -> Object {
     let version = object.metadata.resource_version.clone();
     Object::ClusterRole { role: object.into(), version }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kind_is_listed_again_when_somebody_wants_to_be_sure_and_now_and_then() {
+        let (observer, now) = (Observer::new(), Instant::now());
+        let stale = |after: Duration| observer.is_stale(Kind::RoleBindings, now + after);
+        assert!(!stale(LIST_EVERY), "what was never listed is listed anyway");
+        observer.view().set_listed_at(Kind::RoleBindings, now);
+        assert!(!stale(Duration::from_secs(60)) && stale(LIST_EVERY));
+        observer.want_list_since(now + Duration::from_secs(10));
+        assert!(!stale(Duration::from_secs(9)), "not before it would help");
+        assert!(stale(Duration::from_secs(10)));
+        observer.view().set_listed_at(Kind::RoleBindings, now + Duration::from_secs(10));
+        assert!(!stale(Duration::from_secs(60)));
+    }
 }

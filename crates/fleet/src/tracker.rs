@@ -97,10 +97,15 @@ impl Tracker {
         self.grants.insert(grant.id.clone(), tracked);
     }
 
-    /// A pass changed what the cluster holds for `grant` in `slots`.
-    pub(crate) fn changed(&mut self, grant: &GrantId, slots: Vec<Slot>) {
+    /// A pass changed what the cluster holds for `grant` in `slots`. What was not confirmed elsewhere stays open.
+    pub(crate) fn changed(&mut self, grant: &GrantId, mut slots: Vec<Slot>) {
         self.round += 1;
         if let Some(tracked) = self.grants.get_mut(grant) {
+            let open = std::mem::take(&mut tracked.slots);
+            if tracked.verdict != Verdict::Confirmed {
+                let new: HashSet<Slot> = slots.iter().cloned().collect();
+                slots.extend(open.into_iter().filter(|slot| !new.contains(slot)));
+            }
             tracked.verdict = Verdict::Unasked;
             tracked.slots = slots;
             tracked.changed = true;
@@ -121,12 +126,22 @@ impl Tracker {
         }
     }
 
+    /// What was confirmed about these grants may not be so any more. It stands until it is answered otherwise.
+    pub(crate) fn doubt<'a>(&mut self, grants: impl Iterator<Item = &'a GrantId>, now: Instant) {
+        for grant in grants {
+            if let Some(tracked) = self.grants.get_mut(grant).filter(|t| t.verdict == Verdict::Confirmed) {
+                tracked.again = Some(now);
+                tracked.tries = 0;
+            }
+        }
+    }
+
     /// Whether `grant` is to be asked about now.
     pub(crate) fn is_due(&self, grant: &GrantId, now: Instant) -> bool {
         self.grants.get(grant).is_some_and(|tracked| match tracked.verdict {
             Verdict::Unasked => tracked.again.is_none_or(|again| again <= now),
-            Verdict::Contradicted(_) => tracked.again.is_some_and(|again| again <= now),
-            Verdict::Asking | Verdict::Confirmed | Verdict::Unaskable(_) => false,
+            Verdict::Contradicted(_) | Verdict::Confirmed => tracked.again.is_some_and(|again| again <= now),
+            Verdict::Asking | Verdict::Unaskable(_) => false,
         })
     }
 
@@ -154,7 +169,7 @@ impl Tracker {
     /// A review is on its way.
     pub(crate) fn asking(&mut self, grant: &GrantId) {
         if let Some(tracked) = self.grants.get_mut(grant) {
-            // A contradiction stands until it is answered otherwise.
+            // What was answered stands until it is answered otherwise.
             if tracked.verdict == Verdict::Unasked {
                 tracked.verdict = Verdict::Asking;
             }
@@ -176,7 +191,10 @@ impl Tracker {
             tracked.again = AGAIN.last().map(|delay| now + *delay);
         }
         tracked.tries += 1;
-        tracked.verdict = verdict;
+        // No answer takes nothing back that was confirmed before.
+        if !(verdict == Verdict::Unasked && tracked.verdict == Verdict::Confirmed) {
+            tracked.verdict = verdict;
+        }
     }
 }
 
@@ -275,6 +293,44 @@ mod tests {
             tracker.see(&grant(generation), aim, &slots());
             assert!(!tracker.is_due(&id, now));
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_confirmed_is_asked_again_when_in_doubt_and_stands_until_it_is_denied() {
+        let (mut tracker, now) = (Tracker::default(), Instant::now());
+        let id = GrantId::stored("g");
+        tracker.see(&grant(1), Aim::Granted, &slots());
+        let round = tracker.get(&id).unwrap().round;
+        tracker.answered(&id, round, Verdict::Confirmed, now);
+        for (answer, expected) in [
+            (Verdict::Unasked, Verdict::Confirmed),
+            (Verdict::Confirmed, Verdict::Confirmed),
+            (Verdict::Contradicted("no".into()), Verdict::Contradicted("no".into())),
+        ] {
+            tracker.doubt([&id].into_iter(), now);
+            assert!(tracker.is_due(&id, now));
+            tracker.asking(&id);
+            assert!(!tracker.is_due(&id, now));
+            assert_eq!(tracker.get(&id).unwrap().verdict, Verdict::Confirmed);
+            tracker.answered(&id, round, answer, now);
+            assert_eq!(tracker.get(&id).unwrap().verdict, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_contradicted_in_one_place_stays_open_when_another_changes() {
+        let (mut tracker, now) = (Tracker::default(), Instant::now());
+        let id = GrantId::stored("g");
+        let other = vec![Slot { role: Role::Operator, scope: Scope::Cluster }];
+        tracker.see(&grant(1), Aim::Granted, &slots());
+        let round = tracker.get(&id).unwrap().round;
+        tracker.answered(&id, round, Verdict::Contradicted("no".into()), now);
+        tracker.changed(&id, other.clone());
+        assert_eq!(tracker.get(&id).unwrap().slots, [other.clone(), slots()].concat());
+        let round = tracker.get(&id).unwrap().round;
+        tracker.answered(&id, round, Verdict::Confirmed, now);
+        tracker.changed(&id, other.clone());
+        assert_eq!(tracker.get(&id).unwrap().slots, other);
     }
 
     #[test]

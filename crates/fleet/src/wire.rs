@@ -12,6 +12,8 @@ use rbac::{Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Sc
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::trim::trim;
+
 const RBAC_VERSION: &str = "rbac.authorization.k8s.io/v1";
 
 /// A page of a list.
@@ -75,6 +77,8 @@ pub(crate) struct Metadata {
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) deletion_timestamp: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) finalizers: Vec<String>,
 }
 
 /// A failure as an API server tells it.
@@ -123,6 +127,9 @@ pub(crate) struct NamespaceObject {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BindingObject {
+    /// Only the answer to a deletion is not surely a binding.
+    #[serde(default)]
+    pub(crate) kind: String,
     #[serde(default)]
     metadata: Metadata,
     #[serde(default)]
@@ -158,7 +165,7 @@ impl From<BindingObject> for ObservedBinding {
             "" => Scope::Cluster,
             namespace => Scope::Namespace(Namespace::stored(namespace)),
         };
-        Self {
+        let mut observed = Self {
             object: ObjectName { scope, name: metadata.name },
             uid: metadata.uid,
             resource_version: metadata.resource_version,
@@ -167,7 +174,10 @@ impl From<BindingObject> for ObservedBinding {
             labels: metadata.labels,
             subjects: binding.subjects.into_iter().map(ObservedSubject::from).collect(),
             deleting: metadata.deletion_timestamp.is_some(),
-        }
+            finalizers: !metadata.finalizers.is_empty(),
+        };
+        trim(&mut observed);
+        observed
     }
 }
 
@@ -252,12 +262,37 @@ pub(crate) struct ReviewStatus {
     pub(crate) allowed: bool,
 }
 
-/// A binding as server-side apply wants it.
-pub(crate) fn binding(binding: &Binding) -> Value {
-    let mut metadata = json!({"name": binding.object.name, "labels": binding.labels});
-    if let (Scope::Namespace(namespace), Some(fields)) = (&binding.object.scope, metadata.as_object_mut()) {
+fn metadata(object: &ObjectName, labels: &BTreeMap<String, String>) -> Value {
+    let mut metadata = json!({"name": object.name, "labels": labels});
+    if let (Scope::Namespace(namespace), Some(fields)) = (&object.scope, metadata.as_object_mut()) {
         fields.insert("namespace".to_owned(), namespace.as_str().into());
     }
+    metadata
+}
+
+/// A binding without subjects as server-side apply wants it. With the uid it changes that very object and makes none.
+pub(crate) fn empty_binding(
+    object: &ObjectName,
+    uid: &str,
+    role: (&str, &str),
+    labels: &BTreeMap<String, String>,
+) -> Value {
+    let mut metadata = metadata(object, labels);
+    if let Some(fields) = metadata.as_object_mut() {
+        fields.insert("uid".to_owned(), uid.into());
+    }
+    json!({
+        "apiVersion": RBAC_VERSION,
+        "kind": object.kind(),
+        "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": role.0, "name": role.1},
+        "subjects": [],
+    })
+}
+
+/// A binding as server-side apply wants it.
+pub(crate) fn binding(binding: &Binding) -> Value {
+    let metadata = metadata(&binding.object, &binding.labels);
     let subject = |subject: &rbac::Subject| json!({"apiGroup": RBAC_GROUP, "kind": subject.kind.as_str(), "name": subject.name});
     json!({
         "apiVersion": RBAC_VERSION,
@@ -296,13 +331,13 @@ pub(crate) fn cluster_role(role: &ClusterRoleSpec) -> Value {
     value
 }
 
-/// The options of a deletion that may only hit the very object that was looked at.
-pub(crate) fn deletion(uid: &str, resource_version: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "preconditions": {"uid": uid, "resourceVersion": resource_version},
-    })
+/// The options of a deletion that may only hit the very object that was looked at, in that version if one is given.
+pub(crate) fn deletion(uid: &str, resource_version: Option<&str>) -> Value {
+    let mut preconditions = json!({"uid": uid});
+    if let (Some(version), Some(fields)) = (resource_version, preconditions.as_object_mut()) {
+        fields.insert("resourceVersion".to_owned(), version.into());
+    }
+    json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions})
 }
 
 /// The question whether `user`, being in `groups`, may do what `probe` says.
@@ -342,11 +377,11 @@ mod tests {
     #[test]
     fn a_binding_is_read_without_what_we_do_not_need_and_with_nulls_for_lists() {
         let text = r#"{"kind":"RoleBinding","metadata":{"name":"b","namespace":"a","uid":"u","resourceVersion":"7",
-            "managedFields":[{"x":1}],"labels":null,"deletionTimestamp":"2026-01-01T00:00:00Z"},
+            "managedFields":[{"x":1}],"labels":null,"finalizers":["x/y"],"deletionTimestamp":"2026-01-01T00:00:00Z"},
             "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":null}"#;
         let read: ObservedBinding = serde_json::from_str::<BindingObject>(text).unwrap().into();
         assert_eq!(read.object.to_string(), "RoleBinding a/b");
-        assert!(read.deleting && read.subjects.is_empty() && read.labels.is_empty());
+        assert!(read.deleting && read.finalizers && read.subjects.is_empty() && read.labels.is_empty());
         assert_eq!((read.role_kind.as_str(), read.role_name.as_str()), ("ClusterRole", "view"));
     }
 

@@ -24,8 +24,8 @@ pub use desired::{Desired, Placement, desired, subjects};
 pub use object::{
     Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Scope, Slot, Subject, SubjectKind,
 };
-pub use owner::{Owner, is_ours, labels};
-pub use plan::{Change, Plan, plan};
+pub use owner::{Owner, is_ours, is_owner_label, labels, may_be_ours};
+pub use plan::{Change, Plan, emptied, plan};
 
 /// The field manager of all our server-side applies.
 pub const FIELD_MANAGER: &str = "bailiwick";

@@ -57,13 +57,30 @@ impl Model {
                 let subjects = binding.subjects_as_observed().collect();
                 self.put(binding.object.clone(), binding.role.cluster_role(), labels, subjects);
                 if let (Some(old), Some(new)) = (old, self.bindings.get_mut(&binding.object)) {
-                    (new.uid, new.deleting) = (old.uid, old.deleting);
+                    (new.uid, new.deleting, new.finalizers) = (old.uid, old.deleting, old.finalizers);
                 }
             }
+            Change::Empty { object, uid, role_kind, role_name, labels } => {
+                self.edit(object, |old| {
+                    assert_eq!((&old.uid, &old.role_kind, &old.role_name), (uid, role_kind, role_name));
+                    old.labels.extend(labels.clone());
+                    old.subjects.clear();
+                });
+            }
             Change::Delete { object, uid, resource_version } => {
-                let old = self.bindings.remove(object).expect("only what exists is deleted");
-                assert_eq!((&old.uid, &old.resource_version), (uid, resource_version), "{object}");
-                self.recorded.remove(object);
+                let old = self.bindings.get(object).expect("only what exists is deleted");
+                assert_eq!(&old.uid, uid, "{object}");
+                assert!(!old.deleting, "{object} is deleted once");
+                assert!(
+                    resource_version.as_ref().is_none_or(|seen| *seen == old.resource_version),
+                    "{object}"
+                );
+                if old.finalizers {
+                    self.edit(object, |old| old.deleting = true);
+                } else {
+                    self.bindings.remove(object);
+                    self.recorded.remove(object);
+                }
             }
         }
     }
@@ -86,6 +103,7 @@ impl Model {
             labels,
             subjects,
             deleting: false,
+            finalizers: false,
         };
         self.bindings.insert(object, binding);
     }
@@ -104,9 +122,15 @@ impl Model {
         self.bindings.values().filter(ours).collect()
     }
 
-    /// What our bindings grant, sorted, once for each binding that grants it.
+    /// Our bindings whose deletion waits for finalizers.
+    pub(crate) fn ending(&self) -> Vec<&ObservedBinding> {
+        let ending = |b: &&ObservedBinding| is_ours(&self.owner, b, &self.recorded) && b.deleting;
+        self.bindings.values().filter(ending).collect()
+    }
+
+    /// What our bindings grant, sorted, once for each binding that grants it. Those that are ending grant, too.
     pub(crate) fn held(&self) -> Vec<Held> {
-        let mut all: Vec<Held> = self.ours().into_iter().flat_map(held_by).collect();
+        let mut all: Vec<Held> = self.ours().into_iter().chain(self.ending()).flat_map(held_by).collect();
         all.sort();
         all
     }

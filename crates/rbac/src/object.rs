@@ -123,12 +123,14 @@ pub struct ObservedBinding {
     pub role_kind: String,
     /// The name of that role.
     pub role_name: String,
-    /// All labels, those of others too.
+    /// Its labels, at least those that say whose it is.
     pub labels: BTreeMap<String, String>,
     /// All subjects.
     pub subjects: Vec<ObservedSubject>,
-    /// Whether its deletion has begun.
+    /// Whether its deletion has begun. Until it is gone it grants as before.
     pub deleting: bool,
+    /// Whether finalizers would keep it after a deletion. Whoever may change it can add some.
+    pub finalizers: bool,
 }
 
 /// A binding as it should be.

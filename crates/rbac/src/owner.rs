@@ -31,6 +31,20 @@ pub fn labels(owner: &Owner) -> BTreeMap<String, String> {
     ])
 }
 
+/// Whether a binding could be somebody's who writes as we do. Others are foreign to every owner, unless they took the
+/// place of one of ours, and then they have a name of ours.
+#[must_use]
+pub fn may_be_ours(observed: &ObservedBinding) -> bool {
+    observed.labels.get(MANAGED_BY).is_some_and(|by| by == "bailiwick")
+        || observed.object.name.starts_with("bailiwick:")
+}
+
+/// Whether labels of that key say whose a binding is.
+#[must_use]
+pub fn is_owner_label(key: &str) -> bool {
+    [MANAGED_BY, INSTALLATION, CLUSTER].contains(&key)
+}
+
 /// Whether `observed` is `owner`'s: it carries the labels, or its name is in `recorded`, the names that were applied
 /// before. Names count because a relabelled binding, or one that somebody made anew under our name, keeps granting.
 #[must_use]

@@ -15,14 +15,27 @@ use crate::{Binding, Desired, MAX_SUBJECTS, ObjectName, ObservedBinding, Owner, 
 pub enum Change {
     /// Create or update it, by server-side apply.
     Apply(Binding),
-    /// Delete this very object in this very version.
+    /// Take all subjects out of this very object: it cannot be deleted at once, and grants until it is gone.
+    Empty {
+        /// Which binding.
+        object: ObjectName,
+        /// The uid that was observed.
+        uid: String,
+        /// `ClusterRole` or `Role`: what it binds to stays as it is, nobody can change that.
+        role_kind: String,
+        /// The name of that role.
+        role_name: String,
+        /// Our labels; others' stay.
+        labels: BTreeMap<String, String>,
+    },
+    /// Delete this very object.
     Delete {
         /// Which binding.
         object: ObjectName,
         /// The uid that was observed.
         uid: String,
-        /// The version that was observed.
-        resource_version: String,
+        /// The version that was observed, so that only what was looked at is deleted; `None` after it was emptied.
+        resource_version: Option<String>,
     },
 }
 
@@ -31,8 +44,23 @@ impl Change {
         Self::Delete {
             object: binding.object.clone(),
             uid: binding.uid.clone(),
-            resource_version: binding.resource_version.clone(),
+            resource_version: Some(binding.resource_version.clone()),
         }
+    }
+
+    /// What ends `binding`. Usually that is one request; what finalizers would keep is emptied first.
+    fn end(owner_labels: &BTreeMap<String, String>, binding: &ObservedBinding) -> Vec<Self> {
+        let object = || binding.object.clone();
+        let (empty, delete) = match (binding.deleting, binding.finalizers) {
+            (true, _) => (empty(owner_labels, binding), None),
+            (false, true) => {
+                let delete =
+                    Self::Delete { object: object(), uid: binding.uid.clone(), resource_version: None };
+                (empty(owner_labels, binding), Some(delete))
+            }
+            (false, false) => (None, Some(Self::delete(binding))),
+        };
+        empty.into_iter().chain(delete).collect()
     }
 
     /// Which binding it changes.
@@ -40,7 +68,7 @@ impl Change {
     pub fn object(&self) -> &ObjectName {
         match self {
             Self::Apply(binding) => &binding.object,
-            Self::Delete { object, .. } => object,
+            Self::Empty { object, .. } | Self::Delete { object, .. } => object,
         }
     }
 }
@@ -53,6 +81,7 @@ impl fmt::Display for Change {
                 let noun = if count == 1 { "subject" } else { "subjects" };
                 write!(f, "apply {} ({count} {noun})", binding.object)
             }
+            Self::Empty { object, .. } => write!(f, "empty {object}"),
             Self::Delete { object, .. } => write!(f, "delete {object}"),
         }
     }
@@ -91,6 +120,22 @@ impl fmt::Display for Plan {
     }
 }
 
+/// Takes all subjects out of a binding of `owner`'s; `None` if it has none.
+#[must_use]
+pub fn emptied(owner: &Owner, binding: &ObservedBinding) -> Option<Change> {
+    empty(&labels(owner), binding)
+}
+
+fn empty(owner_labels: &BTreeMap<String, String>, binding: &ObservedBinding) -> Option<Change> {
+    (!binding.subjects.is_empty()).then(|| Change::Empty {
+        object: binding.object.clone(),
+        uid: binding.uid.clone(),
+        role_kind: binding.role_kind.clone(),
+        role_name: binding.role_name.clone(),
+        labels: owner_labels.clone(),
+    })
+}
+
 /// What must change so that `observed` becomes `desired`. `observed` is every binding of the cluster, `recorded` the
 /// names that were applied before and whose deletion was not seen yet.
 ///
@@ -127,7 +172,7 @@ enum Standing {
     Unclaimed,
     /// Ours, and a slot's.
     Claimed,
-    /// Ours, and its deletion has begun. It grants nothing that lasts, and its name is in use until it is gone.
+    /// Ours, and its deletion has begun. Its name is in use, and its subjects are allowed, until it is gone.
     Ending,
     /// Somebody else's.
     Foreign,
@@ -185,6 +230,8 @@ impl<'a> Planner<'a> {
                 return Shard { object, current: None };
             };
             match standing {
+                // Its role is wrong, and finalizers keep it from being replaced: to the slot it is as if it were ending.
+                Standing::Unclaimed if binding.finalizers && !binds(binding, slot) => {}
                 Standing::Unclaimed => {
                     *standing = Standing::Claimed;
                     return Shard { object, current: Some(*binding) };
@@ -233,16 +280,17 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds the deletion of what is ours and no slot claimed.
+    /// Adds the end of what is ours and no slot claimed.
     fn finish(mut self) -> Plan {
         let mut leftovers: Vec<_> = self
             .present
             .values()
-            .filter(|(standing, _)| *standing == Standing::Unclaimed)
+            .filter(|(standing, _)| matches!(standing, Standing::Unclaimed | Standing::Ending))
             .map(|(_, binding)| *binding)
             .collect();
         leftovers.sort_by_key(|binding| &binding.object);
-        self.plan.shrink.extend(leftovers.into_iter().map(Change::delete));
+        let labels = &self.labels;
+        self.plan.shrink.extend(leftovers.into_iter().flat_map(|binding| Change::end(labels, binding)));
         // Replacing takes a binding away for a moment, so it waits until everything else stands.
         self.plan.grow.append(&mut self.replace);
         self.plan.taken.sort();

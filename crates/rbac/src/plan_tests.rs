@@ -236,15 +236,48 @@ fn a_copy_with_our_labels_under_another_name_is_deleted() {
 }
 
 #[test]
-fn a_binding_whose_deletion_has_begun_is_replaced_under_another_name_and_not_deleted_again() {
+fn a_binding_whose_deletion_has_begun_is_emptied_and_replaced_under_another_name() {
     let desired = viewers(&["ann"]);
     let mut model = settled(&desired);
-    model.edit(&viewer_name(0, 0), |binding| binding.deleting = true);
+    model.edit(&viewer_name(0, 0), |binding| (binding.deleting, binding.finalizers) = (true, true));
     let plan = model.settle(&desired);
     assert_eq!(plan.grow.iter().map(Change::object).collect::<Vec<_>>(), [&viewer_name(0, 1)]);
-    assert!(plan.shrink.is_empty() && plan.taken.is_empty(), "{plan}");
+    assert!(matches!(plan.shrink.as_slice(), [Change::Empty { .. }]) && plan.taken.is_empty(), "{plan}");
     assert!(model.plan(&desired).is_empty(), "it may take as long as it likes");
     assert_eq!(model.plan(&Desired::default()).shrink.len(), 1);
+}
+
+#[test]
+fn what_a_finalizer_would_keep_is_emptied_before_it_is_deleted_whatever_it_binds_to() {
+    let desired = viewers(&["ann"]);
+    for (kind, role) in [("ClusterRole", "view"), ("ClusterRole", "cluster-admin"), ("Role", "view")] {
+        let mut model = settled(&desired);
+        model.edit(&viewer_name(0, 0), |binding| {
+            (binding.role_kind, binding.role_name) = (kind.to_owned(), role.to_owned());
+            binding.finalizers = true;
+        });
+        assert_eq!(
+            repaired(&mut model, &Desired::default()),
+            ["empty RoleBinding a/bailiwick:viewer", "delete RoleBinding a/bailiwick:viewer"]
+        );
+        assert_eq!(model.ending().len(), 1);
+        // Somebody names himself in what is ending.
+        model.edit(&viewer_name(0, 0), |binding| binding.subjects.push(observed_user("mallory")));
+        assert_eq!(repaired(&mut model, &Desired::default()), ["empty RoleBinding a/bailiwick:viewer"]);
+    }
+}
+
+#[test]
+fn a_finalizer_on_what_stays_changes_nothing_and_a_wrong_role_that_it_keeps_gets_another_name() {
+    let desired = viewers(&["ann"]);
+    let mut model = settled(&desired);
+    model.edit(&viewer_name(0, 0), |binding| binding.finalizers = true);
+    assert!(model.plan(&desired).is_empty());
+    model.edit(&viewer_name(0, 0), |binding| binding.role_name = "cluster-admin".to_owned());
+    let plan = model.settle(&desired);
+    assert_eq!(plan.grow.iter().map(Change::object).collect::<Vec<_>>(), [&viewer_name(0, 1)]);
+    assert!(matches!(plan.shrink.as_slice(), [Change::Empty { .. }, Change::Delete { .. }]), "{plan}");
+    assert!(model.plan(&desired).is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -33,8 +33,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const MAX_LIST: usize = 32 << 20;
 /// The largest answer to anything else.
 pub(crate) const MAX_ANSWER: usize = 1 << 20;
-/// The longest line of a watch, which is one object: etcd keeps none above 1.5 MiB.
-const MAX_LINE: usize = 4 << 20;
+/// The largest answer that is one object, and the longest line of a watch. etcd keeps none above 1.5 MiB unless it is
+/// told to, and JSON may need six bytes for one.
+pub(crate) const MAX_OBJECT: usize = 16 << 20;
 /// How many requests may be in flight to one API server, watches aside.
 const MAX_IN_FLIGHT: usize = 8;
 /// The longest pause that an API server may ask for.
@@ -90,6 +91,18 @@ impl ApiClient {
         parse(&self.call(Method::GET, path, None, limit).await?)
     }
 
+    /// `GET path`, a list, without anything of its objects but their metadata.
+    pub(crate) async fn get_metadata<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        limit: usize,
+    ) -> Result<T, Failure> {
+        let mut request = self.request(Method::GET, path, None)?;
+        let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(metadata));
+        parse(&self.answer(request, limit).await?)
+    }
+
     /// `POST path`.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
@@ -108,7 +121,7 @@ impl ApiClient {
     ) -> Result<T, Failure> {
         let path = format!("{path}?fieldManager={}&force=true", rbac::FIELD_MANAGER);
         let body = Some(("application/apply-patch+yaml", Bytes::from(object.to_string())));
-        parse(&self.call(Method::PATCH, &path, body, MAX_ANSWER).await?)
+        parse(&self.call(Method::PATCH, &path, body, MAX_OBJECT).await?)
     }
 
     /// `DELETE path` with options.
@@ -118,14 +131,15 @@ impl ApiClient {
         options: &serde_json::Value,
     ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(options.to_string())));
-        parse(&self.call(Method::DELETE, path, body, MAX_ANSWER).await?)
+        parse(&self.call(Method::DELETE, path, body, MAX_OBJECT).await?)
     }
 
     /// Starts a watch that lasts at most `duration`.
     pub(crate) async fn watch(&self, path: &str, duration: Duration) -> Result<Lines, Failure> {
         let request = self.request(Method::GET, path, None)?;
         let body = within(self.begin(request)).await??;
-        Ok(Lines { body, buffer: BytesMut::new(), searched: 0, deadline: Instant::now() + duration })
+        let deadline = Instant::now() + duration;
+        Ok(Lines { body, buffer: BytesMut::new(), searched: 0, skipping: false, deadline })
     }
 
     async fn call(
@@ -135,7 +149,10 @@ impl ApiClient {
         body: Option<(&'static str, Bytes)>,
         limit: usize,
     ) -> Result<Bytes, Failure> {
-        let request = self.request(method, path, body)?;
+        self.answer(self.request(method, path, body)?, limit).await
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Bytes, Failure> {
         let _permit =
             self.in_flight.acquire().await.map_err(|_| Failure::Unreachable("closed".to_owned()))?;
         within(self.exchange(request, limit)).await?
@@ -146,7 +163,14 @@ impl ApiClient {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Bytes, Failure> {
-        read(accept(self.send(request).await?).await?, limit).await
+        let response = self.send(request).await?;
+        let announced =
+            response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = accept(response).await?;
+        if announced.is_some_and(|length: usize| length > limit) {
+            return Err(Failure::TOO_LARGE);
+        }
+        read(body, limit).await
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, Failure> {
@@ -187,22 +211,36 @@ pub(crate) struct Lines {
     buffer: BytesMut,
     /// How much of the buffer is known to hold no line's end, so that no byte is looked at twice.
     searched: usize,
+    /// Whether the line that is being read is too long, and what came of it is dropped.
+    skipping: bool,
     deadline: Instant,
 }
 
+/// One line of a watch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WatchLine {
+    /// The line.
+    Whole(Bytes),
+    /// A line about an object that is too large to be looked at.
+    TooLong,
+}
+
 impl Lines {
-    /// The next line; `None` when the watch has ended.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    /// The next line; `None` when the watch has ended. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Result<Option<WatchLine>, Failure> {
         loop {
             if let Some(end) = self.buffer.iter().skip(self.searched).position(|byte| *byte == b'\n') {
                 let line = self.buffer.split_to(self.searched + end).freeze();
                 self.buffer.advance(1);
                 self.searched = 0;
-                return Ok(Some(line));
+                let whole = !std::mem::take(&mut self.skipping) && line.len() <= MAX_OBJECT;
+                return Ok(Some(if whole { WatchLine::Whole(line) } else { WatchLine::TooLong }));
             }
             self.searched = self.buffer.len();
-            if self.searched > MAX_LINE {
-                return Err(Failure::Unreadable("an object in a watch is too large"));
+            if self.skipping || self.searched > MAX_OBJECT {
+                self.skipping = true;
+                self.buffer.clear();
+                self.searched = 0;
             }
             match timeout_at(self.deadline, self.body.frame()).await {
                 // The server was to end it before. Starting again is right in any case.
@@ -258,7 +296,7 @@ fn retry_after(headers: &HeaderMap, status: &Status) -> Option<Duration> {
 async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::Unreadable("it is too large")),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TOO_LARGE),
         Err(error) => Err(Failure::Unreachable(chain(error.as_ref()))),
     }
 }

@@ -23,6 +23,10 @@ enum Answer {
     Once(&'static str),
     /// Sends the first text, and then the second one again and again.
     Endless(&'static str, &'static str),
+    /// Sends the first text, then that many bytes, then the last text.
+    Long(&'static str, usize, &'static str),
+    /// Sends what this makes of the request.
+    By(fn(&str) -> String),
 }
 
 /// A server that counts its requests and the bytes that it got rid of.
@@ -61,8 +65,10 @@ async fn serve(answer: Answer) -> Server {
             }
             requests.fetch_add(1, Ordering::SeqCst);
             let (first, again) = match answer {
-                Answer::Once(text) => (text, ""),
-                Answer::Endless(first, again) => (first, again),
+                Answer::Once(text) => (text.to_owned(), ""),
+                Answer::Endless(first, again) => (first.to_owned(), again),
+                Answer::Long(first, bytes, last) => (format!("{first}{}{last}", "x".repeat(bytes)), ""),
+                Answer::By(answer) => (answer(&String::from_utf8_lossy(&request)), ""),
             };
             let _ = socket.write_all(first.as_bytes()).await;
             while !again.is_empty() && socket.write_all(again.as_bytes()).await.is_ok() {
@@ -103,7 +109,7 @@ async fn an_answer_is_read() {
 #[tokio::test]
 async fn an_endless_answer_is_given_up_at_the_limit() {
     let (server, answer) = get(Answer::Endless(ENDLESS, CHUNK)).await;
-    assert_eq!(answer, Err(Failure::Unreadable("it is too large")));
+    assert_eq!(answer, Err(Failure::TOO_LARGE));
     // What is in socket buffers when we hang up was sent, too.
     assert!(server.sent.load(Ordering::SeqCst) < MAX_ANSWER + (16 << 20));
 }
@@ -116,11 +122,63 @@ async fn an_endless_failure_is_given_up_and_still_is_that_failure() {
 }
 
 #[tokio::test]
-async fn an_endless_line_of_a_watch_is_given_up_at_the_limit() {
-    let server = serve(Answer::Endless(ENDLESS, CHUNK)).await;
+async fn a_line_of_a_watch_that_is_too_long_is_passed_over() {
+    let start = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none\n";
+    let server = serve(Answer::Long(start, MAX_OBJECT + 10, "\nthree\n")).await;
     let client = client(server.port, AUTHORITY).unwrap();
     let mut lines = client.watch("/api/v1/namespaces?watch=true", Duration::from_secs(60)).await.unwrap();
-    assert_eq!(lines.next().await, Err(Failure::Unreadable("an object in a watch is too large")));
+    let whole = |text: &'static str| Ok(Some(WatchLine::Whole(text.into())));
+    assert_eq!(lines.next().await, whole("one"));
+    assert_eq!(lines.next().await, Ok(Some(WatchLine::TooLong)));
+    assert_eq!(lines.next().await, whole("three"));
+    assert_eq!(lines.next().await, Ok(None));
+}
+
+#[tokio::test]
+async fn an_endless_line_of_a_watch_takes_no_memory_and_ends_with_the_watch() {
+    let server = serve(Answer::Endless(ENDLESS, CHUNK)).await;
+    let client = client(server.port, AUTHORITY).unwrap();
+    let mut lines = client.watch("/api/v1/namespaces?watch=true", Duration::from_secs(2)).await.unwrap();
+    assert_eq!(lines.next().await, Ok(None));
+    assert!(lines.buffer.len() <= MAX_OBJECT + (1 << 20));
+}
+
+/// Says of every page with more than metadata that it is huge, unless it has no large object in it: those are the
+/// second of three.
+fn pages_with_a_huge_object(request: &str) -> String {
+    let answer = |text: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+    let item = |name: &str, more: &str| format!(r#"{{"metadata":{{"name":"{name}"}}{more}}}"#);
+    let subjects = r#","subjects":[{"kind":"User","name":"ann"}]"#;
+    let one = request.contains("?limit=1&");
+    match (request.contains("continue=2 "), request.contains("continue=3 ")) {
+        (false, false) if one => {
+            answer(&format!(r#"{{"metadata":{{"continue":"2"}},"items":[{}]}}"#, item("small", subjects)))
+        }
+        (true, _) if request.contains("as=PartialObjectMetadataList") && one => {
+            answer(&format!(r#"{{"metadata":{{"continue":"3"}},"items":[{}]}}"#, item("huge", "")))
+        }
+        (_, true) => answer(&format!(
+            r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{}]}}"#,
+            item("last", subjects)
+        )),
+        _ => "HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n{".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_object_too_large_to_be_listed_costs_only_its_own_subjects() {
+    let server = serve(Answer::By(pages_with_a_huge_object)).await;
+    let client = client(server.port, AUTHORITY).unwrap();
+    let (objects, version) = crate::observe::list_for_tests(&client).await.unwrap();
+    let found: Vec<(String, usize)> = objects
+        .into_iter()
+        .map(|object| match object {
+            crate::view::Object::Binding(b) => (b.object.name, b.subjects[0].name.len()),
+            other => panic!("{other:?} is no binding"),
+        })
+        .collect();
+    assert_eq!(version, "9");
+    assert_eq!(found, [("small".to_owned(), 3), ("huge".to_owned(), 0), ("last".to_owned(), 3)]);
 }
 
 #[tokio::test]
@@ -129,7 +187,7 @@ async fn a_watch_is_read_line_by_line_until_it_ends() {
     let client = client(server.port, AUTHORITY).unwrap();
     let mut lines = client.watch("/api/v1/namespaces?watch=true", Duration::from_secs(60)).await.unwrap();
     let mut read = Vec::new();
-    while let Some(line) = lines.next().await.unwrap() {
+    while let Some(WatchLine::Whole(line)) = lines.next().await.unwrap() {
         read.push(line);
     }
     assert_eq!(read, ["one", "two", ""]);

@@ -26,6 +26,8 @@ pub(crate) struct Look {
     pub(crate) plan: Plan,
     /// The ClusterRoles of ours that must be written first.
     pub(crate) lacking: Vec<ClusterRoleSpec>,
+    /// Bindings that are ours by their labels alone.
+    pub(crate) labelled: Vec<ObjectName>,
     /// Who gets something new where.
     pub(crate) added: HashMap<Slot, BTreeSet<Subject>>,
 }
@@ -39,10 +41,20 @@ pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
     Look {
         former: rbac::desired(&owner.cluster, &former, &namespaces).placements,
         lacking: roles::lacking(&desired, view),
+        labelled: labelled(owner, fleet, view),
         added: plan.grow.iter().filter_map(|change| added(change, view)).collect(),
         desired,
         plan,
     }
+}
+
+fn labelled(owner: &Owner, fleet: &FleetDesired, view: &View) -> Vec<ObjectName> {
+    let labels = rbac::labels(owner);
+    let ours = |binding: &&rbac::ObservedBinding| {
+        labels.iter().all(|(key, value)| binding.labels.get(key) == Some(value))
+            && !fleet.recorded.contains(&binding.object)
+    };
+    view.bindings().iter().filter(ours).map(|binding| binding.object.clone()).collect()
 }
 
 /// A revoked grant as if it still held in `cluster`, to know where it had been.
@@ -104,10 +116,14 @@ impl Facts {
                     grant,
                     placement,
                     &self.troubles,
-                    self.leftover_of_earlier(grant),
+                    self.leftover_of_earlier(grant, aim, placement),
                     tracked,
                 ),
-                Aim::Revoked => states::revoked(self.leftover(grant), tracked),
+                Aim::Revoked => {
+                    let own = self.leftover(grant);
+                    let left = own.or_else(|| self.leftover_of_earlier(grant, aim, placement));
+                    states::revoked(left, tracked)
+                }
             }?;
             Some(state_update(grant, state, reason))
         };
@@ -123,19 +139,31 @@ impl Facts {
         self.leftovers.iter().find(of_grant)
     }
 
-    /// The same for a grant that was changed: what an earlier generation allowed, in whatever role, unless a revoked
-    /// grant accounts for it.
-    fn leftover_of_earlier(&self, grant: &Grant) -> Option<&Leftover> {
-        if grant.generation <= 1 || self.leftovers.is_empty() {
-            return None;
-        }
-        let of_revoked: HashSet<Subject> =
-            self.fleet.revoked.iter().flat_map(|grant| rbac::subjects(&grant.spec.principals)).collect();
-        let subjects: HashSet<Subject> = rbac::subjects(&grant.spec.principals).collect();
-        let accounted =
-            |left: &&Leftover| subjects.contains(&left.subject) && !of_revoked.contains(&left.subject);
-        self.leftovers.iter().find(accounted)
+    /// What could not be removed and may be of an earlier form of `grant`, in which it named others or had another
+    /// role or other namespaces: nothing remembers these forms. What a revoked grant accounts for is told there.
+    fn leftover_of_earlier(&self, grant: &Grant, aim: Aim, placement: &Placement) -> Option<&Leftover> {
+        let may_be = |left: &Leftover| match aim {
+            Aim::Granted => grant.generation > 1,
+            // Its revoke counts as a generation, too.
+            Aim::Revoked => {
+                let is_there = |slot: &Slot| slot.scope == left.scope;
+                grant.generation > 2
+                    || grant.spec.principals.ids.is_empty()
+                    || (left.role == grant.spec.role.cluster_role() && placement.slots.iter().any(is_there))
+            }
+        };
+        let is_accounted_for = |left: &Leftover| self.fleet.revoked.iter().any(|grant| is_of(left, grant));
+        self.leftovers
+            .iter()
+            .filter(|left| may_be(left) && left.severity() > 0 && !is_accounted_for(left))
+            .max_by_key(|left| left.severity())
     }
+}
+
+/// Whether `left` is what `grant` says.
+fn is_of(left: &Leftover, grant: &Grant) -> bool {
+    left.role == grant.spec.role.cluster_role()
+        && rbac::subjects(&grant.spec.principals).any(|subject| subject == left.subject)
 }
 
 /// An update about the generation of `grant` that was looked at.
@@ -181,7 +209,10 @@ pub(crate) fn leftovers(
         .collect();
     let mut found = Vec::new();
     for binding in view.bindings().iter().filter(|binding| is_ours(owner, binding, recorded)) {
-        let action = format!("remove somebody from {}", binding.object);
+        let action = match binding.deleting {
+            false => format!("remove somebody from {}", binding.object),
+            true => format!("take everybody out of {}, which a finalizer keeps from ending,", binding.object),
+        };
         let right = Right::binding(action, &binding.role_name);
         let outcome = outcomes.get(&binding.object);
         for observed in &binding.subjects {
@@ -193,6 +224,7 @@ pub(crate) fn leftovers(
             found.push(Leftover {
                 subject: Subject { kind, name: observed.name.clone() },
                 role: binding.role_name.clone(),
+                scope: binding.object.scope.clone(),
                 trouble: outcome.and_then(|outcome| outcome_trouble(outcome, &right)),
             });
         }

@@ -6,6 +6,7 @@ use rbac::{ObservedBinding, ObservedSubject, RBAC_GROUP, Scope, SubjectKind};
 
 use super::*;
 use crate::failure::Refusal;
+use crate::tracker::Verdict;
 use crate::view::{Kind, Object};
 
 fn owner() -> Owner {
@@ -63,6 +64,7 @@ fn stored(binding: &Binding) -> ObservedBinding {
         labels: binding.labels.clone(),
         subjects: binding.subjects.iter().map(subject).collect(),
         deleting: false,
+        finalizers: false,
     }
 }
 
@@ -162,4 +164,84 @@ fn a_role_that_the_connector_may_not_bind_names_what_lets_it() {
         let Trouble::Refused(why) = &found[&slot(role)] else { panic!("refused") };
         assert!(why.contains(action) && why.contains(remedy), "{why}");
     }
+}
+
+/// Facts after everything that shrinks was refused.
+fn after_refusal(before: Vec<Grant>, grants: Vec<Grant>, revoked: Vec<Grant>) -> Facts {
+    let view = view_of(before);
+    let fleet = fleet(grants, revoked);
+    let look = look(&owner(), &fleet, &view);
+    let failure = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
+    let refused = |change: &Change| (change.object().clone(), Outcome::Failed(failure.clone()));
+    let outcomes = look.plan.shrink.iter().map(refused).collect();
+    let leftovers = leftovers(&owner(), &look.desired, &view, &BTreeSet::new(), &outcomes);
+    let Look { desired, former, .. } = look;
+    Facts { fleet, owner: owner(), desired, former, troubles: BTreeMap::new(), leftovers }
+}
+
+fn states(facts: &Facts) -> BTreeMap<String, (State, String)> {
+    let mut tracker = Tracker::default();
+    for (grant, aim, placement) in facts.grants() {
+        tracker.see(grant, aim, &placement.slots);
+        let round = tracker.get(&grant.id).unwrap().round;
+        tracker.answered(&grant.id, round, Verdict::Confirmed, tokio::time::Instant::now());
+    }
+    let updates = facts.updates(&tracker).into_iter();
+    updates.map(|update| (update.grant.to_string(), (update.state, update.reason))).collect()
+}
+
+fn in_generation(grant: Grant, generation: i64) -> Grant {
+    Grant { generation, ..grant }
+}
+
+fn revoked_in(grant: Grant, generation: i64) -> Grant {
+    Grant { revoked_at: Some(Timestamp::from_millis(1)), generation, ..grant }
+}
+
+fn without_users(mut grant: Grant) -> Grant {
+    grant.spec.principals.ids.clear();
+    grant
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_removed_holds_every_grant_that_may_have_named_him() {
+    let ann = || grant("g", "ann", Role::Viewer);
+    let other = || grant("other", "eve", Role::Viewer);
+    // Another user, another role, nobody, and nothing at all any more.
+    for now in [
+        in_generation(grant("g", "bob", Role::Viewer), 2),
+        in_generation(grant("g", "ann", Role::Developer), 2),
+        in_generation(without_users(ann()), 2),
+    ] {
+        let found = states(&after_refusal(vec![ann(), other()], vec![now.clone(), other()], Vec::new()));
+        assert_eq!(found["g"].0, State::Failed, "{now:?}");
+        assert!(found["g"].1.starts_with("ann still has view"), "{}", found["g"].1);
+        assert_eq!(found["other"].0, State::Effective, "it was never changed");
+    }
+    for now in [
+        revoked_in(ann(), 2),
+        revoked_in(without_users(ann()), 2),
+        revoked_in(in_generation(grant("g", "bob", Role::Developer), 3), 3),
+    ] {
+        let found = states(&after_refusal(vec![ann()], vec![other()], vec![now.clone()]));
+        assert_eq!(found["g"].0, State::Failed, "{now:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoke_that_cannot_be_done_is_not_held_against_another_grant() {
+    let ann = || grant("g", "ann", Role::Viewer);
+    let other = || in_generation(grant("other", "eve", Role::Viewer), 2);
+    let found = states(&after_refusal(vec![ann(), other()], vec![other()], vec![revoked_in(ann(), 2)]));
+    assert_eq!((found["g"].0, found["other"].0), (State::Failed, State::Effective));
+}
+
+#[test]
+fn the_names_of_what_is_ours_by_labels_alone_are_to_be_written_down() {
+    let view = view_of(vec![grant("g", "ann", Role::Viewer)]);
+    let mut fleet = fleet(Vec::new(), Vec::new());
+    let labelled = look(&owner(), &fleet, &view).labelled;
+    assert_eq!(labelled.len(), 1);
+    fleet.recorded.extend(labelled);
+    assert!(look(&owner(), &fleet, &view).labelled.is_empty());
 }

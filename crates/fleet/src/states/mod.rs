@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{Grant, Namespace, State};
-use rbac::{Placement, Slot, Subject};
+use rbac::{Placement, Scope, Slot, Subject};
 
 use crate::failure::clean;
 use crate::tracker::{Tracked, Verdict};
@@ -28,8 +28,30 @@ pub(crate) struct Leftover {
     pub(crate) subject: Subject,
     /// The ClusterRole that is bound.
     pub(crate) role: String,
+    /// Where.
+    pub(crate) scope: Scope,
     /// Why it is still there: what became of its removal.
     pub(crate) trouble: Option<Trouble>,
+}
+
+impl Leftover {
+    /// How much it says about what cannot be removed: nothing while all goes well.
+    pub(crate) fn severity(&self) -> u8 {
+        match &self.trouble {
+            None | Some(Trouble::NamespaceGone) => 0,
+            Some(Trouble::Waiting) => 1,
+            Some(Trouble::NoAnswer(_)) => 2,
+            Some(Trouble::Refused(_)) => 3,
+        }
+    }
+
+    /// The reason with whom it is about.
+    fn told(&self, reason: &str) -> String {
+        clean(&format!(
+            "{} still has {}, which nothing grants any more: {reason}",
+            self.subject.name, self.role
+        ))
+    }
 }
 
 /// A state and its reason.
@@ -43,6 +65,13 @@ pub(crate) fn granted(
     leftover: Option<&Leftover>,
     tracked: &Tracked,
 ) -> Option<Standing> {
+    let remains = leftover.and_then(|leftover| Some((leftover, leftover.trouble.as_ref()?)));
+    match remains {
+        Some((leftover, Trouble::Refused(reason))) => return Some((State::Failed, leftover.told(reason))),
+        Some((leftover, Trouble::NoAnswer(reason))) => return no_answer(tracked, &leftover.told(reason)),
+        Some((_, Trouble::Waiting)) => return None,
+        Some((_, Trouble::NamespaceGone)) | None => {}
+    }
     if grant.spec.principals.ids.is_empty() {
         return Some((State::Applied, "it names nobody, so it allows nothing".to_owned()));
     }
@@ -57,8 +86,7 @@ pub(crate) fn granted(
             false => (State::Pending, about_missing),
         });
     }
-    let leftover = leftover.and_then(|leftover| leftover.trouble.as_ref());
-    for trouble in placement.slots.iter().filter_map(found).chain(leftover) {
+    for trouble in placement.slots.iter().filter_map(found) {
         match trouble {
             Trouble::Refused(reason) => return Some((State::Failed, join(reason, &about_missing))),
             Trouble::NoAnswer(reason) => return no_answer(tracked, reason),
@@ -79,8 +107,8 @@ pub(crate) fn granted(
 pub(crate) fn revoked(leftover: Option<&Leftover>, tracked: &Tracked) -> Option<Standing> {
     if let Some(leftover) = leftover {
         return match &leftover.trouble {
-            Some(Trouble::Refused(reason)) => Some((State::Failed, reason.clone())),
-            Some(Trouble::NoAnswer(reason)) => Some((State::Unreachable, reason.clone())),
+            Some(Trouble::Refused(reason)) => Some((State::Failed, leftover.told(reason))),
+            Some(Trouble::NoAnswer(reason)) => Some((State::Unreachable, leftover.told(reason))),
             Some(Trouble::NamespaceGone | Trouble::Waiting) | None => None,
         };
     }
@@ -111,8 +139,8 @@ fn no_answer(tracked: &Tracked, reason: &str) -> Option<Standing> {
 
 fn namespace(slot: &Slot) -> Option<&Namespace> {
     match &slot.scope {
-        rbac::Scope::Cluster => None,
-        rbac::Scope::Namespace(namespace) => Some(namespace),
+        Scope::Cluster => None,
+        Scope::Namespace(namespace) => Some(namespace),
     }
 }
 

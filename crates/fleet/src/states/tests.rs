@@ -145,14 +145,29 @@ async fn a_changed_grant_is_not_effective_while_what_it_allowed_before_cannot_be
         let tracked = tracked(Verdict::Confirmed, true);
         granted(&grant(&["ann"]), &placement(&["a"], &[]), &BTreeMap::new(), Some(&left), &tracked)
     };
-    assert_eq!(found(Some(refused())), Some((State::Failed, "may not".into())));
+    let told = "ann still has view, which nothing grants any more: may not";
+    assert_eq!(found(Some(refused())), Some((State::Failed, told.into())));
     assert_eq!(found(None), Some((State::Effective, String::new())));
+}
+
+#[tokio::test]
+async fn a_grant_that_names_nobody_any_more_is_failed_while_somebody_of_before_is_still_allowed() {
+    let left = leftover(Some(refused()));
+    let found = granted(
+        &grant(&[]),
+        &placement(&[], &[]),
+        &BTreeMap::new(),
+        Some(&left),
+        &tracked(Verdict::Unasked, false),
+    );
+    assert_eq!(found.map(|(state, _)| state), Some(State::Failed));
 }
 
 fn leftover(trouble: Option<Trouble>) -> Leftover {
     Leftover {
         subject: Subject { kind: SubjectKind::User, name: "ann".into() },
         role: "view".into(),
+        scope: Scope::Cluster,
         trouble,
     }
 }
@@ -160,13 +175,15 @@ fn leftover(trouble: Option<Trouble>) -> Leftover {
 #[tokio::test]
 async fn a_revoke_is_done_only_when_nothing_of_ours_is_left_and_the_cluster_says_no() {
     let left = |trouble| Some(leftover(trouble));
+    let told_may_not = "ann still has view, which nothing grants any more: may not";
+    let told_silent = "ann still has view, which nothing grants any more: silent";
     for (left, verdict, expected) in [
         (None, Verdict::Confirmed, Some((State::Revoked, ""))),
         (None, Verdict::Contradicted("x allows".into()), Some((State::RevokedResidual, "x allows"))),
         (None, Verdict::Unaskable("may not ask".into()), Some((State::Revoked, "may not ask"))),
         (None, Verdict::Unasked, None),
-        (left(Some(refused())), Verdict::Confirmed, Some((State::Failed, "may not"))),
-        (left(Some(no_answer())), Verdict::Confirmed, Some((State::Unreachable, "silent"))),
+        (left(Some(refused())), Verdict::Confirmed, Some((State::Failed, told_may_not))),
+        (left(Some(no_answer())), Verdict::Confirmed, Some((State::Unreachable, told_silent))),
         (left(None), Verdict::Confirmed, None),
     ] {
         let found = revoked(left.as_ref(), &tracked(verdict.clone(), true));

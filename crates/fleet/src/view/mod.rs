@@ -11,11 +11,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::Namespace;
 use rbac::cluster_roles::ClusterRoleSpec;
 use rbac::{Binding, ObjectName, ObservedBinding, Owner, is_ours};
+use tokio::time::Instant;
 
 pub(crate) use object::{Kind, Object, kind_of};
 
 /// The most that is kept of one cluster, in bytes by rough count. Ten thousand bindings are about 5 MiB.
 pub(crate) const MAX_WEIGHT: usize = 96 << 20;
+/// Above this, only names are kept of what others bind.
+pub(crate) const CROWDED: usize = MAX_WEIGHT / 2;
 
 /// A cluster holds more than we are willing to keep in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(crate) struct View {
     positions: HashMap<ObjectName, usize>,
     namespaces: BTreeMap<Namespace, bool>,
     cluster_roles: HashMap<String, ClusterRoleSpec>,
+    changed_roles: BTreeSet<String>,
+    listed: BTreeMap<Kind, Instant>,
     latest: BTreeMap<Kind, u64>,
     complete: BTreeSet<Kind>,
     expected: HashMap<ObjectName, Option<Binding>>,
@@ -81,18 +86,44 @@ impl View {
         self.cluster_roles.get(name)
     }
 
-    /// Takes over a complete list of one kind, which stood at `version`.
+    /// When the list began that a kind was taken over from.
+    pub(crate) fn listed_at(&self, kind: Kind) -> Option<Instant> {
+        self.listed.get(&kind).copied()
+    }
+
+    /// Says when the last list of a kind began.
+    pub(crate) fn set_listed_at(&mut self, kind: Kind, at: Instant) {
+        self.listed.insert(kind, at);
+    }
+
+    /// The names of the ClusterRoles that came, changed or went since this was asked.
+    pub(crate) fn take_changed_roles(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed_roles)
+    }
+
+    /// Takes over a complete list of one kind, which stood at `version`. If it is too much, the kind is not complete.
     pub(crate) fn replace(
         &mut self,
         kind: Kind,
         objects: Vec<Object>,
         version: &str,
     ) -> Result<Effect, TooMuch> {
+        let former = match kind {
+            Kind::ClusterRoles => std::mem::take(&mut self.cluster_roles),
+            Kind::Namespaces | Kind::ClusterRoleBindings | Kind::RoleBindings => HashMap::new(),
+        };
         self.clear(kind);
+        self.complete.remove(&kind);
         self.latest.insert(kind, number(version).unwrap_or(0));
-        self.complete.insert(kind);
         for object in objects {
             self.put(object)?;
+        }
+        self.complete.insert(kind);
+        if kind == Kind::ClusterRoles {
+            // All that are there now have just been noted as new.
+            self.changed_roles.retain(|name| former.get(name) != self.cluster_roles.get(name));
+            self.changed_roles
+                .extend(former.into_keys().filter(|name| !self.cluster_roles.contains_key(name)));
         }
         Ok(Effect::Changed)
     }
@@ -130,7 +161,10 @@ impl View {
                 }
             }
             Object::Namespace { name, .. } => changed_if(self.namespaces.remove(name).is_some()),
-            Object::ClusterRole { role, .. } => changed_if(self.cluster_roles.remove(&role.name).is_some()),
+            Object::ClusterRole { role, .. } => {
+                self.changed_roles.insert(role.name.clone());
+                changed_if(self.cluster_roles.remove(&role.name).is_some())
+            }
         }
     }
 
@@ -190,7 +224,10 @@ impl View {
         }
     }
 
-    fn put(&mut self, object: Object) -> Result<Effect, TooMuch> {
+    fn put(&mut self, mut object: Object) -> Result<Effect, TooMuch> {
+        if self.weight > CROWDED {
+            object.lighten();
+        }
         self.weight += object.weight();
         let effect = match object {
             Object::Binding(binding) => self.put_binding(binding),
@@ -227,6 +264,9 @@ impl View {
         let name = role.name.clone();
         let known = self.cluster_roles.insert(name.clone(), role);
         let changed = known.as_ref() != self.cluster_roles.get(&name);
+        if changed {
+            self.changed_roles.insert(name);
+        }
         if let Some(role) = known {
             self.weight -= Object::ClusterRole { role, version: String::new() }.weight().min(self.weight);
         }

@@ -4,6 +4,8 @@ use domain::Namespace;
 use rbac::cluster_roles::ClusterRoleSpec;
 use rbac::{ObjectName, ObservedBinding};
 
+use crate::trim::{forget_foreign, unknown_subject};
+
 /// What is watched. Each kind has its own sequence of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
@@ -79,6 +81,22 @@ impl Object {
             Self::Binding(binding) => kind_of(&binding.object),
             Self::Namespace { .. } => Kind::Namespaces,
             Self::ClusterRole { .. } => Kind::ClusterRoles,
+        }
+    }
+
+    /// Keeps less of it, if less will do.
+    pub(crate) fn lighten(&mut self) {
+        match self {
+            Self::Binding(binding) => forget_foreign(binding),
+            Self::Namespace { .. } | Self::ClusterRole { .. } => {}
+        }
+    }
+
+    /// It was too large to be read: only its metadata are known.
+    pub(crate) fn mark_unread(&mut self) {
+        match self {
+            Self::Binding(binding) => binding.subjects = vec![unknown_subject()],
+            Self::Namespace { .. } | Self::ClusterRole { .. } => {}
         }
     }
 

@@ -20,6 +20,7 @@ fn observed(version: &str, users: &[&str]) -> ObservedBinding {
         labels: BTreeMap::new(),
         subjects: users.iter().map(|user| subject(user)).collect(),
         deleting: false,
+        finalizers: false,
     }
 }
 
@@ -151,12 +152,43 @@ fn a_cluster_that_holds_too_much_is_refused_and_the_count_does_not_drift() {
         view.observe_deleted(&binding(2000 + number, &[]));
     }
     assert_eq!(view.weight, 0);
-    let many = (0..200).map(|number| {
-        let mut binding = observed("1", &[&large]);
-        binding.object.name = format!("c{number}");
-        Object::Binding(binding)
-    });
-    assert_eq!(view.replace(Kind::ClusterRoleBindings, many.collect(), "1"), Err(TooMuch));
+    let many = |prefix: &str| {
+        let one = |number| {
+            let mut binding = observed("1", &[&large]);
+            binding.object.name = format!("{prefix}{number}");
+            Object::Binding(binding)
+        };
+        (0..200).map(one).collect::<Vec<_>>()
+    };
+    let mut replace = |prefix| view.replace(Kind::ClusterRoleBindings, many(prefix), "1");
+    assert_eq!(replace("bailiwick:c"), Err(TooMuch), "and then the kind is not complete");
+    // Of others, whom they name is forgotten before it is too much.
+    assert_eq!(replace("c"), Ok(Effect::Changed));
+}
+
+#[test]
+fn the_cluster_roles_that_came_changed_or_went_are_told_once() {
+    let role = |name: &str, aggregate: bool| Object::ClusterRole {
+        role: ClusterRoleSpec {
+            name: name.into(),
+            labels: BTreeMap::new(),
+            rules: Vec::new(),
+            aggregate: if aggregate { vec![BTreeMap::new()] } else { Vec::new() },
+        },
+        version: "1".into(),
+    };
+    let mut view = View::default();
+    let told = |view: &mut View| view.take_changed_roles().into_iter().collect::<Vec<_>>().join(" ");
+    view.replace(Kind::ClusterRoles, vec![role("a", false), role("b", false), role("c", false)], "1")
+        .unwrap();
+    assert_eq!(told(&mut view), "a b c");
+    view.replace(Kind::ClusterRoles, vec![role("a", false), role("b", true)], "2").unwrap();
+    assert_eq!(told(&mut view), "b c");
+    view.observe(role("a", false)).unwrap();
+    view.observe(role("b", false)).unwrap();
+    view.observe_deleted(&role("a", false));
+    assert_eq!(told(&mut view), "a b");
+    assert_eq!(told(&mut view), "");
 }
 
 #[test]

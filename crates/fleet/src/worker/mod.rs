@@ -5,10 +5,12 @@
 //! goes on beside further passes, so that a revoke never waits for a review. Nothing is written before the first
 //! complete list of everything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{ClusterId, ErrorKind};
+use rbac::ObjectName;
 use service::Service;
 use service::connection::AddressPolicy;
 use tokio::sync::watch;
@@ -37,6 +39,9 @@ const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long reviews may take before states are reported without them: mostly they are faster, and one report is
 /// cheaper than two.
 const REPORT_DELAY: Duration = Duration::from_millis(25);
+
+/// How long a write that was not answered may still come to be.
+const LATE: Duration = Duration::from_secs(10);
 
 /// What all workers share.
 #[derive(Clone)]
@@ -100,6 +105,10 @@ struct Worker {
     /// When states are to be reported though reviews are still under way.
     report_at: Option<Instant>,
     last_full: Instant,
+    /// What may have been applied without an answer, and from when on a list without it says that it was not.
+    unsure: HashMap<ObjectName, Instant>,
+    /// Whether what was confirmed is to be asked again.
+    in_doubt: bool,
     last_pass: Option<Instant>,
     /// What was refused and is not tried again before something changes.
     held: Held,
@@ -138,6 +147,8 @@ impl Worker {
             not_before: None,
             report_at: None,
             last_full: now,
+            unsure: HashMap::new(),
+            in_doubt: false,
             last_pass: None,
             held: Held::default(),
         }
@@ -221,6 +232,7 @@ impl Worker {
         if now >= self.last_full + self.shared.resync {
             self.last_full = now;
             self.reporter.forget();
+            self.in_doubt = true;
         }
         let result = match (self.observer.health(), self.client.clone()) {
             (Health::Starting, _) => Ok(()),

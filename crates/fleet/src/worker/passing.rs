@@ -7,13 +7,15 @@ use rbac::{Change, ObjectName, Owner, Slot, Subject};
 use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
-use super::{REPORT_DELAY, Worker};
+use super::{LATE, REPORT_DELAY, Worker};
 use crate::apply::{Applier, Outcome};
 use crate::client::ApiClient;
 use crate::failure::Failure;
+use crate::inquiry;
 use crate::pass::{self, Facts, Look};
 use crate::roles;
 use crate::tracker::Aim;
+use crate::view::kind_of;
 
 impl Worker {
     /// Makes the cluster follow.
@@ -36,7 +38,7 @@ impl Worker {
         self.observer.view().know_ours(&owner, &fleet.recorded);
         let held = std::mem::take(&mut self.held);
         let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
-        let applier = Applier { client, observer: &self.observer, held: &held };
+        let applier = Applier { client, owner: &owner, observer: &self.observer, held: &held };
         let grown = applier.grow(&look.plan.grow).await;
         let shrunk = applier.shrink(&look.plan.shrink).await;
         self.observer.view().expect_nothing();
@@ -65,6 +67,11 @@ impl Worker {
         let Look { desired, former, added, .. } = look;
         let facts = Facts { fleet, owner, desired, former, troubles, leftovers };
         self.track(&facts, &added);
+        let changed = self.observer.view().take_changed_roles();
+        self.tracker.doubt(inquiry::bound_to(&facts, &changed).into_iter(), Instant::now());
+        if std::mem::take(&mut self.in_doubt) {
+            self.tracker.doubt(facts.fleet.grants.iter().map(|grant| &grant.id), Instant::now());
+        }
         self.facts = Some(facts);
         self.reporter.connected(version);
         self.ask();
@@ -76,12 +83,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours.
+    /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours. And
+    /// those of objects that are ours by their labels: labels can be taken away.
     async fn record(&self, look: &Look, fleet: &mut FleetDesired) -> domain::Result<()> {
         let applied =
             look.plan.changes().filter(|change| matches!(change, Change::Apply(_))).map(Change::object);
-        let new: BTreeSet<ObjectName> =
-            applied.filter(|name| !fleet.recorded.contains(name)).cloned().collect();
+        let new: BTreeSet<ObjectName> = applied
+            .chain(look.labelled.iter())
+            .filter(|name| !fleet.recorded.contains(name))
+            .cloned()
+            .collect();
         if !new.is_empty() {
             let names: Vec<ObjectName> = new.iter().cloned().collect();
             self.shared.service.fleet_record(&self.cluster, &names).await?;
@@ -90,18 +101,29 @@ impl Worker {
         Ok(())
     }
 
-    /// Forgets the names of objects that are gone. One whose apply was not answered may still appear.
+    /// Forgets the names of objects that are gone. What was applied in this pass is not looked for: a list that was
+    /// read meanwhile may be older. What was not answered may still appear, so it is looked for in a later list.
     async fn forget(
-        &self,
+        &mut self,
         fleet: &FleetDesired,
         grown: &BTreeMap<ObjectName, Outcome>,
     ) -> domain::Result<()> {
-        let unsure = |name: &ObjectName| {
-            matches!(grown.get(name), Some(Outcome::Failed(_) | Outcome::Skipped(_) | Outcome::Moved))
-        };
+        let now = Instant::now();
+        for (name, outcome) in grown {
+            if matches!(outcome, Outcome::Failed(Failure::Unreachable(_) | Failure::Unreadable(_))) {
+                self.unsure.insert(name.clone(), now + LATE);
+            }
+        }
+        if let Some(latest) = self.unsure.values().max() {
+            self.observer.want_list_since(*latest);
+        }
         let gone: Vec<ObjectName> = {
             let view = self.observer.view();
-            let is_gone = |name: &&ObjectName| view.binding(name).is_none() && !unsure(name);
+            self.unsure.retain(|name, at| view.listed_at(kind_of(name)).is_none_or(|listed| listed < *at));
+            let unsure = &self.unsure;
+            let is_gone = |name: &&ObjectName| {
+                view.binding(name).is_none() && !grown.contains_key(*name) && !unsure.contains_key(*name)
+            };
             fleet.recorded.iter().filter(is_gone).cloned().collect()
         };
         if gone.is_empty() { Ok(()) } else { self.shared.service.fleet_forget(&self.cluster, &gone).await }
@@ -115,7 +137,10 @@ impl Worker {
     ) {
         let mut again = false;
         let mut pause = None;
-        let mut failed = |failure: &Failure| pause = pause.max(failure.retry_after());
+        // Only one that is busy altogether is left alone; trouble with one object must not delay the others.
+        let mut failed = |failure: &Failure| {
+            pause = pause.max(failure.retry_after().filter(|_| failure.stops_everything()))
+        };
         for outcome in outcomes {
             match outcome {
                 Outcome::Done | Outcome::NamespaceGone => continue,

@@ -9,7 +9,7 @@ use domain::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
-use service::Origin;
+use service::{Origin, authz};
 use tracing::Instrument;
 
 use crate::head::Head;
@@ -47,7 +47,7 @@ async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> Http
     let path = parts.uri.path().to_owned();
     let method = parts.method.clone();
     let request_id = Arc::clone(&origin.request_id);
-    let work = AssertUnwindSafe(run(app, &**dialect, parts, incoming, origin)).catch_unwind();
+    let work = AssertUnwindSafe(run(app, &**dialect, &path, parts, incoming, origin)).catch_unwind();
     let result = match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::internal("a handler panicked")),
@@ -90,6 +90,7 @@ fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
 async fn run(
     app: &App,
     dialect: &dyn Dialect,
+    path: &str,
     parts: http::request::Parts,
     incoming: Incoming,
     origin: Origin,
@@ -111,7 +112,13 @@ async fn run(
         Handler::Open(handler) => handler(app, input).await?,
         Handler::Authenticated(handler) => {
             let call = dialect.authenticate(app, &input, row.body).await?;
-            handler(app, call, input).await?
+            let (caller, origin) = (Arc::clone(&call.caller), call.origin.clone());
+            handler(app, call, input).await.inspect_err(|error| {
+                if error.kind() == ErrorKind::Forbidden {
+                    let action = authz::refused_action(error).unwrap_or(row.name);
+                    app.service.note_refusal(&caller, &origin, action, path);
+                }
+            })?
         }
     };
     Ok(reply.into_response())

@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+pub mod audit;
 pub mod authz;
 pub mod bootstrap;
 mod cache;
@@ -23,6 +24,7 @@ mod service;
 pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};
+pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
 pub use clusters::NewCluster;
 pub use connection::{Connection, Credential};

@@ -24,7 +24,7 @@ pub mod testing;
 mod tokens;
 mod transaction;
 
-pub use audit::AuditEvent;
+pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use clusters::{ClusterRow, NewCluster};
 pub use installation::Installation;
 pub use keys::AccessKey;

@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::error::database;
 use crate::open::{Backend, Store};
 
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str)] =
+    &[(1, include_str!("../migrations/0001_initial.sql")), (2, include_str!("../migrations/0002_audit.sql"))];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.
 const ADVISORY_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7100421997) AS TEXT)";

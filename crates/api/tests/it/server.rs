@@ -61,7 +61,7 @@ impl Server {
         let installation = bootstrap.installation(Purpose::Real).await.unwrap();
         let root = bootstrap.prepare(AccountSpec::default()).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
-        let settings = Settings { addresses: AddressPolicy::default() };
+        let settings = Settings { addresses: AddressPolicy::default(), ..Settings::default() };
         let service =
             Service::new(store, clock.clone(), entropy.clone(), master_key, installation.id, settings)
                 .unwrap();

@@ -1,5 +1,6 @@
 //! The server's side of the program: settings, files, wiring, and an orderly start and end.
 
+mod audit;
 mod demo;
 mod files;
 mod first_start;
@@ -75,6 +76,10 @@ pub struct ServeArgs {
     /// Allow clusters on loopback addresses although the server listens on more than loopback
     #[arg(long, env = "BAILIWICK_ALLOW_LOOPBACK_CLUSTERS", value_parser = BoolishValueParser::new())]
     pub allow_loopback_clusters: bool,
+
+    /// Days for which the audit is kept [default: 400]
+    #[arg(long, value_name = "DAYS", env = "BAILIWICK_AUDIT_RETENTION_DAYS")]
+    pub audit_retention_days: Option<u32>,
 }
 
 impl ServeArgs {
@@ -89,6 +94,7 @@ impl ServeArgs {
             tls_key: None,
             insecure_plain_http: false,
             allow_loopback_clusters: false,
+            audit_retention_days: None,
         }
     }
 }
@@ -123,7 +129,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         Arc::clone(&opened.bootstrap.entropy),
         opened.bootstrap.master_key.clone(),
         opened.installation.id.clone(),
-        service::Settings { addresses: policy.clone() },
+        service::Settings { addresses: policy.clone(), audit_retention_days: settings.audit_retention_days },
     )?);
     let advice = match (&first, settings.demo) {
         (Some(account), true) => demo::fill(&service, account, &settings.data_dir, &listener.url()).await?,
@@ -133,11 +139,14 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let entropy = Arc::clone(&opened.bootstrap.entropy);
     let app = App::new(Arc::clone(&service), entropy, api::Settings { dialects: settings.dialects, demo })?;
     let poll = tokio::spawn(follow(Arc::clone(&service)));
+    let auditing = tokio::spawn(audit::keep(Arc::clone(&service)));
     let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
     announce(&listener, &advice);
     listener.serve(Arc::new(app), end).await;
     poll.abort();
+    auditing.abort();
     fleet.stop().await;
+    audit::finish(&service).await;
     opened.bootstrap.store.close().await;
     Ok(())
 }

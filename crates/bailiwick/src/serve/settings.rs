@@ -30,6 +30,8 @@ pub struct Settings {
     pub allowed_networks: Vec<(IpAddr, u8)>,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
+    /// How many days the audit is kept.
+    pub audit_retention_days: u32,
     /// What the dialects let one set.
     pub dialects: dialects::Settings,
 }
@@ -59,6 +61,7 @@ struct File {
     master_key_command: Option<Vec<String>>,
     tls: TlsFile,
     clusters: ClustersFile,
+    audit: AuditFile,
 }
 
 #[derive(Deserialize, Default)]
@@ -72,6 +75,12 @@ struct TlsFile {
 #[serde(deny_unknown_fields, default)]
 struct ClustersFile {
     allowed_networks: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct AuditFile {
+    retention_days: Option<u32>,
 }
 
 impl Settings {
@@ -101,6 +110,7 @@ impl Settings {
             allow_loopback: loopback || args.allow_loopback_clusters || file.allow_loopback_clusters,
             allowed_networks: networks(&file.clusters.allowed_networks)?,
             master_key: master_key_source(environment, file.master_key_command, file.master_key_file),
+            audit_retention_days: retention(args.audit_retention_days.or(file.audit.retention_days))?,
             demo: args.demo,
             listen,
             data_dir,
@@ -143,6 +153,7 @@ impl Settings {
             format!("master key from {}", self.master_key.describe()),
             format!("clusters on loopback = {}", if self.allow_loopback { "allowed" } else { "refused" }),
         ];
+        lines.push(format!("audit.retention_days = {}", self.audit_retention_days));
         lines.extend(self.dialects.describe());
         lines
     }
@@ -183,6 +194,14 @@ fn read_file(path: Option<&Path>, environment: &ServerEnvironment) -> Result<(Fi
     let file =
         table.try_into().map_err(|error: toml::de::Error| Error::invalid("config", error.message()))?;
     Ok((file, dialects))
+}
+
+fn retention(days: Option<u32>) -> Result<u32> {
+    match days {
+        None => Ok(service::Settings::default().audit_retention_days),
+        Some(0) => Err(Error::invalid("audit.retention_days", "must be at least 1")),
+        Some(days) => Ok(days),
+    }
 }
 
 fn location(database: Option<&str>, data_dir: &Path) -> Result<Location> {
@@ -279,6 +298,7 @@ mod tests {
             ("[cce]\npolicy_types = 'x'", "policy_types"),
             ("[clusters]\nallowed_networks = ['10.0.0.0/33']", "10.0.0.0/33"),
             ("listen = 'localhost'", "listen"),
+            ("audit.retention_days = 0", "audit.retention_days"),
             ("tls.cert = 'a'", "tls"),
         ] {
             let error = read(&[], file).unwrap_err().to_string();

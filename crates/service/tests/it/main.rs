@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod audit;
 mod clusters;
 mod concurrency;
 mod directory;

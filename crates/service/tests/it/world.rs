@@ -58,7 +58,10 @@ impl World {
             Arc::clone(&bootstrap.entropy),
             bootstrap.master_key.clone(),
             installation.id,
-            Settings { addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() } },
+            Settings {
+                addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
+                ..Settings::default()
+            },
         )
         .unwrap();
         let (root, stranger) = (root_of(&prepared), root_of(&other));

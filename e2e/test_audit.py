@@ -16,9 +16,9 @@ def test_what_was_done_and_refused_is_exported_and_no_secret_with_it(new_server)
     server = new_server().start()
     user = server.add_user()
     key = server.add_key(user)
-    assert server.client(key).call("GET", "/bailiwick/v1/grants").status == 403
+    assert server.client(key).request("GET", "/bailiwick/v1/grants").status == 403
     wrong = (server.key_id, secrets.token_hex(20))
-    assert server.client(wrong).call("GET", "/bailiwick/v1/grants").status == 401
+    assert server.client(wrong).request("GET", "/bailiwick/v1/grants").status == 401
     refused = until(
         lambda: [event for event in exported(server) if event["outcome"] == "refused"], 10, "the refusal is there"
     )

@@ -12,7 +12,9 @@ use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
 use crate::grants::GrantList;
+use crate::measures::Counters;
 use crate::password::Passwords;
+use crate::quotas::Quotas;
 use crate::seal::MasterKey;
 use crate::tokens::KnownToken;
 
@@ -23,11 +25,13 @@ pub struct Settings {
     pub addresses: AddressPolicy,
     /// How many days the audit is kept.
     pub audit_retention_days: u32,
+    /// How much one account may hold.
+    pub quotas: Quotas,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { addresses: AddressPolicy::default(), audit_retention_days: 400 }
+        Self { addresses: AddressPolicy::default(), audit_retention_days: 400, quotas: Quotas::default() }
     }
 }
 
@@ -46,6 +50,7 @@ pub struct Service {
     pub(crate) grants: Copies<Arc<GrantList>>,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
+    pub(crate) counters: Counters,
     changes: watch::Sender<u64>,
 }
 
@@ -76,6 +81,7 @@ impl Service {
             grants: Copies::new(1_000),
             refusals: Refusals::default(),
             failures: Failures::default(),
+            counters: Counters::default(),
             changes: watch::Sender::new(0),
         })
     }

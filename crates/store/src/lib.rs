@@ -9,6 +9,7 @@
 mod accounts;
 mod audit;
 mod clusters;
+mod counts;
 mod error;
 mod grants;
 mod installation;

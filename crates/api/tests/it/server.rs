@@ -65,7 +65,11 @@ impl Server {
         let service =
             Service::new(store, clock.clone(), entropy.clone(), master_key, installation.id, settings)
                 .unwrap();
-        let settings = api::Settings { dialects: api::dialects::Settings::default(), demo: Demo::No };
+        let settings = api::Settings {
+            dialects: api::dialects::Settings::default(),
+            demo: Demo::No,
+            bootstrap_file: None,
+        };
         let app = Arc::new(App::new(Arc::new(service), entropy, settings).unwrap());
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let address = listener.address();

@@ -36,7 +36,6 @@ def test_metrics_count_and_name_nobody(new_server, api_server):
         'bailiwick_grant_states{state="effective"} 1',
         "bailiwick_reconcile_lag_seconds_count 1",
         "bailiwick_database_up 1",
-        "bailiwick_bootstrap_file_present 0",
     ):
         assert line in text.splitlines(), f"{line} in:\n{text}"
     for name in (user, "xyzzy", cluster, policy, server.account, server.project, server.root, server.key_id):

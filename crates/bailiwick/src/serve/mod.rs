@@ -153,7 +153,9 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let bootstrap_file = settings.data_dir.join(first_start::FILE);
     let of_api = api::Settings { dialects: settings.dialects, demo, bootstrap_file: Some(bootstrap_file) };
     let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?);
-    remind(&app);
+    if first.is_none() {
+        remind(&app);
+    }
     let poll = tokio::spawn(follow(Arc::clone(&service)));
     let auditing = audit::Keeper::start(Arc::clone(&service));
     let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));

@@ -41,6 +41,7 @@ impl Keeper {
 async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(WRITE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut more = Trimmed::Nothing;
     for tick in 0_u64.. {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -49,16 +50,29 @@ async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
         if let Err(error) = service.flush_audit().await {
             tracing::warn!(?error, "cannot write refusals into the audit; trying again");
         }
-        if tick % TRIM == 0 {
-            trim(&service).await;
+        if tick % TRIM == 0 || more == Trimmed::Some {
+            more = trim(&service).await;
         }
     }
 }
 
-async fn trim(service: &Service) {
+/// Whether there was something to delete: then there may be more, and the next look is not a minute away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trimmed {
+    Nothing,
+    Some,
+}
+
+async fn trim(service: &Service) -> Trimmed {
     match service.trim_audit().await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "deleted {count} audit events that are kept no longer"),
-        Err(error) => tracing::warn!(?error, "cannot delete old audit events; trying again"),
+        Ok(0) => Trimmed::Nothing,
+        Ok(count) => {
+            tracing::info!(count, "deleted {count} audit events that are kept no longer");
+            Trimmed::Some
+        }
+        Err(error) => {
+            tracing::warn!(?error, "cannot delete old audit events; trying again");
+            Trimmed::Nothing
+        }
     }
 }

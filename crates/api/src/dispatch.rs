@@ -3,22 +3,37 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{Error, ErrorKind, Result};
 use futures::FutureExt;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
-use service::Origin;
+use service::{Origin, authz};
 use tracing::Instrument;
 
 use crate::head::Head;
+use crate::metrics::Counts;
 use crate::operation::{Dialect, Found, Handler, Input};
-use crate::reply::HttpResponse;
-use crate::{App, Demo, body};
+use crate::reply::{HttpResponse, Reply};
+use crate::{App, Demo, body, metrics};
 
 /// An operation must be done by then.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Answers on the metrics' own address, where there is nothing but metrics and the sign of life.
+pub(crate) async fn answer_metrics(app: Arc<App>, request: Request<Incoming>) -> HttpResponse {
+    let reply = match (request.method(), request.uri().path()) {
+        (&http::Method::GET, "/metrics") => metrics::reply(&app, app.service.measures().await),
+        (&http::Method::GET, "/healthz") => Ok(Reply::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
+        _ => Ok(Reply::empty(StatusCode::NOT_FOUND)),
+    };
+    let failed = |error: Error| {
+        tracing::error!(?error, "cannot show the metrics");
+        Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)
+    };
+    reply.unwrap_or_else(failed).into_response()
+}
 
 /// Answers a request. Never fails: whatever goes wrong is an answer too.
 pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> HttpResponse {
@@ -47,7 +62,10 @@ async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> Http
     let path = parts.uri.path().to_owned();
     let method = parts.method.clone();
     let request_id = Arc::clone(&origin.request_id);
-    let work = AssertUnwindSafe(run(app, &**dialect, parts, incoming, origin)).catch_unwind();
+    let began = Instant::now();
+    let mut counts = dialect.table().of_nothing();
+    let work =
+        AssertUnwindSafe(run(app, &**dialect, &path, &mut counts, parts, incoming, origin)).catch_unwind();
     let result = match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::internal("a handler panicked")),
@@ -55,13 +73,15 @@ async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> Http
             Err(Error::unavailable("it took longer than 30 seconds; try again", "time limit of a request"))
         }
     };
-    match result {
+    let response = match result {
         Ok(response) => response,
         Err(error) => {
             log(dialect.name(), &method, &request_id, &error);
             dialect.fault(&path, &error, &request_id)
         }
-    }
+    };
+    counts.add(response.status(), began.elapsed());
+    response
 }
 
 fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
@@ -87,9 +107,11 @@ fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
     }
 }
 
-async fn run(
+async fn run<'a>(
     app: &App,
-    dialect: &dyn Dialect,
+    dialect: &'a dyn Dialect,
+    path: &str,
+    counts: &mut &'a Counts,
     parts: http::request::Parts,
     incoming: Incoming,
     origin: Origin,
@@ -98,7 +120,10 @@ async fn run(
     let body = body::read(incoming).await;
     let head = Head::read(parts, origin)?;
     let (row, parameters) = match dialect.table().find(head.method.as_str(), &head.path) {
-        Found::Operation(row, parameters) => (row, parameters),
+        Found::Operation(row, counted, parameters) => {
+            *counts = counted;
+            (row, parameters)
+        }
         Found::OtherMethods(methods) => {
             let message =
                 format!("the method {} is not served here; use {}", head.method, methods.join(", "));
@@ -111,7 +136,13 @@ async fn run(
         Handler::Open(handler) => handler(app, input).await?,
         Handler::Authenticated(handler) => {
             let call = dialect.authenticate(app, &input, row.body).await?;
-            handler(app, call, input).await?
+            let (caller, origin) = (Arc::clone(&call.caller), call.origin.clone());
+            handler(app, call, input).await.inspect_err(|error| {
+                if error.kind() == ErrorKind::Forbidden {
+                    let action = authz::refused_action(error).unwrap_or(row.name);
+                    app.service.note_refusal(&caller, &origin, action, path);
+                }
+            })?
         }
     };
     Ok(reply.into_response())

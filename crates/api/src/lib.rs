@@ -12,15 +12,18 @@ pub mod dispatch;
 pub mod head;
 pub mod json;
 pub mod listener;
+pub mod metrics;
 pub mod operation;
+mod places;
 pub mod reply;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::Entropy;
 use service::Service;
 
-pub use listener::{Listener, Tls};
+pub use listener::{Limits, Listener, Tls};
 
 /// What handlers are given besides the request.
 pub struct App {
@@ -34,12 +37,14 @@ pub struct App {
 }
 
 /// What can be set about the dialects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What each dialect lets one set.
     pub dialects: dialects::Settings,
     /// Whether this server shows a demo; every answer then says so in a header.
     pub demo: Demo,
+    /// Where the first start wrote what it generated: as long as it lies there, somebody should be reminded.
+    pub bootstrap_file: Option<PathBuf>,
 }
 
 /// Whether a server shows a demo.
@@ -58,6 +63,12 @@ impl App {
     /// `Internal` if two operations of one dialect share method and path: a defect that the first start shows.
     pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
         Ok(Self { service, entropy, settings, dialects: dialects::all()? })
+    }
+
+    /// Whether what the first start generated still lies in the data folder.
+    #[must_use]
+    pub fn bootstrap_file_present(&self) -> bool {
+        self.settings.bootstrap_file.as_ref().is_some_and(|path| path.exists())
     }
 
     /// The dialects, for whoever wants to walk their operations.

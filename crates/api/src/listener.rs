@@ -1,6 +1,6 @@
 //! The listener: TCP, optionally TLS, HTTP/1.1, limits, and an orderly end.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::App;
 use crate::dispatch;
+use crate::places::{Place, Places};
 
 /// What is buffered of a request's head. More than is served, so that a head above the limit is refused in words
 /// that the client's program can read; beyond this the parser itself answers 431 without a body.
@@ -22,6 +23,21 @@ const HEAD_BUFFER: usize = 2 * crate::head::MAX_HEAD;
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(15);
 /// Requests in flight may finish until then when the server ends.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// In all. Further ones wait until one ends.
+    pub connections: usize,
+    /// From one address. Further ones are closed.
+    pub connections_per_source: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 4_096, connections_per_source: 512 }
+    }
+}
 
 /// What TLS needs.
 #[derive(Clone)]
@@ -40,6 +56,15 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<Tls>,
     address: SocketAddr,
+    limits: Limits,
+    serves: Serves,
+}
+
+/// What is answered on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serves {
+    Everything,
+    MetricsOnly,
 }
 
 impl Listener {
@@ -53,7 +78,19 @@ impl Listener {
         };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, tls, address })
+        Ok(Self { socket, tls, address, limits: Limits::default(), serves: Serves::Everything })
+    }
+
+    /// The same listener with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The same listener for metrics and the sign of life alone, open to whoever reaches it.
+    #[must_use]
+    pub fn for_metrics(self) -> Self {
+        Self { serves: Serves::MetricsOnly, ..self }
     }
 
     /// The address that was bound.
@@ -73,10 +110,15 @@ impl Listener {
     pub async fn serve(self, app: Arc<App>, end: impl Future<Output = ()>) {
         let graceful = GracefulShutdown::new();
         let mut end = std::pin::pin!(end);
+        let places = Places::new(self.limits);
         loop {
             tokio::select! {
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, peer)) => spawn(&app, &graceful, self.tls.clone(), stream, peer),
+                accepted = places.accept(&self.socket) => match accepted {
+                    Ok(Some((stream, peer, place))) => {
+                        let tls = self.tls.clone();
+                        spawn(&app, &graceful, tls, self.serves, stream, peer, place);
+                    }
+                    Ok(None) => tracing::debug!("closed a connection of a source that has too many"),
                     Err(error) => {
                         // Out of file descriptors and the like: wait a little instead of spinning.
                         tracing::warn!(%error, "cannot accept a connection");
@@ -93,18 +135,27 @@ impl Listener {
     }
 }
 
-fn spawn(app: &Arc<App>, graceful: &GracefulShutdown, tls: Option<Tls>, stream: TcpStream, peer: SocketAddr) {
+fn spawn(
+    app: &Arc<App>,
+    graceful: &GracefulShutdown,
+    tls: Option<Tls>,
+    serves: Serves,
+    stream: TcpStream,
+    peer: IpAddr,
+    place: Place,
+) {
     let (app, watcher) = (Arc::clone(app), graceful.watcher());
     tokio::spawn(async move {
+        let _place = place;
         if stream.set_nodelay(true).is_err() {
             return;
         }
         match tls {
-            None => connection(app, watcher, stream, peer.ip()).await,
+            None => connection(app, watcher, stream, peer, serves).await,
             Some(Tls(config)) => {
                 let handshake = TlsAcceptor::from(config).accept(stream);
                 if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME_LIMIT, handshake).await {
-                    connection(app, watcher, stream, peer.ip()).await;
+                    connection(app, watcher, stream, peer, serves).await;
                 }
             }
         }
@@ -116,14 +167,17 @@ async fn connection(
     watcher: hyper_util::server::graceful::Watcher,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: IpAddr,
+    serves: Serves,
 ) {
-    let peer = match peer {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(peer, |v4: Ipv4Addr| IpAddr::V4(v4)),
-        IpAddr::V4(_) => peer,
-    };
     let service = service_fn(move |request| {
-        let answer = dispatch::answer(Arc::clone(&app), peer, request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        let app = Arc::clone(&app);
+        async move {
+            let answer = match serves {
+                Serves::Everything => dispatch::answer(app, peer, request).await,
+                Serves::MetricsOnly => dispatch::answer_metrics(app, request).await,
+            };
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -12,6 +12,7 @@ use service::Call;
 
 use crate::App;
 use crate::head::Head;
+use crate::metrics::Counts;
 use crate::reply::{HttpResponse, Reply};
 
 /// A future that a handler returns.
@@ -123,13 +124,16 @@ pub trait Dialect: Send + Sync {
 /// The rows of one dialect, searchable by path.
 pub struct Table {
     rows: Vec<Operation>,
+    /// Of each row, in the same order.
+    counts: Vec<Counts>,
+    of_nothing: Counts,
     router: Router<BTreeMap<&'static str, usize>>,
 }
 
 /// What a search for a method and path found.
 pub enum Found<'a> {
     /// The row and the path's parameters.
-    Operation(&'a Operation, Parameters),
+    Operation(&'a Operation, &'a Counts, Parameters),
     /// The path exists with these methods only.
     OtherMethods(Vec<&'static str>),
     /// There is no such path.
@@ -152,7 +156,8 @@ impl Table {
         for (path, methods) in by_path {
             router.insert(path, methods).map_err(Error::internal)?;
         }
-        Ok(Self { rows, router })
+        let counts = rows.iter().map(|_| Counts::default()).collect();
+        Ok(Self { rows, counts, of_nothing: Counts::default(), router })
     }
 
     /// All rows.
@@ -161,14 +166,25 @@ impl Table {
         &self.rows
     }
 
+    /// All rows with what was counted of them.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (&Operation, &Counts)> {
+        self.rows.iter().zip(&self.counts)
+    }
+
+    /// What was counted of requests that led to no row.
+    pub(crate) fn of_nothing(&self) -> &Counts {
+        &self.of_nothing
+    }
+
     /// The row for a method and a decoded path.
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> Found<'_> {
         let Ok(matched) = self.router.at(path) else { return Found::Nothing };
-        match matched.value.get(method).and_then(|index| self.rows.get(*index)) {
-            Some(row) => {
+        let found = matched.value.get(method);
+        match found.and_then(|index| Some((self.rows.get(*index)?, self.counts.get(*index)?))) {
+            Some((row, counts)) => {
                 let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-                Found::Operation(row, Parameters(matched.params.iter().map(own).collect()))
+                Found::Operation(row, counts, Parameters(matched.params.iter().map(own).collect()))
             }
             None => Found::OtherMethods(matched.value.keys().copied().collect()),
         }

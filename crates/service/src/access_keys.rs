@@ -9,6 +9,7 @@ use store::ReadTx;
 use crate::authz;
 use crate::cache::Copy;
 use crate::call::{Call, Caller};
+use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
 use crate::service::{PageRequest, Paged, Service};
 
@@ -78,6 +79,8 @@ impl Service {
             .principal_named(call.account(), PrincipalKind::User, user)
             .await?
             .ok_or_else(|| Error::not_found("user", user))?;
+        let have = tx.count_access_keys_of(&owner.id).await?;
+        room("access keys of a user", have, self.settings.quotas.access_keys_per_user)?;
         let made =
             make_key(&self.master_key, &*self.entropy, self.now(), &owner.account, &owner.id, description)?;
         tx.insert_access_key(&made.key).await?;

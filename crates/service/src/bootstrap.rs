@@ -6,7 +6,7 @@ use domain::{
     AccessKeyId, Account, AccountId, Clock, Entropy, Error, Id, InstallationId, Principal, PrincipalKind,
     Project, Result, Secret,
 };
-use store::{AuditEvent, Installation, Store, WriteTx};
+use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
 use crate::authz::ADMINISTRATORS;
@@ -215,11 +215,14 @@ impl Bootstrap {
         let event = AuditEvent {
             id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
             at: account.created_at,
-            actor: &root.id,
-            action: "bailiwick:account:create",
-            resource: &format!("account/{}", account.id),
-            request_id: "",
-            source: "server operator",
+            actor: Some(root.id.clone()),
+            actor_name: root.name.clone(),
+            action: "bailiwick:account:create".to_owned(),
+            resource: format!("account/{}", account.id),
+            outcome: Outcome::Done,
+            occurrences: 1,
+            request_id: String::new(),
+            source: "server operator".to_owned(),
         };
         tx.audit(&event).await
     }

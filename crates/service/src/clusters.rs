@@ -8,6 +8,7 @@ use store::WriteTx;
 use crate::authz;
 use crate::call::Call;
 use crate::connection::{Connection, kubeconfig};
+use crate::quotas::room;
 use crate::seal::Record;
 use crate::service::{PageRequest, Paged, Service};
 
@@ -38,7 +39,8 @@ impl Service {
     /// Registers a cluster. Its connection is tried by its worker, not here.
     ///
     /// # Errors
-    /// `Invalid` naming the field; `Conflict` if the id was ever used or the name is taken.
+    /// `Invalid` naming the field; `Conflict` if the id was ever used, the name is taken, or the account
+    /// may have no more.
     pub async fn create_cluster(&self, call: &Call, new: NewCluster) -> Result<Cluster> {
         authz::require(call, "bailiwick:cluster:create")?;
         check(&new)?;
@@ -48,6 +50,7 @@ impl Service {
             None => ClusterId::random_uuid(&*self.entropy),
         };
         let mut tx = self.begin(call).await?;
+        room("clusters", tx.count_clusters_of(call.account()).await?, self.settings.quotas.clusters)?;
         let project = project(&mut tx, call, new.project.as_deref()).await?;
         let now = self.now();
         let cluster = Cluster {

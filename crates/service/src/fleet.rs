@@ -175,6 +175,7 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn fleet_report(&self, id: &ClusterId, report: FleetReport) -> Result<()> {
+        self.counters.reported(report.connection);
         let news = self.news(id, report.states).await?;
         let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
         tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
@@ -201,6 +202,11 @@ impl Service {
             if old.as_ref().is_some_and(|old| says_the_same(old, &update) || still_holds(old, &update)) {
                 continue;
             }
+            if confirms(old.as_ref(), &update)
+                && let Some(changed) = tx.grant_changed_at(&update.grant, id).await?
+            {
+                self.counters.confirmed(changed, self.now());
+            }
             let since =
                 old.filter(|old| old.state == update.state).map_or_else(|| self.now(), |old| old.since);
             news.push((update, since));
@@ -215,6 +221,16 @@ impl Service {
         tx.end().await?;
         row.map(|row| row.account).ok_or_else(|| Error::not_found("cluster", id.as_str()))
     }
+}
+
+/// Whether the cluster says for the first time that it follows this generation.
+fn confirms(old: Option<&ClusterGrantState>, update: &StateUpdate) -> bool {
+    let follows = |state| match state {
+        State::Applied | State::Effective | State::Revoked | State::RevokedResidual => true,
+        State::Recorded | State::Pending | State::Failed | State::Unreachable => false,
+    };
+    let known = old.is_some_and(|old| old.observed_generation == update.generation && follows(old.state));
+    follows(update.state) && !known
 }
 
 fn says_the_same(old: &ClusterGrantState, update: &StateUpdate) -> bool {

@@ -13,6 +13,7 @@ use store::{GrantStateRow, WriteTx};
 use crate::authz;
 use crate::cache::Copy;
 use crate::call::Call;
+use crate::quotas::room;
 use crate::service::Service;
 
 /// The account's grants at one revision. Cheap to share.
@@ -47,12 +48,14 @@ impl Service {
     /// Creates a grant. Its clusters follow by themselves.
     ///
     /// # Errors
-    /// `Invalid` naming the field, also for principals and clusters that are not the account's.
+    /// `Invalid` naming the field, also for principals and clusters that are not the account's; `Conflict` if the
+    /// account may have no more.
     pub async fn create_grant(&self, call: &Call, spec: GrantSpec) -> Result<Grant> {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
         let mut tx = self.begin(call).await?;
+        room("grants", tx.count_grants_of(call.account()).await?, self.settings.quotas.grants)?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
         let grant = Grant {

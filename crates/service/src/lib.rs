@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+pub mod audit;
 pub mod authz;
 pub mod bootstrap;
 mod cache;
@@ -14,20 +15,24 @@ pub mod connection;
 pub mod fleet;
 pub mod grants;
 pub mod groups;
+pub mod measures;
 mod names;
 mod password;
 pub mod principals;
 pub mod projects;
+pub mod quotas;
 pub mod seal;
 mod service;
 pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};
+pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
 pub use clusters::NewCluster;
 pub use connection::{Connection, Credential};
 pub use grants::{GrantFilter, GrantList};
 pub use principals::NewPrincipal;
+pub use quotas::Quotas;
 pub use seal::MasterKey;
 pub use service::{PageRequest, Paged, Service, Settings};
 pub use tokens::{IssuedToken, Login, Scope, TokenView};

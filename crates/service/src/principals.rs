@@ -4,6 +4,7 @@ use domain::{Error, ExternalId, Principal, PrincipalId, PrincipalKind, Result, S
 
 use crate::authz;
 use crate::call::Call;
+use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
 
 /// The most external ids one principal may have.
@@ -48,6 +49,8 @@ impl Service {
             created_at: self.now(),
         };
         let mut tx = self.begin(call).await?;
+        let have = tx.count_principals_of(call.account()).await?;
+        room("users, groups and agencies together", have, self.settings.quotas.principals)?;
         tx.insert_principal(&principal, hash.as_deref()).await?;
         self.commit(tx, call, &action, &format!("{}/{}", principal.kind, principal.id)).await?;
         Ok(principal)

@@ -3,24 +3,37 @@
 use std::sync::Arc;
 
 use domain::{Clock, Entropy, Error, ErrorKind, Id, InstallationId, Result, Timestamp};
-use store::{AuditEvent, Page, Store, WriteTx};
+use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::watch;
 
 use crate::access_keys::SigningKey;
+use crate::audit::{Failures, Refusals};
 use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
 use crate::grants::GrantList;
+use crate::measures::Counters;
 use crate::password::Passwords;
+use crate::quotas::Quotas;
 use crate::seal::MasterKey;
 use crate::tokens::KnownToken;
 
 /// What can be set about the service.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Which addresses an API server may have.
     pub addresses: AddressPolicy,
+    /// How many days the audit is kept.
+    pub audit_retention_days: u32,
+    /// How much one account may hold.
+    pub quotas: Quotas,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { addresses: AddressPolicy::default(), audit_retention_days: 400, quotas: Quotas::default() }
+    }
 }
 
 /// The use cases. One value serves all requests.
@@ -36,6 +49,9 @@ pub struct Service {
     pub(crate) signing_keys: Copies<Option<Arc<SigningKey>>>,
     pub(crate) tokens: Copies<Arc<KnownToken>>,
     pub(crate) grants: Copies<Arc<GrantList>>,
+    pub(crate) refusals: Refusals,
+    pub(crate) failures: Failures,
+    pub(crate) counters: Counters,
     changes: watch::Sender<u64>,
 }
 
@@ -64,6 +80,9 @@ impl Service {
             signing_keys: Copies::new(10_000),
             tokens: Copies::new(10_000),
             grants: Copies::new(1_000),
+            refusals: Refusals::default(),
+            failures: Failures::default(),
+            counters: Counters::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -137,11 +156,14 @@ impl Service {
         let event = AuditEvent {
             id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
             at: self.clock.now(),
-            actor: &call.caller.user,
-            action,
-            resource,
-            request_id: &call.origin.request_id,
-            source: &call.origin.source,
+            actor: Some(call.caller.user.clone()),
+            actor_name: call.caller.user_name.clone(),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            outcome: Outcome::Done,
+            occurrences: 1,
+            request_id: call.origin.request_id.to_string(),
+            source: call.origin.source.to_string(),
         };
         tx.audit(&event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());

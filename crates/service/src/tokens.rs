@@ -8,6 +8,7 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::{ReadTx, Token};
 
+use crate::audit::AuthFailure;
 use crate::authz;
 use crate::cache::Copy;
 use crate::call::{Call, Caller, Origin};
@@ -90,9 +91,14 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` if the login is not right; `Invalid` if the scope does not exist in the account.
     pub async fn issue_token(&self, login: &Login, scope: &Scope, origin: &Origin) -> Result<IssuedToken> {
-        let (user, account) = self.log_in(login).await?;
+        let note = |error: &Error| {
+            if error.kind() == ErrorKind::Unauthenticated {
+                self.note_failure(origin, AuthFailure::Password);
+            }
+        };
+        let (user, account) = self.log_in(login).await.inspect_err(note)?;
         let mut tx = self.store.write(&account).await?;
-        let caller = Arc::new(still_valid(&mut tx, &account, &user).await?);
+        let caller = Arc::new(still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
         let project = scoped_project(&mut tx, &caller, scope).await?;
         let text = format!("bwt_{}", hex::encode(domain::entropy::bytes::<32>(&*self.entropy)));
         let issued_at = self.now();
@@ -146,7 +152,11 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` if the token is unknown, ended or revoked; the message is the same but for ended ones.
     pub async fn call_by_token(&self, token: &str, origin: Origin) -> Result<Call> {
-        let known = self.known_token(token).await?;
+        let known = self.known_token(token).await.inspect_err(|error| {
+            if error.kind() == ErrorKind::Unauthenticated {
+                self.note_failure(&origin, AuthFailure::Token);
+            }
+        })?;
         let project = known.view.project.as_ref().map(|project| project.id.clone());
         Ok(Call { caller: Arc::clone(&known.view.caller), project, origin })
     }

@@ -1,27 +1,92 @@
-//! Who did what, written in the commit that did it.
+//! Who did what, written in the commit that did it; who was refused what, written soon after; and reading both.
 
-use domain::{PrincipalId, Result, Timestamp};
+use domain::{AccountId, PrincipalId, Result, Timestamp};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
-use crate::error::database;
-use crate::transaction::WriteTx;
+use crate::error::{corrupt, database};
+use crate::open::Store;
+use crate::transaction::{Page, ReadTx, WriteTx};
 
-/// One thing that was done.
+/// How what was asked for ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// The caller was known and may not do it.
+    Refused,
+    /// Nobody proved who they are.
+    Unauthenticated,
+}
+
+impl Outcome {
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Unauthenticated => "unauthenticated",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Done, Self::Refused, Self::Unauthenticated].into_iter().find(|known| known.as_str() == text)
+    }
+}
+
+/// One thing that was done, or refused.
 #[derive(Clone, Debug)]
-pub struct AuditEvent<'a> {
+pub struct AuditEvent {
     /// Unique.
     pub id: String,
     /// When.
     pub at: Timestamp,
-    /// Who did it.
-    pub actor: &'a PrincipalId,
+    /// Who did it; `None` if nobody proved who they are.
+    pub actor: Option<PrincipalId>,
+    /// What the actor was called then.
+    pub actor_name: String,
     /// What was done, as an action name.
-    pub action: &'a str,
+    pub action: String,
     /// To what: `grant/<id>` and the like.
-    pub resource: &'a str,
+    pub resource: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How often. What is done is done once; refusals that follow each other closely are one event.
+    pub occurrences: i64,
     /// The request that did it.
-    pub request_id: &'a str,
+    pub request_id: String,
     /// The address it came from.
-    pub source: &'a str,
+    pub source: String,
+}
+
+/// An event in its place.
+#[derive(Clone, Debug)]
+pub struct AuditRow {
+    /// The number of the commit among the account's; 0 where nothing was committed.
+    pub revision: i64,
+    /// What happened.
+    pub event: AuditEvent,
+}
+
+/// Which events are wanted. What is `None` excludes none.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// By whom: an id or a name.
+    pub actor: Option<String>,
+    /// Which action.
+    pub action: Option<String>,
+    /// To what.
+    pub resource: Option<String>,
+}
+
+/// Events of nobody's account have this one.
+fn nobody() -> AccountId {
+    AccountId::stored("")
 }
 
 impl WriteTx {
@@ -29,25 +94,138 @@ impl WriteTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer; the change then does not happen either.
-    pub async fn audit(&mut self, event: &AuditEvent<'_>) -> Result<()> {
+    pub async fn audit(&mut self, event: &AuditEvent) -> Result<()> {
         let account = self.account().clone();
         let revision = self.revision();
-        sqlx::query(
-            "INSERT INTO audit_events (id, account_id, revision, at, actor_id, action, resource, request_id, source) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        insert(self.connection(), &account, revision, event).await
+    }
+}
+
+impl Store {
+    /// Writes events that belong to no commit, in one transaction. Without an account they are nobody's.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer: then none of them is written.
+    pub async fn append_audit(&self, events: &[(Option<AccountId>, AuditEvent)]) -> Result<()> {
+        let mut tx = self.begin_write(&nobody(), 0).await?;
+        for (account, event) in events {
+            let account = account.clone().unwrap_or_else(nobody);
+            insert(tx.connection(), &account, 0, event).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Deletes events from before `at`, at most `limit` of them, oldest first. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn trim_audit(&self, at: Timestamp, limit: i64) -> Result<u64> {
+        let done = sqlx::query(
+            "DELETE FROM audit_events WHERE id IN \
+             (SELECT id FROM audit_events WHERE at < $1 ORDER BY at LIMIT $2)",
         )
-        .bind(event.id.as_str())
-        .bind(account.as_str())
-        .bind(revision)
-        .bind(event.at.as_millis())
-        .bind(event.actor.as_str())
-        .bind(event.action)
-        .bind(event.resource)
-        .bind(event.request_id)
-        .bind(event.source)
-        .execute(self.connection())
+        .bind(at.as_millis())
+        .bind(limit)
+        .execute(&self.pool)
         .await
         .map_err(database)?;
-        Ok(())
+        Ok(done.rows_affected())
     }
+}
+
+impl ReadTx {
+    /// A page of the account's events, oldest first; of nobody's where there is no account.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn audit_events(
+        &mut self,
+        account: Option<&AccountId>,
+        filter: &AuditFilter,
+        page: &Page,
+    ) -> Result<Vec<AuditRow>> {
+        let account = account.cloned().unwrap_or_else(nobody);
+        let text = |wanted: &Option<String>| wanted.clone().unwrap_or_default();
+        let rows = sqlx::query(
+            "SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, source \
+             FROM audit_events \
+             WHERE account_id = $1 AND (at > $2 OR (at = $2 AND id > $3)) AND at >= $4 AND at < $5 \
+             AND ($6 = '' OR actor_id = $6 OR actor_name = $6) AND ($7 = '' OR action = $7) \
+             AND ($8 = '' OR resource = $8) \
+             ORDER BY at, id LIMIT $9",
+        )
+        .bind(account.as_str())
+        .bind(page.after_millis())
+        .bind(page.after_id())
+        .bind(filter.since.map_or(i64::MIN, Timestamp::as_millis))
+        .bind(filter.until.map_or(i64::MAX, Timestamp::as_millis))
+        .bind(text(&filter.actor))
+        .bind(text(&filter.action))
+        .bind(text(&filter.resource))
+        .bind(page.limit)
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(row).collect()
+    }
+
+    /// The account that the first start made: its administrators run the server.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn first_account(&mut self) -> Result<Option<AccountId>> {
+        let row = sqlx::query("SELECT id FROM accounts ORDER BY created_at, id LIMIT 1")
+            .fetch_optional(self.connection())
+            .await
+            .map_err(database)?;
+        let id = row.map(|row| row.try_get::<String, _>("id")).transpose().map_err(database)?;
+        Ok(id.map(|id| AccountId::stored(&id)))
+    }
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    account: &AccountId,
+    revision: i64,
+    event: &AuditEvent,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit_events (id, account_id, revision, at, actor_id, actor_name, action, resource, outcome, \
+         occurrences, request_id, source) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(event.id.as_str())
+    .bind(account.as_str())
+    .bind(revision)
+    .bind(event.at.as_millis())
+    .bind(event.actor.as_ref().map_or("", PrincipalId::as_str))
+    .bind(event.actor_name.as_str())
+    .bind(event.action.as_str())
+    .bind(event.resource.as_str())
+    .bind(event.outcome.as_str())
+    .bind(event.occurrences)
+    .bind(event.request_id.as_str())
+    .bind(event.source.as_str())
+    .execute(connection)
+    .await
+    .map_err(database)?;
+    Ok(())
+}
+
+fn row(row: &AnyRow) -> Result<AuditRow> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(database);
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(database);
+    let (id, actor, outcome) = (text("id")?, text("actor_id")?, text("outcome")?);
+    let event = AuditEvent {
+        at: Timestamp::from_millis(number("at")?),
+        actor: Some(actor).filter(|actor| !actor.is_empty()).map(|actor| PrincipalId::stored(&actor)),
+        actor_name: text("actor_name")?,
+        action: text("action")?,
+        resource: text("resource")?,
+        outcome: Outcome::parse(&outcome).ok_or_else(|| corrupt("audit_events", "outcome", &id))?,
+        occurrences: number("occurrences")?,
+        request_id: text("request_id")?,
+        source: text("source")?,
+        id,
+    };
+    Ok(AuditRow { revision: number("revision")?, event })
 }

@@ -9,6 +9,7 @@
 mod accounts;
 mod audit;
 mod clusters;
+mod counts;
 mod error;
 mod grants;
 mod installation;
@@ -24,7 +25,7 @@ pub mod testing;
 mod tokens;
 mod transaction;
 
-pub use audit::AuditEvent;
+pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use clusters::{ClusterRow, NewCluster};
 pub use installation::Installation;
 pub use keys::AccessKey;

@@ -107,6 +107,31 @@ impl ReadTx {
         rows.iter().map(state_row).collect()
     }
 
+    /// When the grant last changed, or when the cluster came, if that was later.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grant_changed_at(
+        &mut self,
+        grant: &GrantId,
+        cluster: &ClusterId,
+    ) -> Result<Option<Timestamp>> {
+        let row = sqlx::query(
+            "SELECT g.updated_at AS updated_at, g.revoked_at AS revoked_at, c.created_at AS cluster_at \
+             FROM grants g, clusters c WHERE g.id = $1 AND c.id = $2",
+        )
+        .bind(grant.as_str())
+        .bind(cluster.as_str())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        let Some(row) = row else { return Ok(None) };
+        let updated: i64 = row.try_get("updated_at").map_err(database)?;
+        let revoked: Option<i64> = row.try_get("revoked_at").map_err(database)?;
+        let cluster_at: i64 = row.try_get("cluster_at").map_err(database)?;
+        Ok(Some(Timestamp::from_millis(revoked.unwrap_or(updated).max(cluster_at))))
+    }
+
     /// All states of the account's grants that are not revoked, by grant and cluster.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use domain::{Error, ErrorKind, Result, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
-use service::{Service, SigningKey};
+use service::{AuthFailure, Service, SigningKey};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -56,6 +56,17 @@ pub enum Failure {
 /// # Errors
 /// `Ok(Err(failure))` if it proves nothing; `Err` if the database does not answer.
 pub async fn verify(
+    service: &Service,
+    head: &Head,
+    parameters: &str,
+    body: &[u8],
+    rule: BodyRule,
+) -> Result<std::result::Result<Arc<SigningKey>, Failure>> {
+    let verified = verified(service, head, parameters, body, rule).await?;
+    Ok(verified.inspect_err(|failure| service.note_failure(&head.origin, failure.reason())))
+}
+
+async fn verified(
     service: &Service,
     head: &Head,
     parameters: &str,
@@ -197,6 +208,16 @@ fn hmac_hex(secret: &str, text: &str) -> Option<String> {
 }
 
 impl Failure {
+    /// What it counts as.
+    fn reason(&self) -> AuthFailure {
+        match self {
+            Self::Malformed(_) => AuthFailure::Malformed,
+            Self::Date => AuthFailure::Date,
+            Self::UnknownKey(_) => AuthFailure::UnknownKey,
+            Self::Mismatch => AuthFailure::Signature,
+        }
+    }
+
     /// The failure as an error that says nothing about users or clusters.
     #[must_use]
     pub fn into_error(self, prefix: &str) -> Error {

@@ -103,3 +103,62 @@ async fn headers_that_name_a_scope_must_name_the_callers_own() {
     unsigned.push(("X-Project-Id".into(), server.root.project.id.to_string()));
     assert_eq!(server.send("GET", LIST, &borrowed(&unsigned), b"").await.status, 401, "it must be signed");
 }
+
+#[tokio::test]
+async fn every_way_to_prove_nothing_is_counted_by_its_reason() {
+    let server = Server::start().await;
+    server.send("GET", LIST, &[], b"").await;
+    server.send("GET", "/bailiwick/v1/grants", &[], b"").await;
+    server.send("GET", LIST, &[("Authorization", "Basic YTpi")], b"").await;
+    server.send("GET", "/bailiwick/v1/grants", &[("Authorization", "Basic YTpi")], b"").await;
+    server.send("GET", LIST, &[("X-Auth-Token", "nope")], b"").await;
+    server.send("GET", LIST, &[("Authorization", "SDK-HMAC-SHA256 x")], b"").await;
+    let mut headers = server.signed("GET", LIST, &[], b"");
+    headers[2].1.push('0');
+    server.send("GET", LIST, &borrowed(&headers), b"").await;
+    headers[2].1 = headers[2].1.replace(server.root.access_key_id.as_str(), "UNKNOWN");
+    server.send("GET", LIST, &borrowed(&headers), b"").await;
+    headers[1].1 = "20200101T000000Z".into();
+    server.send("GET", LIST, &borrowed(&headers), b"").await;
+    let login = br#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":"x","password":"long enough","domain":{"name":"x"}}}}}}"#;
+    server.send("POST", "/v3/auth/tokens", &[("Content-Type", "application/json")], login).await;
+    let counts: Vec<(&str, u64)> =
+        server.app.service.auth_failures().into_iter().map(|(reason, n)| (reason.as_str(), n)).collect();
+    assert_eq!(
+        counts,
+        [
+            ("no-credential", 2),
+            ("unknown-scheme", 2),
+            ("malformed-signature", 1),
+            ("wrong-date", 1),
+            ("unknown-key", 1),
+            ("wrong-signature", 1),
+            ("invalid-token", 1),
+            ("wrong-password", 1),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_known_caller_waits_for_the_audit_and_is_read_back() {
+    let server = Server::start().await;
+    let token = server.ordinary_token().await;
+    let path = "/bailiwick/v1/clusters/secret-looking-name";
+    assert_eq!(server.send("DELETE", path, &[("X-Auth-Token", &token)], b"").await.status, 403);
+    let scoped = [("X-Auth-Token", token.as_str()), ("X-Domain-Id", "other")];
+    assert_eq!(server.send("GET", LIST, &scoped, b"").await.status, 403);
+    server.app.service.flush_audit().await.unwrap();
+    let answer = server.as_root("GET", "/bailiwick/v1/audit-events", b"").await;
+    let items = answer.json()["items"].as_array().unwrap().clone();
+    let refused: Vec<(&str, &str, &str)> = items
+        .iter()
+        .filter(|item| item["outcome"] == "refused")
+        .map(|item| {
+            let text = |key: &str| item[key].as_str().unwrap();
+            (text("actorName"), text("action"), text("resource"))
+        })
+        .collect();
+    assert!(refused.contains(&("ordinary", "bailiwick:cluster:delete", path)), "{refused:?}");
+    assert!(refused.contains(&("ordinary", "bailiwick:scope:use", LIST)), "{refused:?}");
+    assert!(!String::from_utf8_lossy(&answer.body).contains(&token));
+}

@@ -15,6 +15,7 @@
 
 mod access_policies;
 mod credentials;
+mod metrics;
 mod one_reading;
 mod operations;
 mod server;

@@ -61,11 +61,15 @@ impl Server {
         let installation = bootstrap.installation(Purpose::Real).await.unwrap();
         let root = bootstrap.prepare(AccountSpec::default()).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
-        let settings = Settings { addresses: AddressPolicy::default() };
+        let settings = Settings { addresses: AddressPolicy::default(), ..Settings::default() };
         let service =
             Service::new(store, clock.clone(), entropy.clone(), master_key, installation.id, settings)
                 .unwrap();
-        let settings = api::Settings { dialects: api::dialects::Settings::default(), demo: Demo::No };
+        let settings = api::Settings {
+            dialects: api::dialects::Settings::default(),
+            demo: Demo::No,
+            bootstrap_file: None,
+        };
         let app = Arc::new(App::new(Arc::new(service), entropy, settings).unwrap());
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let address = listener.address();

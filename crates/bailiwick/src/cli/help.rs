@@ -8,7 +8,7 @@ use clap::{Arg, Command};
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Server (on its own machine)", &["serve", "check-config", "account"]),
     ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key"]),
-    ("Fleet", &["cluster", "grant"]),
+    ("Fleet", &["cluster", "grant", "audit"]),
     ("Tools", &["call", "completion"]),
 ];
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod agency;
+mod audit;
 mod call;
 mod call_print;
 mod check_config;
@@ -138,6 +139,10 @@ enum Noun {
     #[command(subcommand)]
     Grant(grant::Command),
 
+    /// The audit: what was done and what was refused
+    #[command(subcommand)]
+    Audit(audit::Command),
+
     /// Sign and send any call of the server's APIs
     #[command(after_help = call::EXAMPLES)]
     Call(call::CallArgs),
@@ -182,6 +187,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Key(command) => key::run(command, &mut Session::open(client, world)?),
         Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
+        Noun::Audit(command) => audit::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),
         Noun::Completion(args) => completion::run(&args, world),
     }

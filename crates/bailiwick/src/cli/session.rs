@@ -43,7 +43,8 @@ pub struct Paging {
 }
 
 impl Paging {
-    fn limit(&self) -> Option<usize> {
+    /// The most things that are wanted.
+    pub(super) fn limit(&self) -> Option<usize> {
         self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
     }
 }

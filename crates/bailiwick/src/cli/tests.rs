@@ -333,6 +333,17 @@ fn a_printed_call_is_signed_or_signs_and_never_holds_the_secret() {
 }
 
 #[test]
+fn an_export_is_one_event_a_line_and_follows_the_pages() {
+    let first = json!({"items": [{"id": "1"}, {"id": "2"}], "next": "c"});
+    let last = json!({"items": [{"id": "3"}]});
+    let line = ["audit", "export", "--since", "2026-11-21T00:00:00Z"];
+    let (ran, seen) = against(vec![(200, first), (200, last)], "", &line);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "{\"id\":\"1\"}\n{\"id\":\"2\"}\n{\"id\":\"3\"}\n"));
+    assert!(seen[0].starts_with("GET /bailiwick/v1/audit-events?since="), "{}", seen[0]);
+    assert!(seen[1].contains("cursor=c"), "{}", seen[1]);
+}
+
+#[test]
 fn completion_scripts_know_the_nouns() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = run_in(&Environment::default(), "", &["completion", shell]);

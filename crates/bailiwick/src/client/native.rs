@@ -48,11 +48,30 @@ impl Client<'_> {
         limit: Option<usize>,
     ) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
+        self.each(path, query, limit, &mut |item| {
+            items.push(item);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// Hands on a list's items as they come, page after page, to its end or to `limit`.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer, or an item cannot be taken.
+    pub fn each(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+        limit: Option<usize>,
+        take: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut taken = 0;
         let mut cursor: Option<String> = None;
         loop {
-            let wanted = limit.map_or(PAGE, |limit| limit.saturating_sub(items.len()));
+            let wanted = limit.map_or(PAGE, |limit| limit.saturating_sub(taken));
             if wanted == 0 {
-                return Ok(items);
+                return Ok(());
             }
             let size = wanted.min(PAGE).to_string();
             let mut query = query.to_vec();
@@ -61,10 +80,13 @@ impl Client<'_> {
             let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) else {
                 return Err(not_ours(self, "a list without `items`"));
             };
-            items.extend(more.into_iter().take(wanted));
+            for item in more.into_iter().take(wanted) {
+                take(item)?;
+                taken += 1;
+            }
             let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
             if next.is_none() {
-                return Ok(items);
+                return Ok(());
             }
             if next == cursor {
                 return Err(not_ours(self, "a list that goes on for ever"));

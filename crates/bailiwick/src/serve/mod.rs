@@ -1,5 +1,6 @@
 //! The server's side of the program: settings, files, wiring, and an orderly start and end.
 
+mod audit;
 mod demo;
 mod files;
 mod first_start;
@@ -53,6 +54,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "BAILIWICK_LISTEN")]
     pub listen: Option<String>,
 
+    /// Further address for /metrics and /healthz alone, without TLS or credentials [default: none]
+    #[arg(long, value_name = "ADDR", env = "BAILIWICK_METRICS_LISTEN")]
+    pub metrics_listen: Option<String>,
+
     #[command(flatten)]
     pub storage: StorageArgs,
 
@@ -75,6 +80,10 @@ pub struct ServeArgs {
     /// Allow clusters on loopback addresses although the server listens on more than loopback
     #[arg(long, env = "BAILIWICK_ALLOW_LOOPBACK_CLUSTERS", value_parser = BoolishValueParser::new())]
     pub allow_loopback_clusters: bool,
+
+    /// Days for which the audit is kept [default: 400]
+    #[arg(long, value_name = "DAYS", env = "BAILIWICK_AUDIT_RETENTION_DAYS")]
+    pub audit_retention_days: Option<u32>,
 }
 
 impl ServeArgs {
@@ -83,12 +92,14 @@ impl ServeArgs {
         Self {
             config: None,
             listen: None,
+            metrics_listen: None,
             storage: storage.clone(),
             demo: false,
             tls_cert: None,
             tls_key: None,
             insecure_plain_http: false,
             allow_loopback_clusters: false,
+            audit_retention_days: None,
         }
     }
 }
@@ -109,12 +120,16 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         Some((cert, key)) => Some(tls::read(cert, key)?),
         None => None,
     };
-    let listener = Listener::bind(settings.listen, tls).await?;
+    let listener = Listener::bind(settings.listen, tls).await?.with_limits(settings.limits);
+    let for_metrics = match settings.metrics_listen {
+        Some(address) => Some(Listener::bind(address, None).await?.for_metrics()),
+        None => None,
+    };
     let opened = open::open(&settings, &environment).await?;
     let first = first_start::run(&opened.bootstrap, &environment.bootstrap, &settings.data_dir).await?;
     let policy = AddressPolicy {
         allow_loopback: settings.allow_loopback,
-        denied: own_sockets(&settings, &listener).await?,
+        denied: own_sockets(&settings, [Some(&listener), for_metrics.as_ref()]).await?,
         allowed_networks: settings.allowed_networks.clone(),
     };
     let service = Arc::new(Service::new(
@@ -123,7 +138,11 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         Arc::clone(&opened.bootstrap.entropy),
         opened.bootstrap.master_key.clone(),
         opened.installation.id.clone(),
-        service::Settings { addresses: policy.clone() },
+        service::Settings {
+            addresses: policy.clone(),
+            audit_retention_days: settings.audit_retention_days,
+            quotas: settings.quotas,
+        },
     )?);
     let advice = match (&first, settings.demo) {
         (Some(account), true) => demo::fill(&service, account, &settings.data_dir, &listener.url()).await?,
@@ -131,15 +150,36 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     };
     let demo = if settings.demo { Demo::Yes } else { Demo::No };
     let entropy = Arc::clone(&opened.bootstrap.entropy);
-    let app = App::new(Arc::clone(&service), entropy, api::Settings { dialects: settings.dialects, demo })?;
+    let bootstrap_file = settings.data_dir.join(first_start::FILE);
+    let of_api = api::Settings { dialects: settings.dialects, demo, bootstrap_file: Some(bootstrap_file) };
+    let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?);
+    if first.is_none() {
+        remind(&app);
+    }
     let poll = tokio::spawn(follow(Arc::clone(&service)));
+    let auditing = audit::Keeper::start(Arc::clone(&service));
     let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
+    let metrics = for_metrics.map(|listener| {
+        tracing::info!("metrics on {}/metrics", listener.url());
+        tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()))
+    });
     announce(&listener, &advice);
-    listener.serve(Arc::new(app), end).await;
+    listener.serve(app, end).await;
+    metrics.inspect(tokio::task::JoinHandle::abort);
     poll.abort();
     fleet.stop().await;
+    auditing.finish().await;
     opened.bootstrap.store.close().await;
     Ok(())
+}
+
+/// What the first start generated opens everything: it should not lie where it was written for ever.
+fn remind(app: &App) {
+    if let (Some(path), true, Demo::No) =
+        (&app.settings.bootstrap_file, app.bootstrap_file_present(), app.settings.demo)
+    {
+        tracing::warn!("{} holds the first credentials: move it to a safe place", path.display());
+    }
 }
 
 /// Says where the server listens, on standard output, for people and for scripts.
@@ -160,9 +200,12 @@ async fn follow(service: Arc<Service>) {
     }
 }
 
-/// Sockets that a cluster's address must not name: our own listener and our database.
-async fn own_sockets(settings: &Settings, listener: &Listener) -> Result<Vec<std::net::SocketAddr>> {
-    let mut sockets = vec![listener.address()];
+/// Sockets that a cluster's address must not name: our own listeners and our database.
+async fn own_sockets(
+    settings: &Settings,
+    listeners: [Option<&Listener>; 2],
+) -> Result<Vec<std::net::SocketAddr>> {
+    let mut sockets: Vec<_> = listeners.into_iter().flatten().map(Listener::address).collect();
     if let Location::Postgres(url) = &settings.location {
         let rest = url.split_once("://").map_or("", |(_, rest)| rest);
         let authority = rest.split(['/', '?']).next().unwrap_or_default();

@@ -16,6 +16,10 @@ use crate::environment::ServerEnvironment;
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for metrics alone.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How many connections there may be.
+    pub limits: api::Limits,
     /// Where data is kept.
     pub data_dir: PathBuf,
     /// Which database.
@@ -30,6 +34,10 @@ pub struct Settings {
     pub allowed_networks: Vec<(IpAddr, u8)>,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
+    /// How much one account may hold.
+    pub quotas: service::Quotas,
+    /// How many days the audit is kept.
+    pub audit_retention_days: u32,
     /// What the dialects let one set.
     pub dialects: dialects::Settings,
 }
@@ -51,6 +59,7 @@ pub enum MasterKeySource {
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: Option<String>,
+    metrics_listen: Option<String>,
     data_dir: Option<PathBuf>,
     database: Option<String>,
     insecure_plain_http: bool,
@@ -59,6 +68,9 @@ struct File {
     master_key_command: Option<Vec<String>>,
     tls: TlsFile,
     clusters: ClustersFile,
+    audit: AuditFile,
+    limits: LimitsFile,
+    quotas: QuotasFile,
 }
 
 #[derive(Deserialize, Default)]
@@ -74,6 +86,28 @@ struct ClustersFile {
     allowed_networks: Vec<String>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    connections: Option<usize>,
+    connections_per_source: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct QuotasFile {
+    grants: Option<u32>,
+    clusters: Option<u32>,
+    principals: Option<u32>,
+    access_keys_per_user: Option<u32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct AuditFile {
+    retention_days: Option<u32>,
+}
+
 impl Settings {
     /// Reads flags, environment and file.
     ///
@@ -82,9 +116,8 @@ impl Settings {
     pub fn read(args: &ServeArgs, environment: &ServerEnvironment) -> Result<Self> {
         let (file, dialects) = read_file(args.config.as_deref(), environment)?;
         let listen = args.listen.clone().or(file.listen).unwrap_or_else(|| "127.0.0.1:8470".to_owned());
-        let listen: SocketAddr = listen
-            .parse()
-            .map_err(|_| Error::invalid("listen", "must be ADDRESS:PORT, for example 127.0.0.1:8470"))?;
+        let listen = socket("listen", &listen)?;
+        let metrics_listen = args.metrics_listen.clone().or(file.metrics_listen);
         let loopback = listen.ip().is_loopback();
         let default_dir = if args.demo { "./bailiwick-demo" } else { "./bailiwick-data" };
         let data_dir = args.storage.data_dir.clone().or(file.data_dir).unwrap_or_else(|| default_dir.into());
@@ -101,6 +134,10 @@ impl Settings {
             allow_loopback: loopback || args.allow_loopback_clusters || file.allow_loopback_clusters,
             allowed_networks: networks(&file.clusters.allowed_networks)?,
             master_key: master_key_source(environment, file.master_key_command, file.master_key_file),
+            audit_retention_days: retention(args.audit_retention_days.or(file.audit.retention_days))?,
+            metrics_listen: metrics_listen.map(|text| socket("metrics_listen", &text)).transpose()?,
+            limits: limits(&file.limits)?,
+            quotas: quotas(&file.quotas),
             demo: args.demo,
             listen,
             data_dir,
@@ -143,6 +180,19 @@ impl Settings {
             format!("master key from {}", self.master_key.describe()),
             format!("clusters on loopback = {}", if self.allow_loopback { "allowed" } else { "refused" }),
         ];
+        let limits = self.limits;
+        lines.push(format!(
+            "connections = at most {}, {} from one source",
+            limits.connections, limits.connections_per_source
+        ));
+        let quotas = self.quotas;
+        lines.push(format!(
+            "an account has at most {} grants, {} clusters, {} principals; a user {} access keys",
+            quotas.grants, quotas.clusters, quotas.principals, quotas.access_keys_per_user
+        ));
+        let metrics = self.metrics_listen.map(|address| format!(" and on {address}")).unwrap_or_default();
+        lines.push(format!("metrics to this machine{metrics}, elsewhere against a credential"));
+        lines.push(format!("audit.retention_days = {}", self.audit_retention_days));
         lines.extend(self.dialects.describe());
         lines
     }
@@ -183,6 +233,40 @@ fn read_file(path: Option<&Path>, environment: &ServerEnvironment) -> Result<(Fi
     let file =
         table.try_into().map_err(|error: toml::de::Error| Error::invalid("config", error.message()))?;
     Ok((file, dialects))
+}
+
+fn socket(field: &str, text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| Error::invalid(field, "must be ADDRESS:PORT, for example 127.0.0.1:8470"))
+}
+
+fn limits(file: &LimitsFile) -> Result<api::Limits> {
+    let default = api::Limits::default();
+    let limits = api::Limits {
+        connections: file.connections.unwrap_or(default.connections),
+        connections_per_source: file.connections_per_source.unwrap_or(default.connections_per_source),
+    };
+    if limits.connections == 0 || limits.connections_per_source == 0 {
+        return Err(Error::invalid("limits", "must be at least 1"));
+    }
+    Ok(limits)
+}
+
+fn quotas(file: &QuotasFile) -> service::Quotas {
+    let default = service::Quotas::default();
+    service::Quotas {
+        grants: file.grants.unwrap_or(default.grants),
+        clusters: file.clusters.unwrap_or(default.clusters),
+        principals: file.principals.unwrap_or(default.principals),
+        access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
+    }
+}
+
+fn retention(days: Option<u32>) -> Result<u32> {
+    match days {
+        None => Ok(service::Settings::default().audit_retention_days),
+        Some(0) => Err(Error::invalid("audit.retention_days", "must be at least 1")),
+        Some(days) => Ok(days),
+    }
 }
 
 fn location(database: Option<&str>, data_dir: &Path) -> Result<Location> {
@@ -279,6 +363,9 @@ mod tests {
             ("[cce]\npolicy_types = 'x'", "policy_types"),
             ("[clusters]\nallowed_networks = ['10.0.0.0/33']", "10.0.0.0/33"),
             ("listen = 'localhost'", "listen"),
+            ("audit.retention_days = 0", "audit.retention_days"),
+            ("limits.connections = 0", "limits"),
+            ("metrics_listen = 'x'", "metrics_listen"),
             ("tls.cert = 'a'", "tls"),
         ] {
             let error = read(&[], file).unwrap_err().to_string();

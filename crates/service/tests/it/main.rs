@@ -14,10 +14,12 @@
 )]
 
 mod accounts;
+mod audit;
 mod clusters;
 mod concurrency;
 mod directory;
 mod grants;
+mod quotas;
 mod rights;
 mod secrets;
 mod tokens;

@@ -44,6 +44,11 @@ async fn outcomes(service: &Service, call: &Call) -> Vec<(&'static str, Result<(
         ("list grant states", service.list_grant_states(call).await.map(drop)),
         ("show token", service.show_token(call, "x").await.map(drop)),
         ("revoke token", service.revoke_token(call, "x").await),
+        ("metrics", service.show_measures(call).await.map(drop)),
+        (
+            "list audit events",
+            service.list_audit_events(call, &service::AuditFilter::default(), &page).await.map(drop),
+        ),
     ]
 }
 

@@ -9,7 +9,7 @@ use domain::{
 };
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::AddressPolicy;
-use service::{Call, Caller, MasterKey, NewCluster, NewPrincipal, Origin, Service, Settings};
+use service::{Call, Caller, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
 use store::Store;
 use store::testing::{TestDatabase, databases};
 
@@ -28,9 +28,14 @@ pub struct World {
 
 /// One world for each kind of database.
 pub async fn worlds() -> Vec<World> {
+    worlds_with(Quotas::default()).await
+}
+
+/// One world for each kind of database, in which accounts may hold so much.
+pub async fn worlds_with(quotas: Quotas) -> Vec<World> {
     let mut worlds = Vec::new();
     for database in databases().await {
-        worlds.push(World::new(database).await);
+        worlds.push(World::new(database, quotas).await);
     }
     worlds
 }
@@ -42,7 +47,7 @@ pub fn bootstrap(store: Store, clock: Arc<Fixed>, seed: u64) -> Bootstrap {
 }
 
 impl World {
-    async fn new(database: TestDatabase) -> Self {
+    async fn new(database: TestDatabase, quotas: Quotas) -> Self {
         let store = database.open().await;
         let clock = Arc::new(Fixed::new(Timestamp::from_millis(1_795_293_660_000)));
         let bootstrap = bootstrap(store.clone(), Arc::clone(&clock), 1);
@@ -58,7 +63,11 @@ impl World {
             Arc::clone(&bootstrap.entropy),
             bootstrap.master_key.clone(),
             installation.id,
-            Settings { addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() } },
+            Settings {
+                addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
+                quotas,
+                ..Settings::default()
+            },
         )
         .unwrap();
         let (root, stranger) = (root_of(&prepared), root_of(&other));

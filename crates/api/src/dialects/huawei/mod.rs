@@ -6,7 +6,7 @@ pub mod iam;
 pub mod settings;
 
 use domain::{Error, ErrorKind, Result};
-use service::{Call, Caller};
+use service::{AuthFailure, Call, Caller};
 
 use crate::App;
 use crate::authn::{self, Shown, access_key};
@@ -67,10 +67,13 @@ impl Dialect for Huawei {
 }
 
 async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> {
-    let refused = |text: &str| Error::new(ErrorKind::Unauthenticated, format!("{PREFIX}{text}"));
     let head = &input.head;
+    let refused = |reason, text: &str| {
+        app.service.note_failure(&head.origin, reason);
+        Error::new(ErrorKind::Unauthenticated, format!("{PREFIX}{text}"))
+    };
     let mut call = match authn::shown(head)? {
-        Shown::Nothing => return Err(refused("x-auth-token not found")),
+        Shown::Nothing => return Err(refused(AuthFailure::Nothing, "x-auth-token not found")),
         Shown::Token(token) => authn::token::verify(&app.service, head, token).await.map_err(|error| {
             if error.kind() == ErrorKind::Unauthenticated { token_refused(&error) } else { error }
         })?,
@@ -80,10 +83,12 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
             Call { caller: std::sync::Arc::clone(&key.caller), project: None, origin: head.origin.clone() }
         }
         Shown::Authorization { .. } => {
-            return Err(refused("the Authorization scheme must be SDK-HMAC-SHA256"));
+            return Err(refused(AuthFailure::Scheme, "the Authorization scheme must be SDK-HMAC-SHA256"));
         }
     };
-    check_scope(head, &call.caller)?;
+    check_scope(head, &call.caller).inspect_err(|_| {
+        app.service.note_refusal(&call.caller, &head.origin, "bailiwick:scope:use", &head.path);
+    })?;
     if let (None, Some(project)) = (&call.project, head.header("x-project-id")) {
         call.project = call.caller.projects.iter().find(|known| known.as_str() == project).cloned();
     }

@@ -1,6 +1,7 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod audit;
 mod clusters;
 mod fault;
 mod grants;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
-use service::{Call, PageRequest, Paged};
+use service::{AuthFailure, Call, PageRequest, Paged};
 
 use crate::App;
 use crate::authn::{self, Shown, access_key};
@@ -45,6 +46,7 @@ fn rows() -> Vec<Operation> {
         access_keys::operations(),
         clusters::operations(),
         grants::operations(),
+        audit::operations(),
     ]
     .concat()
 }
@@ -73,9 +75,14 @@ impl Dialect for Native {
 
 async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> {
     let head = &input.head;
-    let refused = |text: &str| Error::new(ErrorKind::Unauthenticated, text);
+    let refused = |reason, text: &str| {
+        app.service.note_failure(&head.origin, reason);
+        Err(Error::new(ErrorKind::Unauthenticated, text))
+    };
     match authn::shown(head)? {
-        Shown::Nothing => Err(refused("show a bearer token, or sign the request with an access key")),
+        Shown::Nothing => {
+            refused(AuthFailure::Nothing, "show a bearer token, or sign the request with an access key")
+        }
         Shown::Token(token) | Shown::Authorization { scheme: "Bearer", parameters: token } => {
             authn::token::verify(&app.service, head, token).await
         }
@@ -85,7 +92,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
             Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
         }
         Shown::Authorization { .. } => {
-            Err(refused("the Authorization scheme must be Bearer or SDK-HMAC-SHA256"))
+            refused(AuthFailure::Scheme, "the Authorization scheme must be Bearer or SDK-HMAC-SHA256")
         }
     }
 }

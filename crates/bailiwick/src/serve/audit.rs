@@ -1,0 +1,78 @@
+//! Keeps the audit beside the requests: writes what waits, forgets what is too old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service::Service;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+/// How often refusals and counts are written.
+const WRITE: Duration = Duration::from_secs(1);
+/// One in so many writes is followed by a look for old events: once a minute.
+const TRIM: u64 = 60;
+
+/// The task that does so.
+pub struct Keeper {
+    service: Arc<Service>,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Begins.
+    pub fn start(service: Arc<Service>) -> Self {
+        let (end, ended) = oneshot::channel();
+        let task = tokio::spawn(keep(Arc::clone(&service), ended));
+        Self { service, end, task }
+    }
+
+    /// Ends after what it is writing, and writes the rest.
+    pub async fn finish(self) {
+        drop(self.end);
+        drop(self.task.await);
+        if let Err(error) = self.service.finish_audit().await {
+            tracing::error!(?error, "the last refusals could not be written into the audit");
+        }
+    }
+}
+
+async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
+    let mut ticks = tokio::time::interval(WRITE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut more = Trimmed::Nothing;
+    for tick in 0_u64.. {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut ended => return,
+        }
+        if let Err(error) = service.flush_audit().await {
+            tracing::warn!(?error, "cannot write refusals into the audit; trying again");
+        }
+        if tick % TRIM == 0 || more == Trimmed::Some {
+            more = trim(&service).await;
+        }
+    }
+}
+
+/// Whether there was something to delete: then there may be more, and the next look is not a minute away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trimmed {
+    Nothing,
+    Some,
+}
+
+async fn trim(service: &Service) -> Trimmed {
+    match service.trim_audit().await {
+        Ok(0) => Trimmed::Nothing,
+        Ok(count) => {
+            tracing::info!(count, "deleted {count} audit events that are kept no longer");
+            Trimmed::Some
+        }
+        Err(error) => {
+            tracing::warn!(?error, "cannot delete old audit events; trying again");
+            Trimmed::Nothing
+        }
+    }
+}

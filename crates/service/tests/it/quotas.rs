@@ -1,0 +1,64 @@
+//! How much one account may hold.
+
+use domain::{ErrorKind, PrincipalKind, Result};
+use service::{NewCluster, Quotas};
+
+use crate::world::{new_principal, spec, worlds_with};
+
+fn quotas() -> Quotas {
+    // The root user and the group of administrators are two principals, and the root user has one key.
+    Quotas { grants: 1, clusters: 1, principals: 3, access_keys_per_user: 2 }
+}
+
+fn refused<T>(outcome: Result<T>, what: &str) {
+    let error = outcome.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().starts_with(what), "{error}");
+}
+
+#[tokio::test]
+async fn each_quota_refuses_one_too_many_and_what_is_deleted_makes_room() {
+    for world in worlds_with(quotas()).await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("ada").await;
+        let eve = || new_principal(PrincipalKind::Agency, None, "eve");
+        refused(service.create_principal(root, eve()).await, "users, groups and agencies");
+        world.cluster("one").await;
+        let two = || NewCluster { name: "two".into(), ..NewCluster::default() };
+        refused(service.create_cluster(root, two()).await, "clusters must be at most 1");
+        let grant = service.create_grant(root, spec(&["ada"], &[], &[])).await.unwrap();
+        refused(service.create_grant(root, spec(&["ada"], &[], &[])).await, "grants must be at most 1");
+        let key = service.create_access_key(root, root.caller.user.as_str(), "").await.unwrap();
+        refused(
+            service.create_access_key(root, root.caller.user.as_str(), "").await,
+            "access keys of a user",
+        );
+        service.revoke_grant(root, grant.id.as_str()).await.unwrap();
+        service.create_grant(root, spec(&["ada"], &[], &[])).await.unwrap();
+        service.delete_cluster(root, "one").await.unwrap();
+        service.create_cluster(root, two()).await.unwrap();
+        service.delete_access_key(root, key.key.id.as_str()).await.unwrap();
+        service.create_access_key(root, root.caller.user.as_str(), "").await.unwrap();
+        service.delete_principal(root, PrincipalKind::User, "ada").await.unwrap();
+        service.create_principal(root, eve()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_one_account_holds_takes_nothing_from_another() {
+    for world in worlds_with(quotas()).await {
+        world.cluster("one").await;
+        let own = NewCluster { name: "own".into(), ..NewCluster::default() };
+        world.service.create_cluster(&world.stranger, own).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn concurrent_creates_do_not_slip_past_a_quota() {
+    for world in worlds_with(quotas()).await {
+        world.user("ada").await;
+        let creates = (0..10).map(|_| world.service.create_grant(&world.root, spec(&["ada"], &[], &[])));
+        let done = futures::future::join_all(creates).await;
+        assert_eq!(done.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{}", world.on());
+    }
+}

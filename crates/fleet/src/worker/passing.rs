@@ -40,6 +40,8 @@ impl Worker {
         let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
         let applier = Applier { client, owner: &owner, observer: &self.observer, held: &held };
         let grown = applier.grow(&look.plan.grow).await;
+        // Whatever became of growing: who changes to a role that is refused loses the old one nevertheless. A right that
+        // nothing grants any more is taken away even if that leaves somebody with none.
         let shrunk = applier.shrink(&look.plan.shrink).await;
         self.observer.view().expect_nothing();
         tracing::debug!(

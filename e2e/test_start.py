@@ -52,6 +52,8 @@ def test_a_first_start_writes_what_it_made_up_where_only_its_owner_reads(new_ser
         assert values[f"BAILIWICK_BOOTSTRAP_{name}"] not in log
     master_key = server.home / "config/bailiwick/master.key"
     assert mode(master_key) == 0o600
+    for folder in (master_key.parent, master_key.parent.parent):
+        assert mode(folder) == 0o700, f"others could replace the key in {folder}"
     assert master_key.read_text(encoding="utf-8").strip() not in log
 
 
@@ -159,6 +161,35 @@ def test_a_master_key_inside_the_data_folder_is_refused(new_server):
     assert "data folder" in said
 
 
+def test_a_master_key_that_a_link_leads_into_the_data_folder_is_refused(new_server):
+    server = new_server()
+    server.data.mkdir(mode=0o700)
+    link = server.folder / "link"
+    link.symlink_to(server.data)
+    said = server.refuses_to_start(BAILIWICK_MASTER_KEY_FILE=link / "sub" / "master.key")
+    assert "data folder" in said
+    assert not list(server.data.rglob("master.key"))
+
+
+def test_a_key_in_a_folder_that_others_may_write_is_refused(new_server):
+    server = new_server()
+    folder = server.folder / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert "written by others" in server.refuses_to_start(BAILIWICK_MASTER_KEY_FILE=folder / "master.key")
+
+
+def test_a_database_that_is_a_link_is_refused_and_its_target_untouched(new_server):
+    server = new_server()
+    server.data.mkdir(mode=0o700)
+    victim = server.folder / "victim"
+    victim.write_text("precious", encoding="utf-8")
+    victim.chmod(0o644)
+    (server.data / "bailiwick.db").symlink_to(victim)
+    assert "link" in server.refuses_to_start()
+    assert (victim.read_text(encoding="utf-8"), mode(victim)) == ("precious", 0o644)
+
+
 def test_a_readable_master_key_is_refused(new_server):
     server = new_server().start()
     server.stop()
@@ -255,6 +286,15 @@ def test_the_demo_refuses_a_database_that_is_not_its_own(new_server, postgres):
     real.stop()
     real.arguments = [*real.arguments, "--demo"]
     assert "demo" in real.refuses_to_start()
+
+
+def test_a_demos_folder_is_refused_for_real_use(new_server):
+    server = new_server()
+    plain, server.arguments = server.arguments, [*server.arguments, "--demo"]
+    server.start()
+    server.stop()
+    server.arguments = plain
+    assert "demo" in server.refuses_to_start()
 
 
 # --- while it runs, and its end ---------------------------------------------------------------------------------

@@ -332,10 +332,11 @@ def test_sigterm_finishes_what_is_in_flight_and_ends(new_server):
             "principal": {"type": "user", "ids": [user]},
         }
     ).encode()
-    request = request_bytes("POST", PATH, client.headers("POST", PATH, body), body)
+    headers = [*client.headers("POST", PATH, body), ("Expect", "100-continue")]
+    request = request_bytes("POST", PATH, headers, body)
     with connect(server.base) as sock:
         sock.sendall(request[:-20])
-        time.sleep(0.2)  # the head is read; nothing outside shows that
+        _waits_for_the_body(sock)
         begin = time.monotonic()
         server.process.popen.terminate()
         until(lambda: _closed(server.base), 5, "no new connections are taken")
@@ -352,11 +353,22 @@ def test_sigterm_finishes_what_is_in_flight_and_ends(new_server):
 def test_a_request_that_never_ends_does_not_hold_up_the_end(new_server):
     server = new_server().start()
     with connect(server.base) as sock:
-        sock.sendall(b"POST /api/v3/access-policies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+        sock.sendall(request_bytes("POST", PATH, [("Host", "localhost"), ("Expect", "100-continue")], b"{", length=10))
+        _waits_for_the_body(sock)
         begin = time.monotonic()
         server.process.popen.terminate()
         server.process.popen.wait(15)
     assert time.monotonic() - begin <= 11
+
+
+def _waits_for_the_body(sock):
+    """Returns when the server has read the head and asks for the body: the request is in flight."""
+    said = b""
+    while not said.endswith(b"\r\n\r\n"):
+        part = sock.recv(1)
+        assert part, f"the server closed after {said!r}"
+        said += part
+    assert said.startswith(b"HTTP/1.1 100"), said
 
 
 def _closed(base):

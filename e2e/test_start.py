@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import secrets
+import signal
 import ssl
 import stat
 import subprocess
@@ -188,6 +189,19 @@ def test_a_database_that_is_a_link_is_refused_and_its_target_untouched(new_serve
     (server.data / "bailiwick.db").symlink_to(victim)
     assert "link" in server.refuses_to_start()
     assert (victim.read_text(encoding="utf-8"), mode(victim)) == ("precious", 0o644)
+
+
+def test_a_second_server_on_one_embedded_database_is_refused(new_server):
+    first = new_server().start()
+    second = first.another()
+    second.data = first.data
+    try:
+        assert "another server works on" in second.refuses_to_start()
+        assert first.is_ready()
+        first.process.stop(by=signal.SIGKILL)
+        second.start()
+    finally:
+        second.stop()
 
 
 def test_a_readable_master_key_is_refused(new_server):

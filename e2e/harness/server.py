@@ -64,6 +64,15 @@ class Server:
         }
         return {f"BAILIWICK_BOOTSTRAP_{name}": value for name, value in values.items()}
 
+    def another(self):
+        """A further server of this installation, which must have been started once: on the same database, with the
+        same master key and credentials, and a data folder of its own."""
+        key = {"BAILIWICK_MASTER_KEY_FILE": str(self.home / "config/bailiwick/master.key")}
+        twin = Server(self.database, self.config, self.arguments, {**self.environment, **key}, bootstrap=False)
+        for name in ("account", "project", "root", "project_name", "user_name", "password", "key_id", "secret"):
+            setattr(twin, name, getattr(self, name))
+        return twin
+
     # --- the process ------------------------------------------------------------------------------------------
 
     def _environment(self, **extra):

@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Refused(Refusal),
     /// The API server answered something that we cannot or will not read.
     Unreadable(&'static str),
+    /// It was not sent, because the cluster is another server's by now, or nobody could say whose it is.
+    Superseded,
 }
 
 /// An API server's answer that is not a success.
@@ -45,7 +47,7 @@ impl Failure {
     /// Whether further requests make sense now, or would only meet the same.
     pub(crate) fn stops_everything(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Unauthorized => true,
+            Self::Unreachable(_) | Self::Unauthorized | Self::Superseded => true,
             Self::Refused(refusal) => refusal.status == 429 || refusal.status == 503,
             Self::Unreadable(_) => false,
         }
@@ -55,7 +57,7 @@ impl Failure {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
-            Self::Unreachable(_) | Self::Unauthorized | Self::Unreadable(_) => None,
+            Self::Unreachable(_) | Self::Unauthorized | Self::Unreadable(_) | Self::Superseded => None,
         }
     }
 
@@ -86,6 +88,7 @@ impl Failure {
                 format!("the API server refuses to {action} with status {status}; it says: {message}")
             }
             Self::Unreadable(what) => format!("the API server's answer is unreadable: {what}"),
+            Self::Superseded => "another server of this installation works for the cluster now".to_owned(),
         };
         clean(&text)
     }
@@ -100,6 +103,7 @@ impl fmt::Display for Failure {
                 write!(f, "refused with status {}: {}", refusal.status, refusal.message)
             }
             Self::Unreadable(what) => write!(f, "unreadable: {what}"),
+            Self::Superseded => f.write_str("superseded"),
         }
     }
 }

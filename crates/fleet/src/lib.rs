@@ -17,6 +17,7 @@ mod backoff;
 mod client;
 mod explain;
 mod failure;
+mod fence;
 mod guard;
 mod inquiry;
 mod observe;

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::{ClusterId, ConnectionState, GrantId, Result};
+use domain::{ConnectionState, GrantId, Result};
 use service::Service;
 use service::fleet::{FleetReport, StateUpdate};
+use service::leases::Lease;
 
 /// How a cluster's connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ struct Connection {
 /// Tells the service about one cluster.
 pub(crate) struct Reporter {
     service: Arc<Service>,
-    cluster: ClusterId,
+    lease: Lease,
     connection: Connection,
     told_connection: Option<Connection>,
     told: HashMap<GrantId, StateUpdate>,
@@ -26,10 +27,10 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// Has told nothing yet.
-    pub(crate) fn new(service: Arc<Service>, cluster: ClusterId) -> Self {
+    pub(crate) fn new(service: Arc<Service>, lease: Lease) -> Self {
         let connection =
             Connection { state: ConnectionState::Connecting, reason: String::new(), version: None };
-        Self { service, cluster, connection, told_connection: None, told: HashMap::new() }
+        Self { service, lease, connection, told_connection: None, told: HashMap::new() }
     }
 
     /// The cluster answers.
@@ -67,7 +68,7 @@ impl Reporter {
             version: self.connection.version.clone(),
             states: updates.clone(),
         };
-        self.service.fleet_report(&self.cluster, report).await?;
+        self.service.fleet_report(&self.lease, report).await?;
         self.told_connection = Some(self.connection.clone());
         self.told.extend(updates.into_iter().map(|update| (update.grant.clone(), update)));
         Ok(())

@@ -1,43 +1,43 @@
-//! Keeps one worker running for each cluster that has a connection.
+//! Keeps one worker running for each cluster that has a connection and is this server's to work for.
 //!
-//! A worker is replaced when its cluster's connection changes, and started again if it ends without being told to.
-//! Workers share nothing but the service: a cluster that hangs, floods or lies costs the others nothing.
+//! A worker is replaced when its cluster's connection or lease changes, and started again if it ends without being
+//! told to. Workers share nothing but the service: a cluster that hangs, floods or lies costs the others nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::ClusterId;
 use service::fleet::FleetCluster;
+use service::leases::{BEAT, Lease, Share};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::worker::{self, Shared};
 
-/// How often workers that ended are looked for, and how soon the list of clusters is read again after a failure.
-const CHECK: Duration = Duration::from_secs(5);
 /// How long a worker may take to finish its pass when it is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A worker that was started.
 struct Running {
     connection_version: i64,
+    lease: Lease,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    fn start(shared: &Shared, cluster: &FleetCluster, predecessor: Option<Self>) -> Self {
+    fn start(shared: &Shared, cluster: &FleetCluster, lease: &Lease, predecessor: Option<Self>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (shared, id) = (shared.clone(), cluster.id.clone());
+        let (shared, for_worker) = (shared.clone(), lease.clone());
         let task = tokio::spawn(async move {
             // Two workers for one cluster would plan from two views.
             if let Some(predecessor) = predecessor {
                 predecessor.end().await;
             }
-            worker::run(shared, id, stopped).await;
+            worker::run(shared, for_worker, stopped).await;
         });
-        Self { connection_version: cluster.connection_version, stop, task }
+        Self { connection_version: cluster.connection_version, lease: lease.clone(), stop, task }
     }
 
     /// Lets the worker finish its pass, but not for long.
@@ -47,47 +47,122 @@ impl Running {
             self.task.abort();
         }
     }
+
+    fn is_fit(&self, cluster: &FleetCluster, lease: &Lease) -> bool {
+        self.connection_version == cluster.connection_version
+            && self.lease == *lease
+            && !self.task.is_finished()
+    }
 }
 
-/// Runs workers until told to stop, and then until they have stopped.
-pub(crate) async fn run(shared: Shared, mut stop: watch::Receiver<bool>) {
-    let mut changes = shared.service.changes();
-    let mut workers = HashMap::new();
-    loop {
-        match shared.service.fleet_clusters().await {
-            Ok(clusters) => arrange(&shared, &mut workers, &clusters),
-            Err(error) => tracing::error!(error = ?error, "fleet.clusters.unreadable"),
-        }
-        tokio::select! {
-            _ = stop.changed() => break,
-            changed = changes.changed() => if changed.is_err() { break },
-            () = sleep(CHECK) => {}
+/// The workers of this server, and what it is to work for.
+struct Supervisor {
+    shared: Shared,
+    workers: HashMap<ClusterId, Running>,
+    share: Share,
+    /// The clusters that were there when the share was last asked for.
+    known: HashSet<ClusterId>,
+    beat_at: Instant,
+    /// Workers that end, each with its cluster.
+    ending: JoinSet<ClusterId>,
+    /// Clusters whose lease is given back as soon as their worker has ended, and not before.
+    releasing: HashSet<ClusterId>,
+}
+
+impl Supervisor {
+    fn new(shared: Shared) -> Self {
+        Self {
+            shared,
+            workers: HashMap::new(),
+            share: Share::default(),
+            known: HashSet::new(),
+            beat_at: Instant::now(),
+            ending: JoinSet::new(),
+            releasing: HashSet::new(),
         }
     }
-    futures::future::join_all(workers.into_values().map(Running::end)).await;
-}
 
-/// Makes the workers fit the clusters.
-fn arrange(shared: &Shared, workers: &mut HashMap<ClusterId, Running>, clusters: &[FleetCluster]) {
-    let mut former = std::mem::take(workers);
-    for cluster in clusters {
-        let worker = match former.remove(&cluster.id) {
-            Some(worker) if is_fit(&worker, cluster) => worker,
-            predecessor => {
-                tracing::info!(cluster = %cluster.id, "fleet.worker.started");
-                Running::start(shared, cluster, predecessor)
+    /// Runs workers until told to stop, and then until they have stopped.
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.shared.service.changes();
+        loop {
+            if let Err(error) = self.look().await {
+                tracing::error!(error = ?error, "fleet.clusters.unreadable");
             }
-        };
-        workers.insert(cluster.id.clone(), worker);
+            while let Some(ended) = self.ending.try_join_next() {
+                if let Ok(cluster) = ended {
+                    self.releasing.remove(&cluster);
+                }
+            }
+            tokio::select! {
+                _ = stop.changed() => break,
+                changed = changes.changed() => if changed.is_err() { break },
+                () = sleep_until(self.beat_at) => {}
+            }
+        }
+        futures::future::join_all(self.workers.into_values().map(Running::end)).await;
+        while self.ending.join_next().await.is_some() {}
+        if let Err(error) = self.shared.service.fleet_leave().await {
+            tracing::warn!(error = ?error, "fleet.leases.kept");
+        }
     }
-    for (id, worker) in former {
-        tracing::info!(cluster = %id, "fleet.worker.ended");
-        tokio::spawn(worker.end());
+
+    /// Makes the workers fit the clusters and the leases.
+    async fn look(&mut self) -> domain::Result<()> {
+        let now = Instant::now();
+        let is_due = now >= self.beat_at;
+        if is_due {
+            // Also if it fails: a database that does not answer is not asked faster than one that does.
+            self.beat_at = now + BEAT;
+        }
+        let clusters = self.shared.service.fleet_clusters().await?;
+        let ids: HashSet<ClusterId> = clusters.iter().map(|cluster| cluster.id.clone()).collect();
+        if is_due || ids != self.known {
+            self.share = self.shared.service.fleet_share(&clusters).await?;
+            self.known = ids;
+        }
+        self.arrange(&clusters);
+        Ok(())
+    }
+
+    fn arrange(&mut self, clusters: &[FleetCluster]) {
+        let mut former = std::mem::take(&mut self.workers);
+        for cluster in clusters {
+            let Some(lease) = self.share.held.get(&cluster.id) else { continue };
+            let worker = match former.remove(&cluster.id) {
+                Some(worker) if worker.is_fit(cluster, lease) => worker,
+                predecessor => {
+                    tracing::info!(cluster = %cluster.id, epoch = lease.epoch, "fleet.worker.started");
+                    Running::start(&self.shared, cluster, lease, predecessor)
+                }
+            };
+            self.workers.insert(cluster.id.clone(), worker);
+        }
+        for lease in std::mem::take(&mut self.share.surplus) {
+            if self.releasing.insert(lease.cluster.clone()) {
+                let worker = former.remove(&lease.cluster);
+                self.ending.spawn(release(self.shared.clone(), worker, lease));
+            }
+        }
+        for (id, worker) in former {
+            tracing::info!(cluster = %id, "fleet.worker.ended");
+            self.ending.spawn(async move {
+                worker.end().await;
+                id
+            });
+        }
     }
 }
 
-fn is_fit(worker: &Running, cluster: &FleetCluster) -> bool {
-    worker.connection_version == cluster.connection_version && !worker.task.is_finished()
+/// Ends a worker, then gives its lease back.
+async fn release(shared: Shared, worker: Option<Running>, lease: Lease) -> ClusterId {
+    if let Some(worker) = worker {
+        worker.end().await;
+    }
+    if let Err(error) = shared.service.fleet_release(&lease).await {
+        tracing::warn!(cluster = %lease.cluster, error = ?error, "fleet.lease.kept");
+    }
+    lease.cluster
 }
 
 /// The fleet at work.
@@ -99,7 +174,7 @@ pub struct FleetHandle {
 impl FleetHandle {
     pub(crate) fn start(shared: Shared) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, supervisor: tokio::spawn(run(shared, stopped)) }
+        Self { stop, supervisor: tokio::spawn(Supervisor::new(shared).run(stopped)) }
     }
 
     /// Lets every worker finish what it is doing, for some seconds at most.

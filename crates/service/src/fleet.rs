@@ -13,6 +13,7 @@ use store::{AppliedName, ClusterRow, GrantStateRow, ReadTx};
 use crate::cache::Copy;
 use crate::connection::Connection;
 use crate::grants::GrantList;
+use crate::leases::Lease;
 use crate::seal::Record;
 use crate::service::Service;
 
@@ -135,12 +136,14 @@ impl Service {
     /// Writes down the names that are about to be applied, before they are.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer: then nothing may be applied.
-    pub async fn fleet_record(&self, id: &ClusterId, names: &[ObjectName]) -> Result<()> {
+    /// `Unavailable` if the database does not answer, `Conflict` if another server works for the cluster now: then
+    /// nothing may be applied.
+    pub async fn fleet_record(&self, lease: &Lease, names: &[ObjectName]) -> Result<()> {
         if names.is_empty() {
             return Ok(());
         }
-        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        let mut tx = self.write_observed(lease).await?;
+        let id = &lease.cluster;
         if !tx.holds_connection(id).await? {
             // The cluster was removed, and with nothing of ours in it its connection went at once.
             return Err(Error::not_found("cluster", id.as_str()));
@@ -154,9 +157,10 @@ impl Service {
     /// Forgets names whose objects were seen to be gone; the last one of a removed cluster ends its connection.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn fleet_forget(&self, id: &ClusterId, names: &[ObjectName]) -> Result<()> {
-        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+    /// `Unavailable` if the database does not answer; `Conflict` if another server works for the cluster now.
+    pub async fn fleet_forget(&self, lease: &Lease, names: &[ObjectName]) -> Result<()> {
+        let mut tx = self.write_observed(lease).await?;
+        let id = &lease.cluster;
         for name in names {
             tx.delete_applied_name(id, &applied_name(name)).await?;
         }
@@ -173,11 +177,12 @@ impl Service {
     /// Writes what a worker saw, as far as it is news.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn fleet_report(&self, id: &ClusterId, report: FleetReport) -> Result<()> {
+    /// `Unavailable` if the database does not answer; `Conflict` if another server works for the cluster now.
+    pub async fn fleet_report(&self, lease: &Lease, report: FleetReport) -> Result<()> {
         self.counters.reported(report.connection);
+        let id = &lease.cluster;
         let news = self.news(id, report.states).await?;
-        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        let mut tx = self.write_observed(lease).await?;
         tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
         for (update, since) in news {
             let state = ClusterGrantState {
@@ -215,7 +220,7 @@ impl Service {
         Ok(news)
     }
 
-    async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {
+    pub(crate) async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(id).await?;
         tx.end().await?;

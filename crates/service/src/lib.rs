@@ -15,6 +15,7 @@ pub mod connection;
 pub mod fleet;
 pub mod grants;
 pub mod groups;
+pub mod leases;
 pub mod measures;
 mod names;
 mod password;

@@ -13,6 +13,7 @@ use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
 use crate::grants::GrantList;
+use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
 use crate::quotas::Quotas;
@@ -45,6 +46,7 @@ pub struct Service {
     pub(crate) installation: InstallationId,
     pub(crate) settings: Settings,
     pub(crate) passwords: Passwords,
+    pub(crate) leases: Leases,
     pub(crate) revisions: Revisions,
     pub(crate) signing_keys: Copies<Option<Arc<SigningKey>>>,
     pub(crate) tokens: Copies<Arc<KnownToken>>,
@@ -72,6 +74,7 @@ impl Service {
             store,
             clock,
             passwords: Passwords::new(&*entropy)?,
+            leases: Leases::new(&*entropy),
             entropy,
             master_key,
             installation,

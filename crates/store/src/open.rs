@@ -120,8 +120,24 @@ impl Store {
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
-        let pool = options(16).connect(url).await.map_err(database)?;
+        let pool = options(16)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // A server that stands still in the middle of a change must not hold up the others for long.
+                    connection.execute("SET idle_in_transaction_session_timeout = '10s'").await?;
+                    Ok(())
+                })
+            })
+            .connect(url)
+            .await
+            .map_err(database)?;
         Ok(Self { pool, backend: Backend::Postgres, writer: Arc::default() })
+    }
+
+    /// Whether other servers may work on this database at the same time. An embedded one is one server's.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.backend == Backend::Postgres
     }
 
     /// Closes all connections. A SQLite file is left without its write-ahead log.

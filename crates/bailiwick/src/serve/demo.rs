@@ -19,18 +19,26 @@ const MARKER: &str = "THIS-IS-A-DEMO";
 /// The file with what the command line needs.
 const CLI_FILE: &str = "cli.env";
 
-/// Throws an earlier demo away.
+/// Refuses a folder that holds something else than a demo.
 ///
 /// # Errors
-/// `Conflict` if the folder holds something that is not a demo's.
-pub fn clear(data_dir: &Path) -> Result<()> {
-    let marker = data_dir.join(MARKER);
+/// `Conflict` then.
+pub fn require_own_folder(data_dir: &Path) -> Result<()> {
     let occupied = data_dir.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && !marker.exists() {
+    if occupied && !data_dir.join(MARKER).exists() {
         let message =
             format!("{} is not a demo's folder: a demo never touches real data", data_dir.display());
         return Err(Error::conflict(message));
     }
+    Ok(())
+}
+
+/// Throws an earlier demo away and marks the folder as a demo's.
+///
+/// # Errors
+/// `Invalid` if that cannot be done.
+pub fn clear(data_dir: &Path) -> Result<()> {
+    let marker = data_dir.join(MARKER);
     for name in ["bailiwick.db", "bailiwick.db-wal", "bailiwick.db-shm", super::first_start::FILE, CLI_FILE] {
         files::remove(&data_dir.join(name))?;
     }

@@ -8,6 +8,7 @@ mod master_key;
 pub mod offline;
 mod open;
 mod settings;
+mod sole;
 mod tls;
 
 use std::io::Write;
@@ -113,6 +114,11 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     log_to_stderr(&environment);
     let settings = Settings::read(&args, &environment)?;
     let end = told_to_stop()?;
+    if settings.demo {
+        demo::require_own_folder(&settings.data_dir)?;
+    }
+    files::private_folder(&settings.data_dir)?;
+    let _claim = sole::claim(&settings.location)?;
     if settings.demo {
         demo::clear(&settings.data_dir)?;
     }

@@ -24,11 +24,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::failure::{Failure, Refusal, clean};
+use crate::fence::Fence;
 use crate::guard::GuardedConnector;
 use crate::wire::Status;
 
 /// How long a request may take with everything that belongs to it, except for watches.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a request that changes something: it must have ended before another server may take the cluster over.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(7);
 /// The largest page of a list.
 pub(crate) const MAX_LIST: usize = 32 << 20;
 /// The largest answer to anything else.
@@ -55,12 +58,13 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A client of one API server.
+/// A client of one API server. It changes nothing there unless [`ApiClient::behind`] a fence.
 pub(crate) struct ApiClient {
     transport: Client<HttpsConnector<GuardedConnector>, Full<Bytes>>,
     base: String,
     authorization: Option<HeaderValue>,
     in_flight: Semaphore,
+    fence: Option<Fence>,
 }
 
 impl ApiClient {
@@ -83,7 +87,13 @@ impl ApiClient {
             base: server.to_string(),
             authorization: authorization(&connection.credential)?,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            fence: None,
         })
+    }
+
+    /// Lets it change things, as long as the fence is open.
+    pub(crate) fn behind(self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self }
     }
 
     /// `GET path`, as JSON of at most `limit` bytes.
@@ -121,7 +131,7 @@ impl ApiClient {
     ) -> Result<T, Failure> {
         let path = format!("{path}?fieldManager={}&force=true", rbac::FIELD_MANAGER);
         let body = Some(("application/apply-patch+yaml", Bytes::from(object.to_string())));
-        parse(&self.call(Method::PATCH, &path, body, MAX_OBJECT).await?)
+        parse(&self.change(Method::PATCH, &path, body).await?)
     }
 
     /// `DELETE path` with options.
@@ -131,13 +141,13 @@ impl ApiClient {
         options: &serde_json::Value,
     ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(options.to_string())));
-        parse(&self.call(Method::DELETE, path, body, MAX_OBJECT).await?)
+        parse(&self.change(Method::DELETE, path, body).await?)
     }
 
     /// Starts a watch that lasts at most `duration`.
     pub(crate) async fn watch(&self, path: &str, duration: Duration) -> Result<Lines, Failure> {
         let request = self.request(Method::GET, path, None)?;
-        let body = within(self.begin(request)).await??;
+        let body = within(REQUEST_TIMEOUT, self.begin(request)).await??;
         let deadline = Instant::now() + duration;
         Ok(Lines { body, buffer: BytesMut::new(), searched: 0, skipping: false, deadline })
     }
@@ -152,10 +162,28 @@ impl ApiClient {
         self.answer(self.request(method, path, body)?, limit).await
     }
 
+    /// Sends what changes something, if this may still be done.
+    async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<Bytes, Failure> {
+        let request = self.request(method, path, body)?;
+        let _permit =
+            self.in_flight.acquire().await.map_err(|_| Failure::Unreachable("closed".to_owned()))?;
+        // After every wait: what was true before it may not be true any more.
+        match &self.fence {
+            Some(fence) if fence.is_open().await => {}
+            Some(_) | None => return Err(Failure::Superseded),
+        }
+        within(CHANGE_TIMEOUT, self.exchange(request, MAX_OBJECT)).await?
+    }
+
     async fn answer(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Bytes, Failure> {
         let _permit =
             self.in_flight.acquire().await.map_err(|_| Failure::Unreachable("closed".to_owned()))?;
-        within(self.exchange(request, limit)).await?
+        within(REQUEST_TIMEOUT, self.exchange(request, limit)).await?
     }
 
     async fn begin(&self, request: Request<Full<Bytes>>) -> Result<Body, Failure> {
@@ -261,8 +289,8 @@ pub(crate) fn segment(name: &str) -> String {
     name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    timeout(REQUEST_TIMEOUT, future).await.map_err(|_| Failure::Unreachable("timed out".to_owned()))
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Result<T, Failure> {
+    timeout(time, future).await.map_err(|_| Failure::Unreachable("timed out".to_owned()))
 }
 
 /// The body of a success, or what kind of failure it is.

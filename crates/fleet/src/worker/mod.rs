@@ -13,6 +13,7 @@ use domain::{ClusterId, ErrorKind};
 use rbac::ObjectName;
 use service::Service;
 use service::connection::AddressPolicy;
+use service::leases::Lease;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::apply::Held;
 use crate::backoff::Backoff;
 use crate::client::ApiClient;
+use crate::fence::Fence;
 use crate::inquiry;
 use crate::observe::{Health, Observer};
 use crate::pass::{self, Facts};
@@ -54,8 +56,9 @@ pub(crate) struct Shared {
     pub(crate) resync: Duration,
 }
 
-/// Works for `cluster` until told to stop.
-pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Receiver<bool>) {
+/// Works for the cluster of `lease` until told to stop.
+pub(crate) async fn run(shared: Shared, lease: Lease, mut stop: watch::Receiver<bool>) {
+    let cluster = lease.cluster.clone();
     let mut backoff = Backoff::new(cluster.as_str());
     let connection = loop {
         match shared.service.fleet_connection(&cluster).await {
@@ -73,7 +76,8 @@ pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Rec
     let mut tasks = JoinSet::new();
     let client = match ApiClient::new(&connection, Arc::clone(&shared.policy)) {
         Ok(client) => {
-            let client = Arc::new(client);
+            let fence = Fence::new(Arc::clone(&shared.service), lease.clone());
+            let client = Arc::new(client.behind(fence));
             tasks.spawn(Arc::clone(&observer).run(Arc::clone(&client), backoff.clone()));
             Some(client)
         }
@@ -83,12 +87,13 @@ pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Rec
         }
     };
     drop(connection);
-    Worker::new(shared, cluster, client, observer, backoff).work(stop).await;
+    Worker::new(shared, lease, client, observer, backoff).work(stop).await;
 }
 
 struct Worker {
     shared: Shared,
     cluster: ClusterId,
+    lease: Lease,
     client: Option<Arc<ApiClient>>,
     observer: Arc<Observer>,
     tracker: Tracker,
@@ -126,16 +131,17 @@ enum Wake {
 impl Worker {
     fn new(
         shared: Shared,
-        cluster: ClusterId,
+        lease: Lease,
         client: Option<Arc<ApiClient>>,
         observer: Arc<Observer>,
         backoff: Backoff,
     ) -> Self {
         let now = Instant::now();
         Self {
-            reporter: Reporter::new(Arc::clone(&shared.service), cluster.clone()),
+            reporter: Reporter::new(Arc::clone(&shared.service), lease.clone()),
+            cluster: lease.cluster.clone(),
+            lease,
             shared,
-            cluster,
             client,
             observer,
             tracker: Tracker::default(),
@@ -244,8 +250,10 @@ impl Worker {
         };
         match result {
             Ok(()) => {}
-            // The cluster was removed or detached: the supervisor ends this worker.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // The cluster was removed or detached, or is another server's now: the supervisor ends this worker.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {
+                tracing::info!(cluster = %self.cluster, reason = %error, "fleet.worker.superseded");
+            }
             Err(error) => {
                 tracing::error!(cluster = %self.cluster, error = ?error, "fleet.pass.failed");
                 self.due = Instant::now() + self.backoff.next();

@@ -97,7 +97,7 @@ impl Worker {
             .collect();
         if !new.is_empty() {
             let names: Vec<ObjectName> = new.iter().cloned().collect();
-            self.shared.service.fleet_record(&self.cluster, &names).await?;
+            self.shared.service.fleet_record(&self.lease, &names).await?;
             fleet.recorded.extend(new);
         }
         Ok(())
@@ -128,7 +128,7 @@ impl Worker {
             };
             fleet.recorded.iter().filter(is_gone).cloned().collect()
         };
-        if gone.is_empty() { Ok(()) } else { self.shared.service.fleet_forget(&self.cluster, &gone).await }
+        if gone.is_empty() { Ok(()) } else { self.shared.service.fleet_forget(&self.lease, &gone).await }
     }
 
     /// Plans the next attempt if something did not succeed.

@@ -10,7 +10,7 @@ use store::testing::{number, text};
 
 use crate::world::{World, spec, worlds};
 
-const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+pub const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
     contexts:\n- name: c\n  context: {cluster: c, user: u}\n\
     clusters:\n- name: c\n  cluster:\n    server: https://127.0.0.1:6443\n    certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=\n\
     users:\n- name: u\n  user: {token: hunter2}\n";
@@ -101,8 +101,8 @@ async fn a_worker_sees_one_snapshot_and_its_reports_are_shown() {
         assert_eq!(service.fleet_clusters().await.unwrap().len(), 1, "{}", world.on());
         let grant = service.create_grant(root, spec(&["u1"], &["c1"], &["a"])).await.unwrap();
         let names = [name(None, "x"), name(Some("a"), "y")];
-        service.fleet_record(&id, &names).await.unwrap();
-        service.fleet_record(&id, &names).await.unwrap();
+        service.fleet_record(&world.lease(id.as_str()).await, &names).await.unwrap();
+        service.fleet_record(&world.lease(id.as_str()).await, &names).await.unwrap();
         let desired = service.fleet_desired(&id).await.unwrap();
         assert_eq!(desired.grants, std::slice::from_ref(&grant));
         assert_eq!(desired.recorded.into_iter().collect::<Vec<_>>(), names);
@@ -112,9 +112,15 @@ async fn a_worker_sees_one_snapshot_and_its_reports_are_shown() {
             state,
             reason: reason.into(),
         };
-        service.fleet_report(&id, report(vec![update(State::Applied, "")])).await.unwrap();
+        service
+            .fleet_report(&world.lease(id.as_str()).await, report(vec![update(State::Applied, "")]))
+            .await
+            .unwrap();
         world.clock.advance_seconds(7);
-        service.fleet_report(&id, report(vec![update(State::Applied, "why")])).await.unwrap();
+        service
+            .fleet_report(&world.lease(id.as_str()).await, report(vec![update(State::Applied, "why")]))
+            .await
+            .unwrap();
         let (_, states) = service.show_grant_states(root, grant.id.as_str()).await.unwrap();
         assert_eq!((states[0].state, states[0].reason.as_str()), (State::Applied, "why"));
         assert_eq!(states[0].since, grant.created_at, "the same state since then");
@@ -141,9 +147,12 @@ async fn what_was_confirmed_stays_confirmed_while_the_cluster_does_not_answer() 
             state,
             reason: String::new(),
         };
-        service.fleet_report(&id, report(vec![update(&confirmed, State::Effective)])).await.unwrap();
+        service
+            .fleet_report(&world.lease(id.as_str()).await, report(vec![update(&confirmed, State::Effective)]))
+            .await
+            .unwrap();
         let down = vec![update(&confirmed, State::Unreachable), update(&pending, State::Unreachable)];
-        service.fleet_report(&id, report(down)).await.unwrap();
+        service.fleet_report(&world.lease(id.as_str()).await, report(down)).await.unwrap();
         let state =
             |id: String| async move { service.show_grant_states(root, &id).await.unwrap().1[0].state };
         assert_eq!(state(confirmed.id.to_string()).await, State::Effective, "{}", world.on());
@@ -165,12 +174,18 @@ async fn a_revoke_is_unfinished_until_the_worker_says_so() {
             state,
             reason: String::new(),
         };
-        service.fleet_report(&id, report(vec![update(1, State::Effective)])).await.unwrap();
+        service
+            .fleet_report(&world.lease(id.as_str()).await, report(vec![update(1, State::Effective)]))
+            .await
+            .unwrap();
         service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c2"], &[])).await.unwrap();
         let desired = service.fleet_desired(&id).await.unwrap();
         assert!(desired.grants.is_empty(), "{}: it no longer covers the cluster", world.on());
         assert_eq!(desired.revoked.len(), 1);
-        service.fleet_report(&id, report(vec![update(2, State::Revoked)])).await.unwrap();
+        service
+            .fleet_report(&world.lease(id.as_str()).await, report(vec![update(2, State::Revoked)]))
+            .await
+            .unwrap();
         assert!(service.fleet_desired(&id).await.unwrap().revoked.is_empty());
         service.revoke_grant(root, grant.id.as_str()).await.unwrap();
         let (_, states) = service.show_grant_states(root, grant.id.as_str()).await.unwrap();
@@ -185,7 +200,7 @@ async fn a_removed_clusters_connection_stays_until_nothing_of_ours_is_left_there
         world.user("u1").await;
         let id = connected(&world).await;
         service.create_grant(root, spec(&["u1"], &[], &[])).await.unwrap();
-        service.fleet_record(&id, &[name(None, "x")]).await.unwrap();
+        service.fleet_record(&world.lease(id.as_str()).await, &[name(None, "x")]).await.unwrap();
         service.delete_cluster(root, "c1").await.unwrap();
         assert!(service.list_clusters(root).await.unwrap().is_empty(), "{}", world.on());
         assert_eq!(service.fleet_clusters().await.unwrap().len(), 1, "its worker has something to do");
@@ -193,7 +208,7 @@ async fn a_removed_clusters_connection_stays_until_nothing_of_ours_is_left_there
             service.fleet_desired(&id).await.unwrap().grants.is_empty(),
             "not even a grant on all clusters"
         );
-        service.fleet_forget(&id, &[name(None, "x")]).await.unwrap();
+        service.fleet_forget(&world.lease(id.as_str()).await, &[name(None, "x")]).await.unwrap();
         assert!(service.fleet_clusters().await.unwrap().is_empty());
         assert_eq!(
             number(&world.store, "SELECT COUNT(*) FROM clusters WHERE sealed_connection IS NOT NULL").await,
@@ -224,7 +239,7 @@ async fn a_revoke_that_overtakes_the_first_report_leaves_its_trace_in_every_conn
                 state: State::Revoked,
                 reason: String::new(),
             };
-            service.fleet_report(&id, report(vec![done])).await.unwrap();
+            service.fleet_report(&world.lease(id.as_str()).await, report(vec![done])).await.unwrap();
             assert!(service.fleet_desired(&id).await.unwrap().revoked.is_empty());
             let (_, states) = service.show_grant_states(root, grant.id.as_str()).await.unwrap();
             assert_eq!(states[0].state, State::Revoked);
@@ -247,7 +262,10 @@ async fn a_cluster_that_was_given_up_and_taken_again_is_given_up_anew() {
             reason: String::new(),
         };
         service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c2"], &[])).await.unwrap();
-        service.fleet_report(&id, report(vec![update(2, State::Revoked)])).await.unwrap();
+        service
+            .fleet_report(&world.lease(id.as_str()).await, report(vec![update(2, State::Revoked)]))
+            .await
+            .unwrap();
         service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c1"], &[])).await.unwrap();
         service.update_grant(root, grant.id.as_str(), spec(&["u1"], &["c2"], &[])).await.unwrap();
         assert_eq!(service.fleet_desired(&id).await.unwrap().revoked.len(), 1, "{}", world.on());
@@ -260,7 +278,7 @@ async fn no_name_is_recorded_for_a_cluster_whose_connection_is_gone() {
         let id = connected(&world).await;
         let names = [name(None, "x")];
         world.service.delete_cluster(&world.root, "c1").await.unwrap();
-        let refused = world.service.fleet_record(&id, &names).await.unwrap_err();
+        let refused = world.service.fleet_record(&world.lease(id.as_str()).await, &names).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotFound, "{}: then nothing is applied", world.on());
         assert_eq!(number(&world.store, "SELECT COUNT(*) FROM applied_names").await, 0);
     }

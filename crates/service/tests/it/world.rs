@@ -9,6 +9,7 @@ use domain::{
 };
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::AddressPolicy;
+use service::leases::Lease;
 use service::{Call, Caller, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
 use store::Store;
 use store::testing::{TestDatabase, databases};
@@ -72,6 +73,27 @@ impl World {
         .unwrap();
         let (root, stranger) = (root_of(&prepared), root_of(&other));
         Self { database, store, clock, service: Arc::new(service), bootstrap, prepared, root, stranger }
+    }
+
+    /// Another server of the same installation, on the same database.
+    pub fn another_server(&self) -> Arc<Service> {
+        let service = Service::new(
+            self.store.clone(),
+            self.clock.clone(),
+            Arc::new(domain::entropy::Fixed::new(7)),
+            self.bootstrap.master_key.clone(),
+            domain::InstallationId::stored("i"),
+            Settings::default(),
+        );
+        Arc::new(service.unwrap())
+    }
+
+    /// The lease of a cluster, as the supervisor of workers would have it.
+    pub async fn lease(&self, cluster: &str) -> Lease {
+        let clusters = self.service.fleet_clusters().await.unwrap();
+        let mut share = self.service.fleet_share(&clusters).await.unwrap();
+        let id = domain::ClusterId::stored(cluster);
+        share.held.remove(&id).unwrap_or(Lease { cluster: id, epoch: 0 })
     }
 
     /// What a failure should say first.

@@ -88,6 +88,13 @@ def cluster(bailiwick, api_server):
 
 
 @pytest.fixture
+def unbound(new_server, api_server):
+    """A server whose connector may bind whatever there is, and its cluster: (server, cluster)."""
+    server = new_server().start()
+    return server, server.add_cluster_as_root(api_server)
+
+
+@pytest.fixture
 def namespace(kube):
     """A namespace of the test's own."""
     return kube.create_namespace(f"ns-{secrets.token_hex(4)}")

@@ -195,8 +195,10 @@ def test_the_operator_reads_nodes_and_volumes_but_changes_only_what_is_namespace
         assert not kube.allowed(user, verb, resource, subresource=subresource), f"{verb} {resource}/{subresource}"
 
 
-def test_the_administrator_may_do_everything(policies, kube, cluster, user):
-    policies.create(clusters=[cluster], policy_type="CCEClusterAdminPolicy", ids=[user])
+def test_the_administrator_may_do_everything(unbound, kube):
+    server, cluster = unbound
+    user = server.add_user()
+    server.policies().create(clusters=[cluster], policy_type="CCEClusterAdminPolicy", ids=[user])
     kube.until_allowed(user, "delete", "nodes")
     assert kube.allowed(user, "*", "*", group="*")
 
@@ -511,21 +513,21 @@ def _roles_of(user, bindings):
     return sorted(binding["roleRef"]["name"] for binding in bindings if user in subjects(binding))
 
 
-def test_a_grant_is_not_effective_any_more_when_its_cluster_role_is_deleted(
-    bailiwick, kube, cluster, namespace, user
-):
+def test_a_grant_is_not_effective_any_more_when_its_cluster_role_is_deleted(unbound, kube, namespace):
+    server, cluster = unbound
+    user = server.add_user()
     name = f"custom-{secrets.token_hex(4)}"
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
     kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
     asked = {"name": name, "role": f"custom:{name}", "principals": {"type": "user", "ids": [user]}}
     asked |= {"clusters": [cluster], "namespaces": [namespace]}
-    grant = bailiwick.client().call("POST", "/bailiwick/v1/grants", asked, status=201)["id"]
-    bailiwick.until_state(grant, cluster, "effective")
+    grant = server.client().call("POST", "/bailiwick/v1/grants", asked, status=201)["id"]
+    server.until_state(grant, cluster, "effective")
     kube.delete(f"{RBAC}/clusterroles/{name}")
-    assert name in bailiwick.until_state(grant, cluster, "applied")["reason"]
+    assert name in server.until_state(grant, cluster, "applied")["reason"]
     kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
-    bailiwick.until_state(grant, cluster, "effective")
+    server.until_state(grant, cluster, "effective")
     kube.delete(f"{RBAC}/clusterroles/{name}")
 
 

@@ -14,7 +14,8 @@ LARGEST = 500
 
 
 @pytest.mark.timeout(300)
-def test_a_thousand_users_make_no_more_bindings_than_roles_and_scopes(bailiwick, kube, cluster):
+def test_a_thousand_users_make_no_more_bindings_than_roles_and_scopes(unbound, kube):
+    bailiwick, cluster = unbound
     namespaces = [kube.create_namespace(f"many-{n}") for n in range(NAMESPACES)]
     users = [bailiwick.add_user(name=f"many-{n}") for n in range(USERS)]
     size = USERS // GROUPS

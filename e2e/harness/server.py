@@ -184,21 +184,31 @@ class Server:
     # --- things -----------------------------------------------------------------------------------------------
 
     def add_cluster(self, api_server=None, name=None, kubeconfig=None):
-        """Registers a cluster by the command line and waits until it is connected. Answers its id."""
+        """Registers a cluster by the command line and waits until it is connected. Answers its id.
+
+        An API server is registered as its operator would: with the base connector's own token and no stronger one. A
+        `kubeconfig` is uploaded as it is; with neither, the cluster is detached.
+        """
+        if api_server and not kubeconfig:
+            return self.add_cluster_by_context(api_server, name=name)
         name = name or f"cluster-{secrets.token_hex(3)}"
         arguments = ["cluster", "add", name]
-        if api_server or kubeconfig:
+        if kubeconfig:
             file = self.folder / f"{name}.kubeconfig"
-            file.write_text(kubeconfig or api_server.kubeconfig, encoding="utf-8")
+            file.write_text(kubeconfig, encoding="utf-8")
             arguments += ["--kubeconfig", file]
         cluster = self.cli(*arguments)["id"]
         return self._until_connected(cluster, api_server)
 
-    def add_cluster_by_context(self, api_server, *arguments, env=None):
+    def add_cluster_as_root(self, api_server):
+        """Registers a cluster with a credential that may do everything there. Answers its id."""
+        return self.add_cluster(api_server, kubeconfig=api_server.kubeconfig)
+
+    def add_cluster_by_context(self, api_server, *arguments, name=None, env=None):
         """Registers a cluster as its operator would: by a context of their own kubeconfig. Answers its id."""
         file = self.folder / "operator.kubeconfig"
         file.write_text(api_server.kubeconfig, encoding="utf-8")
-        name = f"cluster-{secrets.token_hex(3)}"
+        name = name or f"cluster-{secrets.token_hex(3)}"
         env = {"KUBECONFIG": str(file), **(env or {})}
         cluster = self.cli("cluster", "add", name, "--context", "e2e", *arguments, env=env)["id"]
         return self._until_connected(cluster, api_server)

@@ -10,6 +10,7 @@ import pytest
 
 from harness.kube import RBAC, BindingWatch, cluster_role_binding, path_of, role_binding, subjects, uid
 from harness.process import clean_environment, until
+from harness.slow import SlowLine
 
 WEBSOCKET = {
     "Connection": "Upgrade",
@@ -648,3 +649,20 @@ def test_an_id_is_never_given_twice(bailiwick, policies):
     refusal = bailiwick.run("cluster", "add", "another", "--id", chosen)
     assert refusal.returncode == 1
     assert chosen in refusal.stderr + refusal.stdout
+
+
+def test_a_revoke_does_not_wait_for_a_long_plan_of_somebody_elses_grant(new_server, api_server, kube, namespace):
+    many = [kube.create_namespace(f"far-{secrets.token_hex(3)}-{number}") for number in range(240)]
+    server = new_server().start()
+    with SlowLine(api_server.port, delay=0.15) as line:
+        far = api_server.kubeconfig.replace(f":{api_server.port}", f":{line.port}")
+        cluster = server.add_cluster(kubeconfig=far)
+        leaving, coming, policies = server.add_user(), server.add_user(), server.policies()
+        former = policies.create(clusters=[cluster], namespaces=[namespace], ids=[leaving]).policy_id
+        kube.until_allowed(leaving, "get", "pods", namespace)
+        policies.create(clusters=[cluster], namespaces=many, ids=[coming])
+        until(lambda: kube.bindings_naming(coming), 10, "the long plan is being carried out")
+        policies.delete(former)
+        kube.until_refused(leaving, "get", "pods", namespace, timeout=2)
+        assert len(kube.bindings_naming(coming)) < len(many), "the long plan was not over before"
+        until(lambda: len(kube.bindings_naming(coming)) == len(many), 30, "and goes on afterwards")

@@ -6,9 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, stream};
 use rbac::{Binding, Change, ObjectName, ObservedBinding, Owner, Scope};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::client::{ApiClient, segment};
 use crate::failure::Failure;
@@ -25,7 +28,7 @@ pub(crate) enum Outcome {
     Done,
     /// Its namespace does not exist any more, or is about to end: nothing is granted there.
     NamespaceGone,
-    /// It was changed by others in the meantime; the next plan sees how.
+    /// It was changed by others in the meantime, or left to the next plan.
     Moved,
     /// It could not be done.
     Failed(Failure),
@@ -43,6 +46,29 @@ pub(crate) struct Applier<'a> {
     pub(crate) observer: &'a Observer,
     /// What is not tried again yet.
     pub(crate) held: &'a Held,
+    /// Whether something more urgent may have come.
+    pub(crate) news: News,
+}
+
+/// Whether what should be has changed since it was read. A long plan that adds is then given up for a new one: somebody
+/// may have lost a right, and that must not wait until everybody else has got theirs.
+pub(crate) struct News {
+    changes: watch::Receiver<u64>,
+    not_before: Instant,
+}
+
+impl News {
+    /// However often things change, a plan is carried out for so long: each one gets something done.
+    const PATIENCE: Duration = Duration::from_millis(250);
+
+    /// What comes from now on is news. To be made before what should be is read.
+    pub(crate) fn since_now(changes: watch::Receiver<u64>) -> Self {
+        Self { changes, not_before: Instant::now() + Self::PATIENCE }
+    }
+
+    fn is_there(&self) -> bool {
+        Instant::now() >= self.not_before && self.changes.has_changed().unwrap_or(true)
+    }
 }
 
 /// Refusals of the last pass. What was refused is tried again when something changed in the cluster or when it is
@@ -85,17 +111,17 @@ impl Applier<'_> {
     pub(crate) async fn grow(&self, changes: &[Change]) -> BTreeMap<ObjectName, Outcome> {
         let first_replaced = changes.iter().position(|change| matches!(change, Change::Delete { .. }));
         let (plain, replacing) = changes.split_at(first_replaced.unwrap_or(changes.len()));
-        let mut outcomes = self.carry_out(plain).await;
-        outcomes.extend(self.carry_out(replacing).await);
+        let mut outcomes = self.carry_out(plain, Pace::UntilNews).await;
+        outcomes.extend(self.carry_out(replacing, Pace::UntilNews).await);
         outcomes
     }
 
-    /// Carries out what removes.
+    /// Carries out what removes, whatever comes meanwhile.
     pub(crate) async fn shrink(&self, changes: &[Change]) -> BTreeMap<ObjectName, Outcome> {
-        self.carry_out(changes).await
+        self.carry_out(changes, Pace::ToTheEnd).await
     }
 
-    async fn carry_out(&self, changes: &[Change]) -> BTreeMap<ObjectName, Outcome> {
+    async fn carry_out(&self, changes: &[Change], pace: Pace) -> BTreeMap<ObjectName, Outcome> {
         let mut by_object: BTreeMap<&ObjectName, Vec<&Change>> = BTreeMap::new();
         for change in changes {
             by_object.entry(change.object()).or_default().push(change);
@@ -103,12 +129,21 @@ impl Applier<'_> {
         let stop = Stop::default();
         let objects: Vec<_> = by_object
             .into_iter()
-            .map(|(object, changes)| self.object(object, changes, &stop).boxed())
+            .map(|(object, changes)| self.object(object, changes, pace, &stop).boxed())
             .collect();
         stream::iter(objects).buffer_unordered(SIDE_BY_SIDE).collect().await
     }
 
-    async fn object(&self, object: &ObjectName, changes: Vec<&Change>, stop: &Stop) -> (ObjectName, Outcome) {
+    async fn object(
+        &self,
+        object: &ObjectName,
+        changes: Vec<&Change>,
+        pace: Pace,
+        stop: &Stop,
+    ) -> (ObjectName, Outcome) {
+        if pace == Pace::UntilNews && self.news.is_there() {
+            return (object.clone(), Outcome::Moved);
+        }
         if let Some(outcome) = self.held.outcome(object, &changes) {
             return (object.clone(), outcome);
         }
@@ -225,6 +260,13 @@ impl Applier<'_> {
             Some(Change::Apply(_) | Change::Delete { .. }) | None => Ok(()),
         }
     }
+}
+
+/// Whether a batch is carried out whatever comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    UntilNews,
+    ToTheEnd,
 }
 
 /// Why the rest of a batch is not tried.

@@ -1,7 +1,8 @@
 //! What must change in a cluster: (desired, observed) → an ordered, printable list.
 //!
-//! All that adds comes before all that removes, so at every instant between two changes who keeps a role has it, and
-//! who changes roles has the new one before the old one ends. Foreign objects are in no change, ever.
+//! Who only loses, loses first. Then all that adds comes before all else that removes, so at every instant between two
+//! changes who keeps a role has it, and who changes roles has the new one before the old one ends. Foreign objects are
+//! in no change, ever.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -87,12 +88,15 @@ impl fmt::Display for Change {
     }
 }
 
-/// What to do, in order: all of `grow`, then all of `shrink`.
+/// What to do, in order: all of `revoke`, then all of `grow`, then all of `shrink`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// Removed subjects and deletions that concern only who gains nothing by this plan: they need not wait, however long
+    /// the rest is.
+    pub revoke: Vec<Change>,
     /// Creates, added subjects, repairs.
     pub grow: Vec<Change>,
-    /// Removed subjects and deletions.
+    /// All other removed subjects and deletions.
     pub shrink: Vec<Change>,
     /// Names of ours that foreign objects hold; other names are used instead.
     pub taken: Vec<ObjectName>,
@@ -102,12 +106,17 @@ impl Plan {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.grow.is_empty() && self.shrink.is_empty()
+        self.changes().next().is_none()
     }
 
     /// All changes in order.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.grow.iter().chain(&self.shrink)
+        self.revoke.iter().chain(&self.grow).chain(&self.shrink)
+    }
+
+    /// All that takes something away.
+    pub fn removals(&self) -> impl Iterator<Item = &Change> {
+        self.revoke.iter().chain(&self.shrink)
     }
 }
 
@@ -189,6 +198,11 @@ struct Planner<'a> {
     labels: BTreeMap<String, String>,
     present: HashMap<&'a ObjectName, (Standing, &'a ObservedBinding)>,
     replace: Vec<Change>,
+    /// What removes, and from whom.
+    shrink: Vec<(Vec<Change>, BTreeSet<SubjectRef<'a>>)>,
+    /// Who gets something, and which bindings change for it.
+    gaining: BTreeSet<SubjectRef<'a>>,
+    growing: BTreeSet<ObjectName>,
     plan: Plan,
 }
 
@@ -205,11 +219,20 @@ impl<'a> Planner<'a> {
         };
         let present =
             observed.iter().map(|binding| (&binding.object, (standing(binding), binding))).collect();
-        Self { owner, labels, present, replace: Vec::new(), plan: Plan::default() }
+        Self {
+            owner,
+            labels,
+            present,
+            replace: Vec::new(),
+            shrink: Vec::new(),
+            gaining: BTreeSet::new(),
+            growing: BTreeSet::new(),
+            plan: Plan::default(),
+        }
     }
 
     /// Plans the bindings of one slot: no more of them than its subjects need.
-    fn fill(&mut self, slot: &Slot, subjects: &BTreeSet<Subject>, limit: usize) {
+    fn fill(&mut self, slot: &Slot, subjects: &'a BTreeSet<Subject>, limit: usize) {
         let count = subjects.len().div_ceil(limit);
         let shards: Vec<Shard<'a>> = (0..count).map(|number| self.claim(slot, number)).collect();
         let holding: Vec<_> =
@@ -247,8 +270,8 @@ impl<'a> Planner<'a> {
         &mut self,
         slot: &Slot,
         shard: Shard<'a>,
-        held: &BTreeSet<SubjectRef<'_>>,
-        wanted: &BTreeSet<SubjectRef<'_>>,
+        held: &BTreeSet<SubjectRef<'a>>,
+        wanted: &BTreeSet<SubjectRef<'a>>,
     ) {
         let apply = |subjects: Vec<SubjectRef<'_>>| {
             Change::Apply(Binding {
@@ -259,11 +282,13 @@ impl<'a> Planner<'a> {
             })
         };
         let last = || apply(wanted.iter().copied().collect());
+        self.gaining.extend(wanted.difference(held));
         let Some(current) = shard.current else {
             self.plan.grow.push(last());
             return;
         };
         if !binds(current, slot) {
+            self.gaining.extend(wanted);
             self.replace.extend([Change::delete(current), last()]);
             return;
         }
@@ -272,9 +297,10 @@ impl<'a> Planner<'a> {
         let removes = !held.is_subset(wanted) || current.subjects.len() != held.len();
         if adds && removes {
             self.plan.grow.push(apply(held.union(wanted).copied().collect()));
+            self.growing.insert(shard.object.clone());
         }
         if removes {
-            self.plan.shrink.push(last());
+            self.shrink.push((vec![last()], held.difference(wanted).copied().collect()));
         } else if adds || !carries(&current.labels, &self.labels) {
             self.plan.grow.push(last());
         }
@@ -290,7 +316,14 @@ impl<'a> Planner<'a> {
             .collect();
         leftovers.sort_by_key(|binding| &binding.object);
         let labels = &self.labels;
-        self.plan.shrink.extend(leftovers.into_iter().flat_map(|binding| Change::end(labels, binding)));
+        self.shrink
+            .extend(leftovers.into_iter().map(|binding| (Change::end(labels, binding), held(binding))));
+        for (changes, losing) in self.shrink {
+            let waits = !losing.is_disjoint(&self.gaining)
+                || changes.iter().any(|change| self.growing.contains(change.object()));
+            let part = if waits { &mut self.plan.shrink } else { &mut self.plan.revoke };
+            part.extend(changes);
+        }
         // Replacing takes a binding away for a moment, so it waits until everything else stands.
         self.plan.grow.append(&mut self.replace);
         self.plan.taken.sort();

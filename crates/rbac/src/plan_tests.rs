@@ -124,6 +124,30 @@ fn a_change_of_role_adds_the_new_role_before_it_removes_the_old() {
 }
 
 #[test]
+fn who_only_loses_loses_before_anybody_else_gains() {
+    let mut model = settled(&desire(&[
+        (in_namespace(Role::Viewer, "a"), &["ann", "bob"]),
+        (in_namespace(Role::Administrator, "b"), &["bob"]),
+        (in_namespace(Role::Viewer, "c"), &["eve"]),
+    ]));
+    let desired = desire(&[
+        (in_namespace(Role::Viewer, "a"), &["ann"]),
+        (in_namespace(Role::Viewer, "b"), &["bob"]),
+        (in_namespace(Role::Viewer, "d"), &["cid"]),
+    ]);
+    assert_eq!(
+        repaired(&mut model, &desired),
+        [
+            "delete RoleBinding c/bailiwick:viewer",
+            "apply RoleBinding b/bailiwick:viewer (1 subject)",
+            "apply RoleBinding d/bailiwick:viewer (1 subject)",
+            "apply RoleBinding a/bailiwick:viewer (1 subject)",
+            "delete RoleBinding b/bailiwick:administrator",
+        ]
+    );
+}
+
+#[test]
 fn a_binding_that_gains_and_loses_gains_first() {
     let mut model = settled(&viewers(&["ann", "bob"]));
     let desired = viewers(&["bob", "cid"]);
@@ -205,7 +229,7 @@ fn subjects_that_we_did_not_write_are_removed() {
         let mut model = settled(&desired);
         model.edit(&viewer_name(0, 0), |binding| binding.subjects.push(intruder));
         let plan = model.plan(&desired);
-        assert!(plan.grow.is_empty() && plan.shrink.len() == 1, "{plan}");
+        assert!(plan.grow.is_empty() && plan.revoke.len() == 1, "{plan}");
         repaired(&mut model, &desired);
         assert_eq!(model.bindings[&viewer_name(0, 0)].subjects, [observed_user("ann")]);
     }
@@ -221,7 +245,7 @@ fn a_binding_with_another_role_under_our_name_is_replaced() {
         });
         let plan = model.plan(&desired);
         assert!(matches!(plan.grow.as_slice(), [Change::Delete { .. }, Change::Apply(_)]), "{plan}");
-        assert!(plan.shrink.is_empty(), "{plan}");
+        assert!(plan.removals().next().is_none(), "{plan}");
         repaired(&mut model, &desired);
     }
 }
@@ -244,7 +268,7 @@ fn a_binding_whose_deletion_has_begun_is_emptied_and_replaced_under_another_name
     assert_eq!(plan.grow.iter().map(Change::object).collect::<Vec<_>>(), [&viewer_name(0, 1)]);
     assert!(matches!(plan.shrink.as_slice(), [Change::Empty { .. }]) && plan.taken.is_empty(), "{plan}");
     assert!(model.plan(&desired).is_empty(), "it may take as long as it likes");
-    assert_eq!(model.plan(&Desired::default()).shrink.len(), 1);
+    assert_eq!(model.plan(&Desired::default()).revoke.len(), 1);
 }
 
 #[test]

@@ -92,11 +92,11 @@ fn a_revoked_grant_is_left_over_until_no_binding_of_ours_names_it() {
     let view = view_of(vec![grant("g1", "ann", Role::Viewer), grant("g2", "bob", Role::Viewer)]);
     let fleet = fleet(vec![grant("g1", "ann", Role::Viewer)], vec![revoked]);
     let look = look(&owner(), &fleet, &view);
-    assert_eq!(look.plan.shrink.len(), 1);
+    assert_eq!(look.plan.removals().count(), 1);
     assert_eq!(look.former[&GrantId::stored("g2")].slots, [slot(Role::Viewer)]);
 
     let failure = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
-    let object = look.plan.shrink[0].object().clone();
+    let object = look.plan.revoke[0].object().clone();
     let outcomes = BTreeMap::from([(object, Outcome::Failed(failure))]);
     let left = leftovers(&owner(), &look.desired, &view, &BTreeSet::new(), &outcomes);
     assert_eq!(left.len(), 1);
@@ -173,7 +173,7 @@ fn after_refusal(before: Vec<Grant>, grants: Vec<Grant>, revoked: Vec<Grant>) ->
     let look = look(&owner(), &fleet, &view);
     let failure = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
     let refused = |change: &Change| (change.object().clone(), Outcome::Failed(failure.clone()));
-    let outcomes = look.plan.shrink.iter().map(refused).collect();
+    let outcomes = look.plan.removals().map(refused).collect();
     let leftovers = leftovers(&owner(), &look.desired, &view, &BTreeSet::new(), &outcomes);
     let Look { desired, former, .. } = look;
     Facts { fleet, owner: owner(), desired, former, troubles: BTreeMap::new(), leftovers }

@@ -8,7 +8,7 @@ use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
 use super::{LATE, REPORT_DELAY, Worker};
-use crate::apply::{Applier, Outcome};
+use crate::apply::{Applier, News, Outcome};
 use crate::client::ApiClient;
 use crate::failure::Failure;
 use crate::inquiry;
@@ -26,6 +26,7 @@ impl Worker {
     ) -> domain::Result<()> {
         let began = Instant::now();
         self.last_pass = Some(began);
+        let news = News::since_now(self.shared.service.changes());
         let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
@@ -37,12 +38,14 @@ impl Worker {
         self.record(&look, &mut fleet).await?;
         self.observer.view().know_ours(&owner, &fleet.recorded);
         let held = std::mem::take(&mut self.held);
+        let applier = Applier { client, owner: &owner, observer: &self.observer, held: &held, news };
+        // Who only loses does not wait for anything.
+        let mut shrunk = applier.shrink(&look.plan.revoke).await;
         let role_failures = roles::ensure(client, &look.lacking, &held.roles).await;
-        let applier = Applier { client, owner: &owner, observer: &self.observer, held: &held };
         let grown = applier.grow(&look.plan.grow).await;
         // Whatever became of growing: who changes to a role that is refused loses the old one nevertheless. A right that
         // nothing grants any more is taken away even if that leaves somebody with none.
-        let shrunk = applier.shrink(&look.plan.shrink).await;
+        shrunk.extend(applier.shrink(&look.plan.shrink).await);
         self.observer.view().expect_nothing();
         tracing::debug!(
             cluster = %self.cluster,
@@ -55,6 +58,7 @@ impl Worker {
             "fleet.pass.done"
         );
         self.held.hold(&look.plan.grow, &grown);
+        self.held.hold(&look.plan.revoke, &shrunk);
         self.held.hold(&look.plan.shrink, &shrunk);
         self.held.roles.clone_from(&role_failures);
         self.retry_after(grown.values().chain(shrunk.values()), role_failures.values());

@@ -12,6 +12,7 @@ mod clusters;
 mod counts;
 mod error;
 mod grants;
+mod group;
 mod installation;
 mod keys;
 mod leases;
@@ -21,10 +22,11 @@ mod names;
 mod open;
 mod principals;
 mod states;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tokens;
 mod transaction;
+mod turns;
 
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use clusters::{ClusterRow, NewCluster};

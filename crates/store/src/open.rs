@@ -8,9 +8,9 @@ use std::time::Duration;
 use domain::{Error, Result};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Executor};
-use tokio::sync::Mutex;
 
 use crate::error::database;
+use crate::turns::Lanes;
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,12 +51,12 @@ impl fmt::Debug for Location {
 pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) backend: Backend,
-    /// SQLite has one writer at a time and lets those who wait poll for their turn, each holding a connection that
-    /// readers need. Here they queue up in order, before they ask for one.
-    pub(crate) writer: Arc<Mutex<()>>,
+    /// SQLite has one writer at a time and lets those who wait poll for their turn; PostgreSQL has one for each account.
+    /// Both would let each of them hold a connection that readers need. Here they queue up before they ask for one.
+    pub(crate) lanes: Arc<Lanes>,
 }
 
-/// Which database it is, for the three statements that differ.
+/// Which database it is, for the four statements that differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Sqlite,
@@ -70,6 +70,14 @@ impl Backend {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+
+    /// Takes an account's lock without changing anything, where a transaction does not lock everything anyway.
+    pub(crate) fn lock(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT n FROM revision WHERE account_id = $1 FOR NO KEY UPDATE"),
         }
     }
 
@@ -116,7 +124,7 @@ impl Store {
             .connect(&format!("sqlite://{text}?mode=rwc"))
             .await
             .map_err(database)?;
-        Ok(Self { pool, backend: Backend::Sqlite, writer: Arc::default() })
+        Ok(Self { pool, backend: Backend::Sqlite, lanes: Arc::default() })
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
@@ -131,7 +139,7 @@ impl Store {
             .connect(url)
             .await
             .map_err(database)?;
-        Ok(Self { pool, backend: Backend::Postgres, writer: Arc::default() })
+        Ok(Self { pool, backend: Backend::Postgres, lanes: Arc::default() })
     }
 
     /// Whether other servers may work on this database at the same time. An embedded one is one server's.

@@ -1,25 +1,29 @@
 //! Transactions: reads that see one state, writes that hold their account's lock.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{AccountId, Error, Result, Timestamp};
 use sqlx::{Any, AnyConnection, Row, Transaction};
-use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use crate::error::database;
+use crate::group;
 use crate::open::{Backend, Store};
+use crate::turns::Turn;
+
+/// How long a writer waits for its turn. A database that answers so slowly does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A transaction in which all reads see the same state.
 pub struct ReadTx {
     inner: Transaction<'static, Any>,
 }
 
-/// A transaction that holds the write lock of one account. Dropped without [`WriteTx::commit`], it did nothing.
+/// A transaction that holds the write lock of one account. Dropped without [`WriteTx::commit`], it did nothing. Those who
+/// wait share one transaction of the database; of that nothing is seen here.
 pub struct WriteTx {
-    // Before the guard, so that it ends before the next writer begins.
-    read: ReadTx,
-    _turn: Option<OwnedMutexGuard<()>>,
+    turn: Turn,
     account: AccountId,
     revision: i64,
 }
@@ -49,7 +53,11 @@ impl Store {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn read(&self) -> Result<ReadTx> {
-        let inner = self.pool.begin_with(self.backend.begin_read()).await.map_err(database)?;
+        self.begin_with(self.backend.begin_read()).await
+    }
+
+    pub(crate) async fn begin_with(&self, statement: &'static str) -> Result<ReadTx> {
+        let inner = self.pool.begin_with(statement).await.map_err(database)?;
         Ok(ReadTx { inner })
     }
 
@@ -66,25 +74,34 @@ impl Store {
             .map_err(database)?
             .ok_or_else(|| Error::not_found("account", account.as_str()))?;
         tx.revision = row.try_get("n").map_err(database)?;
+        tx.turn.locked();
         Ok(tx)
     }
 
-    /// Begins writing what a cluster's worker saw. It is not a change of the account: no revision, no lock beyond
-    /// the rows, because one worker at a time writes about a cluster.
+    /// Begins writing what a cluster's worker saw. It is not a change of the account: no revision, because one worker at
+    /// a time writes about a cluster. The account's lock is held nevertheless: writers who share a transaction would
+    /// otherwise take rows in an order in which they could wait for each other for ever.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn write_observed(&self, account: &AccountId) -> Result<WriteTx> {
-        self.begin_write(account, 0).await
+        let mut tx = self.begin_write(account, 0).await?;
+        if let (Some(lock), false) = (self.backend.lock(), tx.turn.is_locked()) {
+            sqlx::query(lock).bind(account.as_str()).execute(tx.connection()).await.map_err(database)?;
+            tx.turn.locked();
+        }
+        Ok(tx)
     }
 
     pub(crate) async fn begin_write(&self, account: &AccountId, revision: i64) -> Result<WriteTx> {
-        let turn = match self.backend {
-            Backend::Sqlite => Some(Arc::clone(&self.writer).lock_owned().await),
-            Backend::Postgres => None,
+        let lane = match self.backend {
+            Backend::Sqlite => AccountId::stored(""),
+            Backend::Postgres => account.clone(),
         };
-        let inner = self.pool.begin_with(self.backend.begin_write()).await.map_err(database)?;
-        Ok(WriteTx { read: ReadTx { inner }, _turn: turn, account: account.clone(), revision })
+        let too_late = |_| Error::unavailable("too much is being written; try again", "no turn in time");
+        let mut turn = timeout(PATIENCE, self.lanes.turn(lane, account)).await.map_err(too_late)?;
+        group::enter(self, &mut turn).await?;
+        Ok(WriteTx { turn, account: account.clone(), revision })
     }
 
     /// The revision of every account, for servers that share a database and keep copies.
@@ -131,6 +148,10 @@ impl ReadTx {
     pub async fn end(self) -> Result<()> {
         self.inner.rollback().await.map_err(database)
     }
+
+    pub(crate) async fn commit(self) -> Result<()> {
+        self.inner.commit().await.map_err(database)
+    }
 }
 
 impl WriteTx {
@@ -146,12 +167,12 @@ impl WriteTx {
         self.revision
     }
 
-    /// Makes the changes durable.
+    /// Makes the changes durable. If this future is dropped, they become so nevertheless.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer: whether the change was made is then unknown.
     pub async fn commit(self) -> Result<()> {
-        self.read.inner.commit().await.map_err(database)
+        group::settle(self.turn).await
     }
 
     /// Takes `id` for good: no other thing of this `space` gets it, even after this one is gone.
@@ -175,12 +196,12 @@ impl Deref for WriteTx {
     type Target = ReadTx;
 
     fn deref(&self) -> &ReadTx {
-        &self.read
+        self.turn.read()
     }
 }
 
 impl DerefMut for WriteTx {
     fn deref_mut(&mut self) -> &mut ReadTx {
-        &mut self.read
+        self.turn.read_mut()
     }
 }

@@ -40,10 +40,9 @@ test: setup ## Everything, on a fresh Debian with Rust and build-essential: chec
 e2e: setup static ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
 	cd e2e && $(PYTHON) -m pytest $(ARGS)
 
-# The flag is for the last step alone: everything below it is compiled once, for this and for other builds.
 .PHONY: static
 static: ## Build the program so that it needs no library of the machine it runs on
-	cargo rustc --release -p bailiwick --bin bailiwick -- -C target-feature=+crt-static
+	scripts/static
 
 .PHONY: dist
 dist: static ## Archive, container image and checksums in dist/, for machines without Rust

@@ -37,9 +37,16 @@ test: setup ## Everything, on a fresh Debian with Rust and build-essential: chec
 	$(MAKE) --no-print-directory e2e
 
 .PHONY: e2e
-e2e: setup ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
-	cargo build --release -p bailiwick
+e2e: setup static ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
 	cd e2e && $(PYTHON) -m pytest $(ARGS)
+
+.PHONY: static
+static: ## Build the program so that it needs no library of the machine it runs on
+	scripts/static
+
+.PHONY: dist
+dist: static ## Archive, container image and checksums in dist/, for machines without Rust
+	scripts/dist "$${CARGO_TARGET_DIR:-target}/release/bailiwick" dist
 
 .PHONY: bench
 bench: ## Figures as ratios, each beside its peer in one run; never part of the tests

@@ -83,6 +83,8 @@ pub struct ServerEnvironment {
     pub log: Option<String>,
     /// `BAILIWICK_LOG_FORMAT`: `text` or `json`.
     pub log_format: Option<String>,
+    /// `NOTIFY_SOCKET`: where systemd wants to be told that the server is ready.
+    pub notify_socket: Option<PathBuf>,
     /// `BAILIWICK_BOOTSTRAP_…`.
     pub bootstrap: AccountSpec,
 }
@@ -99,6 +101,7 @@ impl ServerEnvironment {
                 .map(|file| file.with_file_name("master.key")),
             log: text("BAILIWICK_LOG"),
             log_format: text("BAILIWICK_LOG_FORMAT"),
+            notify_socket: path("NOTIFY_SOCKET"),
             bootstrap: AccountSpec {
                 account_id: text("BAILIWICK_BOOTSTRAP_ACCOUNT_ID"),
                 account_name: text("BAILIWICK_BOOTSTRAP_ACCOUNT_NAME"),

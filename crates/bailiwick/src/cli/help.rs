@@ -9,18 +9,19 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Server (on its own machine)", &["serve", "check-config", "account"]),
     ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key"]),
     ("Fleet", &["cluster", "grant", "audit"]),
-    ("Tools", &["call", "completion"]),
+    ("Tools", &["call", "health", "completion"]),
 ];
 
 const CONNECTION: [&str; 3] = ["server", "profile", "ca_file"];
 const OUTPUT: [&str; 2] = ["output", "quiet"];
 
 /// Commands for which some of the common flags mean nothing.
-const LOCAL: [(&str, &[&[&str]]); 4] = [
+const LOCAL: [(&str, &[&[&str]]); 5] = [
     ("serve", &[&CONNECTION, &OUTPUT]),
     ("check-config", &[&CONNECTION, &OUTPUT]),
     ("completion", &[&CONNECTION, &OUTPUT]),
     ("account", &[&CONNECTION]),
+    ("health", &[&OUTPUT]),
 ];
 
 /// The command tree with its help in order.

@@ -16,6 +16,7 @@ mod enterprise_project;
 mod grant;
 mod grant_wait;
 mod group;
+mod health;
 mod help;
 mod key;
 mod kubeconfig;
@@ -147,6 +148,10 @@ enum Noun {
     #[command(after_help = call::EXAMPLES)]
     Call(call::CallArgs),
 
+    /// Ask whether the server is ready
+    #[command(after_help = health::EXAMPLES)]
+    Health,
+
     /// Print the completion script of a shell
     #[command(after_help = completion::EXAMPLES)]
     Completion(completion::CompletionArgs),
@@ -189,6 +194,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
         Noun::Audit(command) => audit::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),
+        Noun::Health => health::run(&mut Session::open(client, world)?),
         Noun::Completion(args) => completion::run(&args, world),
     }
 }

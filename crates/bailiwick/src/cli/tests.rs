@@ -344,6 +344,17 @@ fn an_export_is_one_event_a_line_and_follows_the_pages() {
 }
 
 #[test]
+fn health_is_ok_or_a_failure_that_says_what_the_server_answered() {
+    let (ran, seen) = against(vec![(200, json!({"status": "ok"}))], "", &["health"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok\n"));
+    assert!(seen[0].starts_with("GET /readyz "), "{}", seen[0]);
+    let (ran, _) = against(vec![(503, json!({"error": "x"}))], "", &["health"]);
+    assert!(ran.code == 1 && ran.err.contains("is not ready: it answered 503"), "{}", ran.err);
+    let nobody = run_in(&environment("http://127.0.0.1:1"), "", &["health"]);
+    assert!(nobody.code == 1 && nobody.err.contains("connection refused"), "{}", nobody.err);
+}
+
+#[test]
 fn completion_scripts_know_the_nouns() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = run_in(&Environment::default(), "", &["completion", shell]);

@@ -107,6 +107,9 @@ pub fn remove(path: &Path) -> Result<()> {
 
 /// Reads a secret. `None` if there is no such file.
 ///
+/// What belongs to us is for us alone. What belongs to somebody else was handed to us, and its group or access list is
+/// how: so do systemd's credentials and Kubernetes' secrets, which both show as mode 0440.
+///
 /// # Errors
 /// `Invalid` if others can read it too, or it cannot be read.
 pub fn read_secret(field: &str, path: &Path) -> Result<Option<Zeroizing<String>>> {
@@ -115,7 +118,8 @@ pub fn read_secret(field: &str, path: &Path) -> Result<Option<Zeroizing<String>>
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         found => found.map_err(failed)?,
     };
-    if metadata.mode() & 0o077 != 0 {
+    let others = if metadata.uid() == own_uid() { 0o077 } else { 0o037 };
+    if metadata.mode() & others != 0 {
         let message = format!("{} can be read by others: run `chmod 600` on it", path.display());
         return Err(Error::invalid(field, message));
     }

@@ -5,6 +5,7 @@ mod demo;
 mod files;
 mod first_start;
 mod master_key;
+mod notify;
 pub mod offline;
 mod open;
 mod settings;
@@ -27,6 +28,7 @@ use store::Location;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::ServerEnvironment;
+use notify::Stage;
 use settings::Settings;
 
 /// How often other servers' commits are looked for.
@@ -170,6 +172,12 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()))
     });
     announce(&listener, &advice);
+    let manager = environment.notify_socket.as_deref();
+    notify::tell(manager, Stage::Ready);
+    let end = async {
+        end.await;
+        notify::tell(manager, Stage::Stopping);
+    };
     listener.serve(app, end).await;
     metrics.inspect(tokio::task::JoinHandle::abort);
     poll.abort();

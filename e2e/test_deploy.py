@@ -26,7 +26,11 @@ DEPLOY = REPOSITORY / "deploy"
 UNIT = DEPLOY / "systemd/bailiwick.service"
 MASTER_KEY = secrets.token_hex(32) + "\n"
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
-BOOTSTRAP = {"ACCESS_KEY_ID": "AKDEPLOY", "SECRET_ACCESS_KEY": secrets.token_hex(20), "PROJECT_ID": secrets.token_hex(16)}
+BOOTSTRAP = {
+    "ACCESS_KEY_ID": "AKDEPLOY",
+    "SECRET_ACCESS_KEY": secrets.token_hex(20),
+    "PROJECT_ID": secrets.token_hex(16),
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def master_key(podman):
 
 @pytest.fixture
 def run(podman, image, tmp_path):
-    """Runs the image until the test ends, on a port of its own. Answers the process and the address once it is ready."""
+    """Runs the image until the test ends, on a port of its own. Answers the process and the address once ready."""
     started = []
 
     def start(*options, environment=None, arguments=(), scheme="http", authority=None):
@@ -109,7 +113,8 @@ def test_names_are_looked_up_without_the_machines_modules(podman, image, tmp_pat
     switch = tmp_path / "nsswitch.conf"
     switch.write_text("hosts: myhostname\npasswd: systemd\n", encoding="utf-8")
     port = bailiwick.base.rsplit(":", 1)[1]
-    options = ["--network", "host", "--add-host", "access.example:127.0.0.1", "--volume", f"{switch}:/etc/nsswitch.conf:ro"]
+    options = ["--network", "host", "--add-host", "access.example:127.0.0.1"]
+    options += ["--volume", f"{switch}:/etc/nsswitch.conf:ro"]
     said = podman.do("run", "--rm", *options, image, "health", "--server", f"http://access.example:{port}")
     assert said == "ok\n"
 
@@ -124,8 +129,9 @@ def test_the_archive_holds_the_program_with_its_licences_and_its_sums_are_right(
     for part in ("  ring ", "  tokio ", "Permission is hereby granted", "GNU C Library"):
         assert part in notices, part
     sums = dict(reversed(line.split()) for line in (dist / "SHA256SUMS").read_text(encoding="utf-8").splitlines())
-    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in dist.iterdir() if "SUMS" not in file.name}
-    assert sums == files and len(files) == 2
+    packed = [file for file in dist.iterdir() if file.name != "SHA256SUMS"]
+    assert sums == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in packed}
+    assert len(packed) == 2
 
 
 def test_the_same_program_packed_twice_is_the_same_to_the_byte(dist, tmp_path):
@@ -165,6 +171,15 @@ def test_the_image_refuses_to_serve_the_network_without_tls_until_it_is_told_to(
     assert done.returncode == 1 and "without TLS" in done.stderr, done.stderr
 
 
+def test_a_key_that_was_handed_over_to_everybody_is_refused(podman, image):
+    key = podman.secret("open.key", MASTER_KEY, mode="444", owner="0:0")
+    settings = {"BAILIWICK_MASTER_KEY_FILE": "/run/secrets/master.key", "BAILIWICK_LISTEN": "127.0.0.1:8470"}
+    options = ["--network", "none", "--volume", f"{key}:/run/secrets/master.key:ro"]
+    options += [word for name, value in settings.items() for word in ("--env", f"{name}={value}")]
+    done = podman.attempt("run", "--rm", *options, image)
+    assert done.returncode == 1 and "can be read by others" in done.stderr, done.stderr
+
+
 def test_the_dockerfile_makes_the_same_image(podman, image, dist, tmp_path):
     """Its last stage, with the files of the archive in place of the first stage, which compiles."""
     (archive,) = dist.glob("*.tar.gz")
@@ -173,7 +188,7 @@ def test_the_dockerfile_makes_the_same_image(podman, image, dist, tmp_path):
     for folder in (documents, out / "root/etc", out / "root/tmp", tmp_path / "unpacked"):
         folder.mkdir(parents=True)
     (out / "root/tmp").chmod(0o1777)
-    (out / "data").mkdir()
+    (out / "owned/data").mkdir(parents=True, mode=0o700)
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
@@ -239,7 +254,7 @@ def test_the_compose_files_server_runs_on_a_database_that_asks_for_its_password(
     database = with_password(postgres, password)
     folder = tmp_path / "compose"
     folder.mkdir()
-    (folder / "compose.yaml").write_text((DEPLOY / "compose/compose.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "compose.yaml").write_bytes((DEPLOY / "compose/compose.yaml").read_bytes())
     as_root("mkdir", "--mode", "700", folder / "secrets")
     pgpass = f"postgres:{postgres.port}:{database}:{database}:{password}\n"
     for name, text in (("master.key", MASTER_KEY), ("pgpass", pgpass), ("postgres-password", password)):
@@ -260,7 +275,9 @@ def test_the_compose_files_server_runs_on_a_database_that_asks_for_its_password(
         }
     }
     files = ["--file", folder / "compose.yaml", "--file", folder / "override.yaml"]
-    text = yaml.safe_dump(override).replace("network_mode: host", "network_mode: host\n    networks: !reset\n    ports: !reset")
+    host = "    network_mode: host\n"
+    text = yaml.safe_dump(override).replace(host, f"{host}    networks: !reset\n    ports: !reset\n")
+    assert "!reset" in text
     (folder / "override.yaml").write_text(text, encoding="utf-8")
     compose = podman.command(pathlib.Path(sys.executable).with_name("podman-compose"), *files)
     try:
@@ -332,9 +349,8 @@ def system_calls(group):
 
 
 def test_the_units_system_calls_are_enough(run, tmp_path, master_key, api_server):
-    lines = [line.split("=", 1)[1] for line in UNIT.read_text(encoding="utf-8").splitlines() if "SystemCallFilter=" in line]
     allowed = set()
-    for line in lines:
+    for line in re.findall("^SystemCallFilter=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE):
         if line.startswith("~"):
             allowed -= set().union(*map(system_calls, line[1:].split()))
         else:
@@ -400,6 +416,14 @@ LARGE = {
         {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
     ],
 }
+
+
+def test_the_chart_and_the_compose_file_name_the_programs_version():
+    said = subprocess.run([program(), "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    chart = yaml.safe_load((DEPLOY / "helm/bailiwick/Chart.yaml").read_text(encoding="utf-8"))
+    assert said.split() == ["bailiwick", chart["appVersion"]]
+    compose = (DEPLOY / "compose/compose.yaml").read_text(encoding="utf-8")
+    assert f"${{BAILIWICK_VERSION:-{chart['appVersion']}}}" in compose
 
 
 @pytest.mark.parametrize("values", [SMALL, LARGE], ids=["small", "large"])
@@ -550,4 +574,5 @@ def test_the_charts_container_runs_with_tls_metrics_and_postgresql(installed, po
         metrics.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: metrics.recv(65536), b""))
     assert b"bailiwick_database_up 1" in answer
-    assert json.loads(process.output().splitlines()[0])["level"] == "INFO", "the log is JSON"
+    logged = [line for line in process.output().splitlines() if not line.startswith("listening on ")]
+    assert logged and all(json.loads(line)["level"] for line in logged), "the log is JSON"

@@ -1,4 +1,4 @@
-"""Helm itself, by its official library. It runs in a process of its own, because that library brings a Go runtime along.
+"""Helm itself, by its own library. It runs in a process of its own, because the library brings a Go runtime along.
 
 As a program it reads one request from standard input (JSON) and prints the answer.
 """

@@ -16,6 +16,8 @@ use crate::worker::{self, Shared};
 
 /// How often workers that ended are looked for, and how soon the list of clusters is read again after a failure.
 const CHECK: Duration = Duration::from_secs(5);
+/// The least time between two readings of the list: every commit of every account asks for one.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long a worker may take to finish its pass when it is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -63,6 +65,8 @@ pub(crate) async fn run(shared: Shared, mut stop: watch::Receiver<bool>) {
             changed = changes.changed() => if changed.is_err() { break },
             () = sleep(CHECK) => {}
         }
+        sleep(PAUSE).await;
+        changes.mark_unchanged();
     }
     futures::future::join_all(workers.into_values().map(Running::end)).await;
 }

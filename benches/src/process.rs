@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+
 /// A running server.
 pub struct Measured {
     child: Child,
@@ -14,6 +16,10 @@ pub struct Measured {
 
 /// The root user of the measured server.
 pub struct Account {
+    /// The account.
+    pub account_id: &'static str,
+    /// The user.
+    pub user_id: &'static str,
     /// The public half of its key.
     pub access_key_id: &'static str,
     /// The secret half: the server lives for one run, on loopback.
@@ -23,19 +29,37 @@ pub struct Account {
 impl Account {
     /// The one that [`bailiwick`] is started with.
     pub fn sample() -> Self {
-        Self { access_key_id: "BENCH", secret_access_key: "bench-secret" }
+        Self {
+            account_id: "bench",
+            user_id: "root",
+            access_key_id: "BENCH",
+            secret_access_key: "bench-secret",
+        }
     }
 }
 
-/// Starts the server with an empty database.
+/// Starts the server with an empty database of its own.
 pub fn bailiwick(program: &str, folder: &Path) -> io::Result<Measured> {
+    bailiwick_on(program, folder, None)
+}
+
+/// Starts the server on an empty database. It lets one account hold as much as a benchmark needs.
+pub fn bailiwick_on(program: &str, folder: &Path, database: Option<&str>) -> io::Result<Measured> {
     let account = Account::sample();
+    std::fs::create_dir_all(folder)?;
+    let config = folder.join("config.toml");
+    std::fs::write(&config, "[quotas]\ngrants = 10000000\n")?;
     let mut command = Command::new(program);
+    command.arg("serve").arg("--config").arg(config);
+    if let Some(database) = database {
+        command.args(["--database", database]);
+    }
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.join("data"))
+        .env("BAILIWICK_BOOTSTRAP_ACCOUNT_ID", account.account_id)
         .env("BAILIWICK_MASTER_KEY_FILE", folder.join("master.key"))
-        .env("BAILIWICK_BOOTSTRAP_USER_ID", "root")
+        .env("BAILIWICK_BOOTSTRAP_USER_ID", account.user_id)
         .env("BAILIWICK_BOOTSTRAP_ACCESS_KEY_ID", account.access_key_id)
         .env("BAILIWICK_BOOTSTRAP_SECRET_ACCESS_KEY", account.secret_access_key)
         .env("BAILIWICK_LOG", "warn");
@@ -62,6 +86,18 @@ fn start(mut command: Command) -> io::Result<Measured> {
             Err(io::Error::other(format!("it did not say where it listens: {line}")))
         }
     }
+}
+
+/// Makes empty databases on a PostgreSQL server and gives their URLs.
+pub async fn postgres_databases<const N: usize>(server: &str, names: [&str; N]) -> io::Result<[String; N]> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(server).await.map_err(io::Error::other)?;
+    for name in names {
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut connection).await.map_err(io::Error::other)?;
+    }
+    let authority = server.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    Ok(names.map(|name| format!("postgres://{authority}/{name}")))
 }
 
 impl Measured {

@@ -40,15 +40,20 @@ fn request(account: &Account, address: SocketAddr, method: &str, path: &str, bod
     )
 }
 
+/// A signed POST of a policy for one user in two namespaces of all clusters.
+pub fn policy(account: &Account, address: SocketAddr, name: &str) -> String {
+    let body = serde_json::json!({
+        "name": name, "clusters": ["*"],
+        "accessScope": {"namespaces": [name, "shared"]},
+        "policyType": "CCEViewPolicy", "principal": {"type": "user", "ids": [account.user_id]}
+    });
+    request(account, address, "POST", "/api/v3/access-policies", &body.to_string())
+}
+
 /// Makes twenty policies and gives the list's bytes.
 pub async fn with_twenty_policies(address: SocketAddr, account: &Account) -> io::Result<Vec<u8>> {
     for n in 0..20 {
-        let body = serde_json::json!({
-            "name": format!("policy-{n}"), "clusters": ["*"],
-            "accessScope": {"namespaces": [format!("team-{n}"), "shared"]},
-            "policyType": "CCEViewPolicy", "principal": {"type": "user", "ids": ["root"]}
-        });
-        let create = request(account, address, "POST", "/api/v3/access-policies", &body.to_string());
+        let create = policy(account, address, &format!("team-{n}"));
         if !load::one(address, &create).await?.starts_with(br#"{"kind":"AccessPolicy""#) {
             return Err(io::Error::other("a policy was refused"));
         }

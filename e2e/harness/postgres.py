@@ -2,7 +2,7 @@
 
     python3 e2e/harness/postgres.py cargo test -p store --features postgres-tests
 
-runs the command with BAILIWICK_TEST_POSTGRES set. Uses nothing but Python's own library, so it needs no venv.
+runs the command with BAILIWICK_TEST_POSTGRES set; `--durable` before it keeps PostgreSQL's own settings. Uses nothing but Python's own library, so it needs no venv.
 """
 
 import os
@@ -27,9 +27,10 @@ def programs():
 
 
 class Postgres:
-    """One server on a loopback port, without durability: what is tested is behaviour, not the disk."""
+    """One server on a loopback port; without durability unless asked, because tests are of behaviour, not the disk."""
 
-    def __init__(self):
+    def __init__(self, settings=("fsync=off", "synchronous_commit=off", "full_page_writes=off")):
+        self.settings = settings
         self.bin = programs()
         # It refuses to run as root; the package brings a user of its own.
         self.user = "postgres" if os.geteuid() == 0 else None
@@ -69,14 +70,7 @@ class Postgres:
                 self.folder,
                 "-c",
                 "listen_addresses=127.0.0.1",
-                "-c",
-                "fsync=off",
-                "-c",
-                "synchronous_commit=off",
-                "-c",
-                "full_page_writes=off",
-                "-c",
-                "max_connections=200",
+                *(word for setting in (*self.settings, "max_connections=200") for word in ("-c", setting)),
             ],
             log=os.path.join(self.folder, "log"),
             env=self._environment(),
@@ -122,9 +116,11 @@ class Postgres:
 def main(command):
     """Runs `command` beside a fresh server and hands on its exit code."""
     if not command:
-        raise SystemExit("usage: postgres.py COMMAND [ARGUMENT…]")
+        raise SystemExit("usage: postgres.py [--durable] COMMAND [ARGUMENT…]")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends too
-    server = Postgres()
+    durable = command[0] == "--durable"
+    server = Postgres(settings=()) if durable else Postgres()
+    command = command[1:] if durable else command
     try:
         return subprocess.run(
             command, env={**os.environ, "BAILIWICK_TEST_POSTGRES": server.url()}, check=False

@@ -11,10 +11,12 @@ use service::fleet::FleetCluster;
 use service::leases::{BEAT, Lease, Share};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::worker::{self, Shared};
 
+/// The least time between two readings of the list: every commit of every account asks for one.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long a worker may take to finish its pass when it is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -99,6 +101,8 @@ impl Supervisor {
                 changed = changes.changed() => if changed.is_err() { break },
                 () = sleep_until(self.beat_at) => {}
             }
+            sleep(PAUSE).await;
+            changes.mark_unchanged();
         }
         futures::future::join_all(self.workers.into_values().map(Running::end)).await;
         while self.ending.join_next().await.is_some() {}

@@ -1,8 +1,8 @@
 //! Copies of what the database says, each marked with the revision of its account at which it was read.
 //!
 //! A copy counts while no later revision of its account is known: after every commit of ours and every poll of the
-//! others' the known revision grows, and older copies are read anew at their next use. So no write needs to know
-//! what it makes stale.
+//! others' the known revision grows, and older copies are read anew at their next use. A write need not know what it
+//! makes stale; only one that says that it changes grants alone leaves copies about callers as they are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,25 +10,53 @@ use std::sync::{Arc, PoisonError, RwLock};
 use domain::AccountId;
 use quick_cache::sync::Cache;
 
-/// The latest known revision of each account.
+/// The latest known revisions of each account.
 #[derive(Default)]
 pub(crate) struct Revisions {
-    known: RwLock<HashMap<AccountId, i64>>,
+    known: RwLock<HashMap<AccountId, Known>>,
+}
+
+/// How far an account is known to have come.
+#[derive(Clone, Copy)]
+struct Known {
+    latest: i64,
+    /// The last commit that changed more than grants.
+    directory: i64,
+}
+
+/// Which commits put a copy out of date.
+#[derive(Clone, Copy)]
+enum Follows {
+    Everything,
+    Directory,
 }
 
 impl Revisions {
     /// Learns that `account` has reached `revision`. Returns whether that is news.
     pub(crate) fn reached(&self, account: &AccountId, revision: i64) -> bool {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entry(account.clone()).or_insert(-1);
-        let news = *entry < revision;
-        *entry = revision.max(*entry);
-        news
+        self.learn(account, |known| {
+            let news = known.latest < revision;
+            known.latest = known.latest.max(revision);
+            news
+        })
     }
 
-    fn is_current(&self, account: &AccountId, revision: i64) -> bool {
+    /// Learns that the commit `revision` of `account` changed more than grants.
+    pub(crate) fn directory_reached(&self, account: &AccountId, revision: i64) {
+        self.learn(account, |known| known.directory = known.directory.max(revision));
+    }
+
+    fn learn<T>(&self, account: &AccountId, learn: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        learn(known.entry(account.clone()).or_insert(Known { latest: -1, directory: -1 }))
+    }
+
+    fn is_current(&self, follows: Follows, account: &AccountId, revision: i64) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(account).is_none_or(|latest| revision >= *latest)
+        known.get(account).is_none_or(|known| match follows {
+            Follows::Everything => revision >= known.latest,
+            Follows::Directory => revision >= known.directory,
+        })
     }
 }
 
@@ -42,17 +70,23 @@ pub(crate) struct Copy<V> {
 /// A bounded set of copies by text key.
 pub(crate) struct Copies<V> {
     entries: Cache<String, Arc<Copy<V>>>,
+    follows: Follows,
 }
 
 impl<V> Copies<V> {
-    /// Keeps at most `capacity` copies.
+    /// Keeps at most `capacity` copies of anything.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity) }
+        Self { entries: Cache::new(capacity), follows: Follows::Everything }
+    }
+
+    /// Keeps at most `capacity` copies of what grants have no part in.
+    pub(crate) fn of_directory(capacity: usize) -> Self {
+        Self { follows: Follows::Directory, ..Self::new(capacity) }
     }
 
     /// The copy under `key`, if it still counts.
     pub(crate) fn get(&self, revisions: &Revisions, key: &str) -> Option<Arc<Copy<V>>> {
-        self.entries.get(key).filter(|copy| revisions.is_current(&copy.account, copy.revision))
+        self.entries.get(key).filter(|copy| revisions.is_current(self.follows, &copy.account, copy.revision))
     }
 
     /// Keeps a copy.
@@ -79,5 +113,17 @@ mod tests {
         assert!(revisions.reached(&account, 4));
         assert!(copies.get(&revisions, "k").is_none(), "something changed since");
         assert!(!revisions.reached(&account, 2), "old news");
+    }
+
+    #[test]
+    fn a_copy_of_the_directory_outlives_commits_of_grants_alone() {
+        let revisions = Revisions::default();
+        let copies = Copies::of_directory(10);
+        let account = AccountId::stored("a");
+        copies.put("k", Copy { account: account.clone(), revision: 3, value: 7 });
+        revisions.reached(&account, 4);
+        assert!(copies.get(&revisions, "k").is_some());
+        revisions.directory_reached(&account, 4);
+        assert!(copies.get(&revisions, "k").is_none());
     }
 }

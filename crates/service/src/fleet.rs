@@ -1,6 +1,6 @@
 //! What the workers of the fleet ask and report. They act for nobody: they carry out what was already decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use domain::{
@@ -76,6 +76,8 @@ impl Service {
     /// `Unavailable` if the database does not answer.
     pub async fn fleet_clusters(&self) -> Result<Vec<FleetCluster>> {
         let rows = self.store.connected_clusters().await?;
+        let there: HashSet<&ClusterId> = rows.iter().map(|row| &row.id).collect();
+        self.shares.retain(|id| there.contains(id));
         let cluster = |row: ClusterRow| FleetCluster {
             id: row.id,
             account: row.account,
@@ -103,6 +105,7 @@ impl Service {
     /// # Errors
     /// `NotFound` if the cluster has no connection.
     pub async fn fleet_desired(&self, id: &ClusterId) -> Result<FleetDesired> {
+        let _share = self.shares.take(&self.account_of(id).await?).await;
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(id).await?.ok_or_else(|| Error::not_found("cluster", id.as_str()))?;
         let revision = tx.revision(&row.account).await?;
@@ -181,6 +184,7 @@ impl Service {
     pub async fn fleet_report(&self, lease: &Lease, report: FleetReport) -> Result<()> {
         self.counters.reported(report.connection);
         let id = &lease.cluster;
+        let _share = self.shares.take(&self.account_of(id).await?).await;
         let news = self.news(id, report.states).await?;
         let mut tx = self.write_observed(lease).await?;
         tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
@@ -221,10 +225,15 @@ impl Service {
     }
 
     pub(crate) async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {
+        if let Some(account) = self.shares.account_of(id) {
+            return Ok(account);
+        }
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(id).await?;
         tx.end().await?;
-        row.map(|row| row.account).ok_or_else(|| Error::not_found("cluster", id.as_str()))
+        let account = row.map(|row| row.account).ok_or_else(|| Error::not_found("cluster", id.as_str()))?;
+        self.shares.note(id, &account);
+        Ok(account)
     }
 }
 

@@ -54,8 +54,8 @@ impl Service {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin(call).await?;
-        room("grants", tx.count_grants_of(call.account()).await?, self.settings.quotas.grants)?;
+        let mut tx = self.begin_grants(call).await?;
+        self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
         let grant = Grant {
@@ -72,6 +72,16 @@ impl Service {
         Ok(grant)
     }
 
+    async fn room_for_grant(&self, tx: &mut WriteTx) -> Result<()> {
+        let (account, revision, most) = (tx.account().clone(), tx.revision(), self.settings.quotas.grants);
+        if self.counted_grants.at_most(&account, revision, 1).is_some_and(|have| have < i64::from(most)) {
+            return Ok(());
+        }
+        let have = tx.count_grants_of(&account).await?;
+        self.counted_grants.note(&account, revision, have);
+        room("grants", have, most)
+    }
+
     /// Replaces what a grant says. Saying the same again changes nothing, not even its times.
     ///
     /// # Errors
@@ -80,7 +90,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = self.begin_grants(call).await?;
         let old = active(&mut tx, call, id).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
@@ -99,7 +109,7 @@ impl Service {
     /// `NotFound` if there is none, or it was revoked before.
     pub async fn revoke_grant(&self, call: &Call, id: &str) -> Result<()> {
         authz::require(call, "bailiwick:grant:delete")?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = self.begin_grants(call).await?;
         let grant = active(&mut tx, call, id).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;

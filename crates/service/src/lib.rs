@@ -24,6 +24,7 @@ pub mod projects;
 pub mod quotas;
 pub mod seal;
 mod service;
+mod shares;
 pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};

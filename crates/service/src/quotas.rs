@@ -1,6 +1,9 @@
 //! How much one account may hold: what one tenant makes, every worker has to carry.
 
-use domain::{Error, Result};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use domain::{AccountId, Error, Result};
 
 /// The most of each thing that one account, or one user, may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,4 +33,48 @@ pub(crate) fn room(what: &str, have: i64, most: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::conflict(format!("{what} must be at most {most}: delete some, or have the quota raised")))
+}
+
+/// What was counted at some revision of an account. Counting anew with each write would make the tenth thousand grant cost
+/// thousand times what the tenth did; no commit adds more than some, so most of the time the old count is enough.
+#[derive(Default)]
+pub(crate) struct Counted {
+    counts: Mutex<HashMap<AccountId, (i64, i64)>>,
+}
+
+/// A count is taken anew after so many commits: others may have made room.
+const OLDEST: i64 = 1_000;
+
+impl Counted {
+    /// The most that there can be at `revision`, if each commit adds `each` at most; `None` if that is to be counted.
+    pub(crate) fn at_most(&self, account: &AccountId, revision: i64, each: i64) -> Option<i64> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, count) = counts.get(account)?;
+        // The numbers of commits that failed are given again.
+        let commits = revision.checked_sub(*at).filter(|commits| (1..OLDEST).contains(commits))?;
+        Some(count.saturating_add(commits.saturating_mul(each)))
+    }
+
+    /// Notes what was counted at `revision`, before what is written there.
+    pub(crate) fn note(&self, account: &AccountId, revision: i64, count: i64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.insert(account.clone(), (revision, count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_count_says_how_many_there_are_at_most() {
+        let counted = Counted::default();
+        let account = AccountId::stored("a");
+        assert_eq!(counted.at_most(&account, 8, 1), None);
+        counted.note(&account, 8, 100);
+        assert_eq!(counted.at_most(&account, 8, 1), None, "what was counted there may have been taken back");
+        assert_eq!(counted.at_most(&account, 10, 1), Some(102));
+        assert_eq!(counted.at_most(&account, 10, 500), Some(1100));
+        assert_eq!(counted.at_most(&account, 8 + OLDEST, 1), None);
+    }
 }

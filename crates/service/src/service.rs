@@ -16,8 +16,9 @@ use crate::grants::GrantList;
 use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
-use crate::quotas::Quotas;
+use crate::quotas::{Counted, Quotas};
 use crate::seal::MasterKey;
+use crate::shares::Shares;
 use crate::tokens::KnownToken;
 
 /// What can be set about the service.
@@ -54,6 +55,8 @@ pub struct Service {
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
     pub(crate) counters: Counters,
+    pub(crate) counted_grants: Counted,
+    pub(crate) shares: Shares,
     changes: watch::Sender<u64>,
 }
 
@@ -80,12 +83,14 @@ impl Service {
             installation,
             settings,
             revisions: Revisions::default(),
-            signing_keys: Copies::new(10_000),
-            tokens: Copies::new(10_000),
+            signing_keys: Copies::of_directory(10_000),
+            tokens: Copies::of_directory(10_000),
             grants: Copies::new(1_000),
             refusals: Refusals::default(),
             failures: Failures::default(),
             counters: Counters::default(),
+            counted_grants: Counted::default(),
+            shares: Shares::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -108,8 +113,9 @@ impl Service {
     /// `Unavailable` if the database does not answer.
     pub async fn follow_revisions(&self) -> Result<()> {
         let mut news = false;
-        for (account, revision) in self.store.revisions().await? {
-            news |= self.revisions.reached(&account, revision);
+        for found in self.store.revisions().await? {
+            news |= self.revisions.reached(&found.account, found.latest);
+            self.revisions.directory_reached(&found.account, found.directory);
         }
         if news {
             self.poke();
@@ -128,7 +134,15 @@ impl Service {
     /// Begins a change on behalf of the caller, who must have kept their rights: between the request and its turn,
     /// which may be a queue away, they may have lost them.
     pub(crate) async fn begin(&self, call: &Call) -> Result<WriteTx> {
-        let mut tx = self.store.write(call.account()).await?;
+        self.begun(call, self.store.write(call.account()).await?).await
+    }
+
+    /// The same for a change of nothing but grants.
+    pub(crate) async fn begin_grants(&self, call: &Call) -> Result<WriteTx> {
+        self.begun(call, self.store.write_grants(call.account()).await?).await
+    }
+
+    async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
         if tx.is_root_or_member(&call.caller.user, authz::ADMINISTRATORS).await? {
             return Ok(tx);
         }
@@ -170,7 +184,11 @@ impl Service {
         };
         tx.audit(&event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
+        let directory = tx.changes_directory();
         tx.commit().await?;
+        if directory {
+            self.revisions.directory_reached(&account, revision);
+        }
         self.revisions.reached(&account, revision);
         Ok(())
     }

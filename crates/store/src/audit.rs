@@ -120,15 +120,17 @@ impl Store {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn trim_audit(&self, at: Timestamp, limit: i64) -> Result<u64> {
+        let mut tx = self.begin_write(&nobody(), 0).await?;
         let done = sqlx::query(
             "DELETE FROM audit_events WHERE id IN \
              (SELECT id FROM audit_events WHERE at < $1 ORDER BY at LIMIT $2)",
         )
         .bind(at.as_millis())
         .bind(limit)
-        .execute(&self.pool)
+        .execute(tx.connection())
         .await
         .map_err(database)?;
+        tx.commit().await?;
         Ok(done.rows_affected())
     }
 }

@@ -37,4 +37,4 @@ pub use names::AppliedName;
 pub use open::{Location, Store};
 pub use states::GrantStateRow;
 pub use tokens::Token;
-pub use transaction::{Page, ReadTx, WriteTx};
+pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

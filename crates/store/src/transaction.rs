@@ -26,6 +26,25 @@ pub struct WriteTx {
     turn: Turn,
     account: AccountId,
     revision: i64,
+    touches: Touches,
+}
+
+/// What a write transaction may change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touches {
+    Everything,
+    Grants,
+}
+
+/// How far an account has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRevision {
+    /// The tenant.
+    pub account: AccountId,
+    /// The number of its last commit.
+    pub latest: i64,
+    /// The number of the last one that changed more than grants.
+    pub directory: i64,
 }
 
 /// Where a page of a list begins and how long it may be. Lists are ordered by (creation time, id).
@@ -66,8 +85,24 @@ impl Store {
     /// # Errors
     /// `NotFound` if there is no such account; `Unavailable` if the database does not answer.
     pub async fn write(&self, account: &AccountId) -> Result<WriteTx> {
+        let sql = "UPDATE revision SET n = n + 1, directory = n + 1 WHERE account_id = $1 RETURNING n";
+        self.write_numbered(account, sql).await
+    }
+
+    /// The same for a change of nothing but grants: what is kept in memory about the account's callers stays good.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write_grants(&self, account: &AccountId) -> Result<WriteTx> {
+        let sql = "UPDATE revision SET n = n + 1 WHERE account_id = $1 RETURNING n";
+        let mut tx = self.write_numbered(account, sql).await?;
+        tx.touches = Touches::Grants;
+        Ok(tx)
+    }
+
+    async fn write_numbered(&self, account: &AccountId, sql: &'static str) -> Result<WriteTx> {
         let mut tx = self.begin_write(account, 0).await?;
-        let row = sqlx::query("UPDATE revision SET n = n + 1 WHERE account_id = $1 RETURNING n")
+        let row = sqlx::query(sql)
             .bind(account.as_str())
             .fetch_optional(tx.connection())
             .await
@@ -101,22 +136,26 @@ impl Store {
         let too_late = |_| Error::unavailable("too much is being written; try again", "no turn in time");
         let mut turn = timeout(PATIENCE, self.lanes.turn(lane, account)).await.map_err(too_late)?;
         group::enter(self, &mut turn).await?;
-        Ok(WriteTx { turn, account: account.clone(), revision })
+        Ok(WriteTx { turn, account: account.clone(), revision, touches: Touches::Everything })
     }
 
     /// The revision of every account, for servers that share a database and keep copies.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn revisions(&self) -> Result<Vec<(AccountId, i64)>> {
-        let rows = sqlx::query("SELECT account_id, n FROM revision WHERE account_id <> ''")
+    pub async fn revisions(&self) -> Result<Vec<AccountRevision>> {
+        let rows = sqlx::query("SELECT account_id, n, directory FROM revision WHERE account_id <> ''")
             .fetch_all(&self.pool)
             .await
             .map_err(database)?;
         rows.iter()
             .map(|row| {
                 let account: String = row.try_get("account_id").map_err(database)?;
-                Ok((AccountId::stored(&account), row.try_get("n").map_err(database)?))
+                Ok(AccountRevision {
+                    account: AccountId::stored(&account),
+                    latest: row.try_get("n").map_err(database)?,
+                    directory: row.try_get("directory").map_err(database)?,
+                })
             })
             .collect()
     }
@@ -165,6 +204,12 @@ impl WriteTx {
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.revision
+    }
+
+    /// Whether what is kept in memory about the account's callers is out of date after the commit.
+    #[must_use]
+    pub fn changes_directory(&self) -> bool {
+        self.touches == Touches::Everything
     }
 
     /// Makes the changes durable. If this future is dropped, they become so nevertheless.

@@ -13,10 +13,10 @@ use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
 use crate::grants::GrantList;
+use crate::key_ring::MasterKeys;
 use crate::measures::Counters;
 use crate::password::Passwords;
 use crate::quotas::Quotas;
-use crate::seal::MasterKey;
 use crate::tokens::KnownToken;
 
 /// What can be set about the service.
@@ -41,7 +41,7 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) master_key: MasterKey,
+    pub(crate) master_key: MasterKeys,
     pub(crate) installation: InstallationId,
     pub(crate) settings: Settings,
     pub(crate) passwords: Passwords,
@@ -64,7 +64,7 @@ impl Service {
         store: Store,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        master_key: MasterKey,
+        master_key: MasterKeys,
         installation: InstallationId,
         settings: Settings,
     ) -> Result<Self> {

@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_initial.sql")),
     (2, include_str!("../migrations/0002_unfinished_states.sql")),
     (3, include_str!("../migrations/0003_audit.sql")),
+    (7, include_str!("../migrations/0007_master_key.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.
@@ -71,6 +72,12 @@ fn check_history(applied: &[(i64, String)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The text of every migration, for tests that compare something with the schema.
+#[cfg(test)]
+pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|(_, sql)| *sql)
 }
 
 fn checksum(sql: &str) -> String {

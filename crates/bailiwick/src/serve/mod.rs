@@ -4,9 +4,12 @@ mod audit;
 mod demo;
 mod files;
 mod first_start;
+mod key_file;
 mod master_key;
 pub mod offline;
 mod open;
+mod reload;
+pub mod rotate;
 mod settings;
 mod tls;
 
@@ -157,6 +160,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         remind(&app);
     }
     let poll = tokio::spawn(follow(Arc::clone(&service)));
+    let reload = tokio::spawn(reload::run(reload::hang_up()?, Arc::clone(&service)));
     let auditing = audit::Keeper::start(Arc::clone(&service));
     let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
     let metrics = for_metrics.map(|listener| {
@@ -167,6 +171,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     listener.serve(app, end).await;
     metrics.inspect(tokio::task::JoinHandle::abort);
     poll.abort();
+    reload.abort();
     fleet.stop().await;
     auditing.finish().await;
     opened.bootstrap.store.close().await;

@@ -10,7 +10,7 @@ use store::testing::{number, text};
 
 use crate::world::{World, spec, worlds};
 
-const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+pub const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
     contexts:\n- name: c\n  context: {cluster: c, user: u}\n\
     clusters:\n- name: c\n  cluster:\n    server: https://127.0.0.1:6443\n    certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=\n\
     users:\n- name: u\n  user: {token: hunter2}\n";

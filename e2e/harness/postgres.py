@@ -29,8 +29,8 @@ def programs():
 class Postgres:
     """One server on a loopback port, without durability: what is tested is behaviour, not the disk."""
 
-    def __init__(self):
-        self.bin = programs()
+    def __init__(self, options=()):
+        self.bin, self.options = programs(), options
         # It refuses to run as root; the package brings a user of its own.
         self.user = "postgres" if os.geteuid() == 0 else None
         self.folder = tempfile.mkdtemp(prefix="bailiwick-postgres-")
@@ -68,7 +68,7 @@ class Postgres:
                 "-k",
                 self.folder,
                 "-c",
-                "listen_addresses=127.0.0.1",
+                "listen_addresses=127.0.0.1,127.0.0.2",
                 "-c",
                 "fsync=off",
                 "-c",
@@ -77,6 +77,7 @@ class Postgres:
                 "full_page_writes=off",
                 "-c",
                 "max_connections=200",
+                *(part for option in self.options for part in ("-c", option)),
             ],
             log=os.path.join(self.folder, "log"),
             env=self._environment(),
@@ -105,6 +106,13 @@ class Postgres:
     def _answers(self):
         probe = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(probe, env=self._environment(), check=False).returncode == 0
+
+    def query(self, database, statement):
+        """What psql prints for a statement, without decoration."""
+        command = [self.bin / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database, "-Atc"]
+        return subprocess.run(
+            [*command, statement], env=self._environment(), check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def url(self, database="postgres"):
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"

@@ -27,6 +27,7 @@ mod states;
 pub mod testing;
 mod tokens;
 mod transaction;
+mod transport;
 
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use clusters::{ClusterRow, NewCluster};

@@ -45,7 +45,7 @@ pub enum Command {
     /// database and master key as the server. A command that was interrupted is repeated to finish its work. Backups
     /// that were made before need the old key: it is kept in a file of its own.
     #[command(after_help = "Examples:\n  bailiwick master-key rotate --data-dir /var/lib/bailiwick\n  \
-        bailiwick master-key rotate --database postgres://db/bailiwick --to 3f786850e387550f")]
+        bailiwick master-key rotate --database postgres:///bailiwick --to 3f786850e387550f")]
     Rotate {
         /// Id of a key that is given already, beside the one that seals [default: make one, in the key file]
         #[arg(long, value_name = "ID")]

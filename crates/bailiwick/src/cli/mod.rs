@@ -99,7 +99,7 @@ enum Noun {
     /// generated to bootstrap.env in the data folder.
     #[command(after_help = "Examples:\n  bailiwick serve\n  bailiwick serve --demo\n  \
         bailiwick serve --listen 0.0.0.0:8470 --tls-cert cert.pem --tls-key key.pem\n  \
-        bailiwick serve --database postgres://db/bailiwick")]
+        bailiwick serve --database 'postgres://db/bailiwick?sslmode=verify-full'")]
     Serve(ServeArgs),
 
     /// Check the server's settings and say what is in force

@@ -48,7 +48,7 @@ pub struct RecoverArgs {
 
 /// Examples for the help.
 pub const EXAMPLES: &str = "Examples:\n  bailiwick recover --data-dir /var/lib/bailiwick --write-to recovered.env\n  \
-    bailiwick recover --database postgres://db/bailiwick --account acme --disable-keys";
+    bailiwick recover --database postgres:///bailiwick --account acme --disable-keys";
 
 /// Does what was asked.
 ///

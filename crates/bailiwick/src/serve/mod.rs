@@ -25,7 +25,6 @@ use domain::{Error, Result};
 use fleet::FleetSettings;
 use service::Service;
 use service::connection::AddressPolicy;
-use store::Location;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::ServerEnvironment;
@@ -211,19 +210,9 @@ async fn own_sockets(
     listeners: [Option<&Listener>; 2],
 ) -> Result<Vec<std::net::SocketAddr>> {
     let mut sockets: Vec<_> = listeners.into_iter().flatten().map(Listener::address).collect();
-    if let Location::Postgres(url) = &settings.location {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        for host in host.split(',').filter(|host| !host.is_empty()) {
-            let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-                host.to_owned()
-            } else {
-                format!("{host}:5432")
-            };
-            let found = tokio::net::lookup_host(&with_port).await;
-            sockets.extend(found.into_iter().flatten());
-        }
+    if let Some((host, port)) = settings.location.host_and_port()? {
+        let found = tokio::net::lookup_host((host.as_str(), port)).await;
+        sockets.extend(found.into_iter().flatten());
     }
     Ok(sockets)
 }

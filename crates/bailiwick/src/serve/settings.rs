@@ -149,6 +149,7 @@ impl Settings {
     }
 
     fn check(&self, database_named: bool, plain_http: bool) -> Result<()> {
+        self.location.check_transport("database")?;
         let loopback = self.listen.ip().is_loopback();
         if self.demo && !loopback {
             return Err(Error::invalid(

@@ -12,6 +12,7 @@ mod cache;
 pub mod call;
 pub mod clusters;
 pub mod connection;
+pub mod expiring;
 pub mod fleet;
 pub mod grants;
 pub mod groups;

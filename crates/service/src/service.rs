@@ -12,6 +12,7 @@ use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
+use crate::expiring::Credentials;
 use crate::grants::GrantList;
 use crate::key_ring::MasterKeys;
 use crate::measures::Counters;
@@ -52,6 +53,7 @@ pub struct Service {
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
     pub(crate) counters: Counters,
+    pub(crate) credentials: Credentials,
     changes: watch::Sender<u64>,
 }
 
@@ -83,6 +85,7 @@ impl Service {
             refusals: Refusals::default(),
             failures: Failures::default(),
             counters: Counters::default(),
+            credentials: Credentials::default(),
             changes: watch::Sender::new(0),
         })
     }

@@ -118,11 +118,13 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     if settings.demo {
         demo::clear(&settings.data_dir)?;
     }
-    let tls = match &settings.tls {
-        Some((cert, key)) => Some(tls::read(cert, key)?),
+    let hang_up = reload::hang_up()?;
+    let watch = match &settings.tls {
+        Some((cert, key)) => Some(tls::Watch::open(cert, key)?),
         None => None,
     };
-    let listener = Listener::bind(settings.listen, tls).await?.with_limits(settings.limits);
+    let tls = watch.as_ref().map(tls::Watch::tls);
+    let listener = Listener::bind(settings.listen, tls.clone()).await?.with_limits(settings.limits);
     let for_metrics = match settings.metrics_listen {
         Some(address) => Some(Listener::bind(address, None).await?.for_metrics()),
         None => None,
@@ -154,12 +156,12 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let entropy = Arc::clone(&opened.bootstrap.entropy);
     let bootstrap_file = settings.data_dir.join(first_start::FILE);
     let of_api = api::Settings { dialects: settings.dialects, demo, bootstrap_file: Some(bootstrap_file) };
-    let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?);
+    let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?.with_tls(tls));
     if first.is_none() {
         remind(&app);
     }
     let poll = tokio::spawn(follow(Arc::clone(&service)));
-    let reload = tokio::spawn(reload::run(reload::hang_up()?, Arc::clone(&service)));
+    let reload = tokio::spawn(reload::run(hang_up, Arc::clone(&service), watch));
     let auditing = audit::Keeper::start(Arc::clone(&service));
     let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
     let metrics = for_metrics.map(|listener| {

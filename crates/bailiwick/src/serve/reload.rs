@@ -1,5 +1,5 @@
-//! What a running server reads again: the master keys, when one takes the place of another, or when it is told to by
-//! SIGHUP.
+//! What a running server looks at again: the master keys, when one takes the place of another; the files of its
+//! certificate; when the clusters' credentials end. SIGHUP makes it read keys and certificate at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,13 @@ use service::Service;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
+use super::tls::{self, Asked};
 use crate::system;
 
-/// How often the database is asked whether the master key is about to change.
+/// How often all of that is looked at.
 const ASK: Duration = Duration::from_secs(1);
+/// One in so many looks goes to the clusters' credentials even if nothing changed: time alone brings their end nearer.
+const SURVEY: u64 = 60;
 
 /// SIGHUP from now on, which would end the process if nobody listened.
 ///
@@ -23,23 +26,33 @@ pub fn hang_up() -> Result<Signal> {
 }
 
 /// Follows until it is aborted.
-pub async fn run(mut hang_up: Signal, service: Arc<Service>) {
+pub async fn run(mut hang_up: Signal, service: Arc<Service>, mut watch: Option<tls::Watch>) {
     let server = format!("{} (process {})", system::host_name(), std::process::id());
+    let mut changes = service.changes();
     let mut ticks = tokio::time::interval(ASK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut changing = None;
-    loop {
-        let told = tokio::select! {
-            _ = ticks.tick() => false,
-            found = hang_up.recv() => found.is_some(),
+    for tick in 0_u64.. {
+        let asked = tokio::select! {
+            _ = ticks.tick() => Asked::ByTime,
+            _ = hang_up.recv() => Asked::ByOperator,
         };
         let before = changing.clone();
         match service.answer_key_question(&server).await {
             Ok(next) => changing = next,
             Err(error) => tracing::warn!(?error, "cannot ask whether the master key is about to change"),
         }
-        if told || changing != before {
+        if asked == Asked::ByOperator || changing != before {
             read_keys(&service);
+        }
+        if let Some(watch) = &mut watch {
+            watch.look(asked, service.now());
+        }
+        if tick % SURVEY == 0 || changes.has_changed().unwrap_or(false) {
+            changes.mark_unchanged();
+            if let Err(error) = service.survey_credentials().await {
+                tracing::warn!(?error, "cannot look when the clusters' credentials end");
+            }
         }
     }
 }

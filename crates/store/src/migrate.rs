@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::database;
 use crate::open::{Backend, Store};
+use crate::peek::Schema;
 
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_initial.sql")),
@@ -54,6 +55,17 @@ pub(crate) async fn migrate(store: &Store) -> Result<()> {
     tx.commit().await.map_err(database)
 }
 
+/// What a start would do about a database that has these.
+pub(crate) fn compare(applied: &[i64]) -> Schema {
+    let known: Vec<i64> = MIGRATIONS.iter().map(|(version, _)| *version).collect();
+    match applied {
+        [] => Schema::None,
+        all if all == known => Schema::Current,
+        some if known.starts_with(some) => Schema::Older,
+        _ => Schema::Newer,
+    }
+}
+
 /// Refuses a database that a newer program wrote, or whose history is not ours.
 fn check_history(applied: &[(i64, String)]) -> Result<()> {
     if applied.len() > MIGRATIONS.len() {
@@ -99,7 +111,13 @@ mod tests {
         let mut applied: Vec<(i64, String)> =
             MIGRATIONS.iter().map(|(version, sql)| (*version, checksum(sql))).collect();
         assert!(check_history(&applied).is_ok());
+        let versions =
+            |applied: &[(i64, String)]| applied.iter().map(|(version, _)| *version).collect::<Vec<_>>();
+        assert_eq!(compare(&versions(&applied)), Schema::Current);
+        assert_eq!(compare(&versions(&applied)[..1]), Schema::Older);
+        assert_eq!(compare(&[]), Schema::None);
         applied.push((99, "later".into()));
+        assert_eq!(compare(&versions(&applied)), Schema::Newer);
         assert_eq!(check_history(&applied).unwrap_err().kind(), ErrorKind::Conflict);
     }
 

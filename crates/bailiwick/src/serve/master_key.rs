@@ -24,11 +24,7 @@ pub fn obtain(
     entropy: &dyn Entropy,
     installation: Option<&Installation>,
 ) -> Result<MasterKeys> {
-    let place = Place {
-        source: settings.master_key.clone(),
-        data_dir: settings.data_dir.clone(),
-        named: environment.master_key.clone(),
-    };
+    let place = Place::new(settings, environment);
     let mut keys = place.read()?;
     if let (true, MasterKeySource::File(path), None) = (keys.is_empty(), &place.source, installation) {
         make(path, entropy)?;
@@ -41,6 +37,20 @@ pub fn obtain(
     Ok(MasterKeys::from_source(keys, Arc::new(move || tokio::task::block_in_place(|| place.read()))))
 }
 
+/// The ids of the keys that are there, without making one.
+///
+/// # Errors
+/// As [`obtain`], but for a file that is not there.
+pub fn look(settings: &Settings, environment: &ServerEnvironment) -> Result<Vec<String>> {
+    if let MasterKeySource::File(path) = &settings.master_key
+        && !path.exists()
+    {
+        return Ok(Vec::new());
+    }
+    let place = Place::new(settings, environment);
+    Ok(place.read()?.iter().map(|key| key.id().to_owned()).collect())
+}
+
 /// Where keys come from, with what it takes to look there again.
 struct Place {
     source: MasterKeySource,
@@ -49,6 +59,14 @@ struct Place {
 }
 
 impl Place {
+    fn new(settings: &Settings, environment: &ServerEnvironment) -> Self {
+        Self {
+            source: settings.master_key.clone(),
+            data_dir: settings.data_dir.clone(),
+            named: environment.master_key.clone(),
+        }
+    }
+
     fn name(&self) -> String {
         match &self.source {
             MasterKeySource::Environment => "BAILIWICK_MASTER_KEY".to_owned(),
@@ -120,6 +138,9 @@ fn make(path: &Path, entropy: &dyn Entropy) -> Result<()> {
 /// A key beside the database protects nothing. Both are looked at as they really are, behind any links.
 fn refuse_data_folder(path: &Path, folder: &Path, data_dir: &Path) -> Result<()> {
     let real = |path: &Path| path.canonicalize().map_err(|error| Error::invalid(FIELD, error.to_string()));
+    if !data_dir.exists() {
+        return Ok(());
+    }
     let data_dir = real(data_dir)?;
     let linked = path.exists().then(|| real(path)).transpose()?;
     if real(folder)?.starts_with(&data_dir) || linked.is_some_and(|file| file.starts_with(&data_dir)) {

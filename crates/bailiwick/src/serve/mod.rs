@@ -1,6 +1,7 @@
 //! The server's side of the program: settings, files, wiring, and an orderly start and end.
 
 mod audit;
+pub mod check;
 mod demo;
 mod files;
 mod first_start;
@@ -89,6 +90,25 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// What a flag or its variable gave for the setting with that key of the file.
+    fn given(&self, key: &str) -> Option<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let yes = |given: bool| given.then(|| "true".to_owned());
+        match key {
+            "listen" => self.listen.clone(),
+            "metrics_listen" => self.metrics_listen.clone(),
+            "data_dir" => path(&self.storage.data_dir),
+            "database" => self.storage.database.clone(),
+            "demo" => yes(self.demo),
+            "tls.cert" => path(&self.tls_cert),
+            "tls.key" => path(&self.tls_key),
+            "insecure_plain_http" => yes(self.insecure_plain_http),
+            "allow_loopback_clusters" => yes(self.allow_loopback_clusters),
+            "audit.retention_days" => self.audit_retention_days.map(|days| days.to_string()),
+            _ => None,
+        }
+    }
+
     /// The arguments of a command that only needs the data.
     fn of_storage(storage: &StorageArgs) -> Self {
         Self {
@@ -241,16 +261,4 @@ fn log_to_stderr(environment: &ServerEnvironment) {
         Some("json") => subscriber.json().try_init(),
         Some(_) | None => subscriber.with_ansi(false).try_init(),
     });
-}
-
-/// Reads the settings as `serve` would and says, in lines, what is in force.
-///
-/// # Errors
-/// If the settings would keep the server from starting.
-pub fn check_config(args: &ServeArgs) -> Result<String> {
-    let settings = Settings::read(args, &ServerEnvironment::read())?;
-    if let Some((cert, key)) = &settings.tls {
-        tls::read(cert, key)?;
-    }
-    Ok(settings.describe().join("\n") + "\n")
 }

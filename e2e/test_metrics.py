@@ -52,9 +52,13 @@ def test_bootstrap_env_is_remembered_until_it_is_moved(new_server):
     assert len(warnings) == 1 and "bootstrap.env" in warnings[0]
     assert "warnings" not in fetch(f"{server.base}/readyz", Via="1.1 proxy")[1]
     assert "bailiwick_bootstrap_file_present 1" in fetch(f"{server.base}/metrics")[1]
+    values = dict(line.split("=", 1) for line in written.read_text(encoding="utf-8").splitlines())
+    key = (values["BAILIWICK_BOOTSTRAP_ACCESS_KEY_ID"], values["BAILIWICK_BOOTSTRAP_SECRET_ACCESS_KEY"])
+    assert "bootstrap.env" in server.run("user", "list", key=key).stderr
     server.stop()
     server.start()
     assert "bootstrap.env holds the first credentials" in server.process.output()
     written.rename(server.folder / "kept.env")
     assert json.loads(fetch(f"{server.base}/readyz")[1]) == {"status": "ok"}
+    assert "bootstrap.env" not in server.run("user", "list", key=key).stderr
     assert "bailiwick_bootstrap_file_present 0" in fetch(f"{server.base}/metrics")[1]

@@ -29,8 +29,8 @@ def programs():
 class Postgres:
     """One server on a loopback port; without durability unless asked, because tests are of behaviour, not the disk."""
 
-    def __init__(self, settings=("fsync=off", "synchronous_commit=off", "full_page_writes=off")):
-        self.settings = settings
+    def __init__(self, settings=("fsync=off", "synchronous_commit=off", "full_page_writes=off"), options=()):
+        self.settings = (*settings, *options)
         self.bin = programs()
         # It refuses to run as root; the package brings a user of its own.
         self.user = "postgres" if os.geteuid() == 0 else None
@@ -69,7 +69,7 @@ class Postgres:
                 "-k",
                 self.folder,
                 "-c",
-                "listen_addresses=127.0.0.1",
+                "listen_addresses=127.0.0.1,127.0.0.2",
                 *(word for setting in (*self.settings, "max_connections=200") for word in ("-c", setting)),
             ],
             log=os.path.join(self.folder, "log"),
@@ -99,6 +99,13 @@ class Postgres:
     def _answers(self):
         probe = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(probe, env=self._environment(), check=False).returncode == 0
+
+    def query(self, database, statement):
+        """What psql prints for a statement, without decoration."""
+        command = [self.bin / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database, "-Atc"]
+        return subprocess.run(
+            [*command, statement], env=self._environment(), check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def url(self, database="postgres"):
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"

@@ -21,6 +21,9 @@ use crate::{App, Demo, body, metrics};
 /// An operation must be done by then.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
+/// Tells the command line of an administrator what the operator should do about the server.
+const REMINDER: &str = "x-bailiwick-reminder";
+
 /// Answers on the metrics' own address, where there is nothing but metrics and the sign of life.
 pub(crate) async fn answer_metrics(app: Arc<App>, request: Request<Incoming>) -> HttpResponse {
     let reply = match (request.method(), request.uri().path()) {
@@ -137,12 +140,18 @@ async fn run<'a>(
         Handler::Authenticated(handler) => {
             let call = dialect.authenticate(app, &input, row.body).await?;
             let (caller, origin) = (Arc::clone(&call.caller), call.origin.clone());
-            handler(app, call, input).await.inspect_err(|error| {
+            let reminded = dialect.name() == "native" && (caller.root || caller.administrator);
+            let reply = handler(app, call, input).await.inspect_err(|error| {
                 if error.kind() == ErrorKind::Forbidden {
                     let action = authz::refused_action(error).unwrap_or(row.name);
                     app.service.note_refusal(&caller, &origin, action, path);
                 }
-            })?
+            })?;
+            if reminded && app.settings.demo == Demo::No && app.bootstrap_file_present() {
+                reply.with_header(REMINDER, HeaderValue::from_static("bootstrap-file"))
+            } else {
+                reply
+            }
         }
     };
     Ok(reply.into_response())

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod operation;
 mod places;
 pub mod reply;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use std::sync::Arc;
 use domain::Entropy;
 use service::Service;
 
-pub use listener::{Limits, Listener, Tls};
+pub use listener::{Limits, Listener};
+pub use tls::{Tls, TlsStatus};
 
 /// What handlers are given besides the request.
 pub struct App {
@@ -34,6 +36,7 @@ pub struct App {
     /// What can be set.
     pub settings: Settings,
     pub(crate) dialects: Vec<Arc<dyn operation::Dialect>>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// What can be set about the dialects.
@@ -62,7 +65,13 @@ impl App {
     /// # Errors
     /// `Internal` if two operations of one dialect share method and path: a defect that the first start shows.
     pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
-        Ok(Self { service, entropy, settings, dialects: dialects::all()? })
+        Ok(Self { service, entropy, settings, dialects: dialects::all()?, tls: None })
+    }
+
+    /// The same, measuring what is served over TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Whether what the first start generated still lies in the data folder.

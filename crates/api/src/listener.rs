@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::App;
 use crate::dispatch;
 use crate::places::{Place, Places};
+use crate::tls::Tls;
 
 /// What is buffered of a request's head. More than is served, so that a head above the limit is refused in words
 /// that the client's program can read; beyond this the parser itself answers 431 without a body.
@@ -36,18 +37,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { connections: 4_096, connections_per_source: 512 }
-    }
-}
-
-/// What TLS needs.
-#[derive(Clone)]
-pub struct Tls(Arc<rustls::ServerConfig>);
-
-impl Tls {
-    /// Wraps a server configuration.
-    #[must_use]
-    pub fn new(config: rustls::ServerConfig) -> Self {
-        Self(Arc::new(config))
     }
 }
 
@@ -152,8 +141,8 @@ fn spawn(
         }
         match tls {
             None => connection(app, watcher, stream, peer, serves).await,
-            Some(Tls(config)) => {
-                let handshake = TlsAcceptor::from(config).accept(stream);
+            Some(tls) => {
+                let handshake = TlsAcceptor::from(tls.config()).accept(stream);
                 if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME_LIMIT, handshake).await {
                     connection(app, watcher, stream, peer, serves).await;
                 }

@@ -18,6 +18,7 @@ use service::measures::{Histogram, HistogramView, Measures};
 use crate::App;
 use crate::operation::Dialect;
 use crate::reply::Reply;
+use crate::tls::{Tls, TlsStatus};
 
 /// What the text is.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -68,7 +69,8 @@ pub(crate) fn reply(app: &App, measures: Measures) -> Result<Reply> {
     let mut registry = Registry::with_prefix("bailiwick");
     let dialects = app.dialects.clone();
     let bootstrap_file_present = app.bootstrap_file_present();
-    registry.register_collector(Box::new(Snapshot { dialects, measures, bootstrap_file_present }));
+    let tls = app.tls.as_ref().map(Tls::status);
+    registry.register_collector(Box::new(Snapshot { dialects, measures, bootstrap_file_present, tls }));
     let mut body = String::new();
     text::encode(&mut body, &registry).map_err(Error::internal)?;
     Ok(Reply::bytes(StatusCode::OK, CONTENT_TYPE, body.into()))
@@ -78,6 +80,7 @@ struct Snapshot {
     dialects: Vec<Arc<dyn Dialect>>,
     measures: Measures,
     bootstrap_file_present: bool,
+    tls: Option<TlsStatus>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -93,6 +96,7 @@ impl Collector for Snapshot {
         self.stored(&mut encoder)?;
         self.fleet(&mut encoder)?;
         self.audit(&mut encoder)?;
+        self.expiry(&mut encoder)?;
         let mut metric = encoder.encode_descriptor(
             "bootstrap_file_present",
             "1 while bootstrap.env with what the first start generated lies in the data folder",
@@ -160,6 +164,26 @@ impl Snapshot {
         let mut metric =
             encoder.encode_descriptor("reconcile_lag_seconds", help, None, MetricType::Histogram)?;
         histogram(&mut metric, &self.measures.lag)
+    }
+
+    fn expiry(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Clusters whose credential ends within so long, or expired; what ends within 1d ends within 14d, too";
+        let mut metric =
+            encoder.encode_descriptor("cluster_credentials_expiring", help, None, MetricType::Gauge)?;
+        for (soon, count) in &self.measures.expiring {
+            metric.encode_family(&[("within", soon.as_str())])?.encode_gauge(count)?;
+        }
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let help = "When the certificate that is served ends, in seconds since 1970";
+        if let Some(end) = tls.end {
+            encoder
+                .encode_descriptor("tls_certificate_expiry_timestamp_seconds", help, None, MetricType::Gauge)?
+                .encode_gauge(&(end.as_millis() / 1000))?;
+        }
+        let help = "1 while the files with certificate and key hold nothing that can be served";
+        encoder
+            .encode_descriptor("tls_reload_failing", help, None, MetricType::Gauge)?
+            .encode_gauge(&i64::from(tls.failing))
     }
 
     fn audit(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -133,7 +133,7 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 /// Text that is not UTF-8 is kept readable rather than dropped: what it breaks then names it.
-fn text(name: &str) -> Option<String> {
+pub fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 

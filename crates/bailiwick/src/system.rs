@@ -43,6 +43,12 @@ impl Entropy for OsEntropy {
     }
 }
 
+/// What people call this machine.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }
+}
+
 /// Waits, for commands that ask the server again until something has happened.
 #[expect(
     clippy::disallowed_methods,

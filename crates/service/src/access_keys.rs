@@ -81,8 +81,8 @@ impl Service {
             .ok_or_else(|| Error::not_found("user", user))?;
         let have = tx.count_access_keys_of(&owner.id).await?;
         room("access keys of a user", have, self.settings.quotas.access_keys_per_user)?;
-        let made =
-            make_key(&self.master_key, &*self.entropy, self.now(), &owner.account, &owner.id, description)?;
+        let sealing = self.master_key.sealing(&mut tx).await?;
+        let made = make_key(&sealing, &*self.entropy, self.now(), &owner.account, &owner.id, description)?;
         tx.insert_access_key(&made.key).await?;
         self.commit(tx, call, "bailiwick:accessKey:create", &format!("access-key/{}", made.key.id)).await?;
         Ok(made)

@@ -10,7 +10,7 @@ use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
 use crate::authz::ADMINISTRATORS;
-use crate::seal::MasterKey;
+use crate::key_ring::MasterKeys;
 
 /// What was chosen for a new account; the rest is generated.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +60,8 @@ pub struct Bootstrap {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// The key that seals.
-    pub master_key: MasterKey,
+    /// The keys that seal and open.
+    pub master_key: MasterKeys,
 }
 
 impl Bootstrap {
@@ -72,7 +72,7 @@ impl Bootstrap {
     pub async fn installation(&self, wanted: Purpose) -> Result<Installation> {
         let id = InstallationId::random_hex(&*self.entropy);
         let demo = wanted == Purpose::Demo;
-        let new = Installation { id, master_key_id: self.master_key.id().to_owned(), demo };
+        let new = Installation { id, master_key_id: self.master_key.first_id()?, demo };
         let found = self.store.claim_installation(&new, self.clock.now()).await?;
         if found.demo && !demo {
             return Err(Error::conflict(
@@ -82,13 +82,7 @@ impl Bootstrap {
         if demo && !found.demo {
             return Err(Error::conflict("the database is not a demo's; a demo never touches a real one"));
         }
-        if found.master_key_id != self.master_key.id() {
-            return Err(Error::conflict(format!(
-                "the database was sealed with master key {}, the key given is {}: start with the key it needs",
-                found.master_key_id,
-                self.master_key.id()
-            )));
-        }
+        self.require_keys(&found.master_key_id).await?;
         Ok(found)
     }
 
@@ -201,8 +195,9 @@ impl Bootstrap {
             ..root.clone()
         };
         tx.insert_principal(&administrators, None).await?;
+        let sealing = self.master_key.sealing(tx).await?;
         let key = seal_key(
-            &self.master_key,
+            &sealing,
             &*self.entropy,
             account.created_at,
             &account.id,

@@ -91,7 +91,7 @@ impl Service {
             id,
         };
         let sealed_connection = match &connection {
-            Some(connection) => Some(self.seal_connection(&cluster, connection)?),
+            Some(connection) => Some(self.seal_connection(&mut tx, &cluster, connection).await?),
             None => None,
         };
         tx.insert_cluster(&store::NewCluster { cluster: cluster.clone(), sealed_connection }).await?;
@@ -110,9 +110,15 @@ impl Service {
         Ok(Some(connection))
     }
 
-    fn seal_connection(&self, cluster: &Cluster, connection: &Connection) -> Result<String> {
+    async fn seal_connection(
+        &self,
+        tx: &mut WriteTx,
+        cluster: &Cluster,
+        connection: &Connection,
+    ) -> Result<String> {
         let record = Record { kind: "connection", id: cluster.id.as_str(), account: &cluster.account };
-        self.master_key.seal(&*self.entropy, &record, &connection.to_json_bytes()?)
+        let sealing = self.master_key.sealing(tx).await?;
+        sealing.seal(&*self.entropy, &record, &connection.to_json_bytes()?)
     }
 
     /// The account's clusters, oldest first.

@@ -9,6 +9,7 @@ use domain::{ConnectionState, Result, State, Timestamp};
 use crate::audit::{AuditQueue, AuthFailure};
 use crate::authz;
 use crate::call::Call;
+use crate::expiring::Soon;
 use crate::service::Service;
 
 /// What is asked of the database must be there by then; without it the other figures are shown alone.
@@ -115,6 +116,8 @@ pub struct Measures {
     pub audit: AuditQueue,
     /// Requests that proved nothing.
     pub failures: Vec<(AuthFailure, u64)>,
+    /// Clusters whose credentials end soon, or ended.
+    pub expiring: Vec<(Soon, i64)>,
 }
 
 /// What the database says.
@@ -148,6 +151,7 @@ impl Service {
             lag: self.counters.lag.view(),
             audit: self.audit_queue(),
             failures: self.auth_failures(),
+            expiring: self.expiring_credentials(),
         }
     }
 

@@ -23,6 +23,15 @@ impl MasterKey {
         Self::from_bytes(Zeroizing::new(domain::entropy::bytes(entropy)))
     }
 
+    /// Reads keys, one a line, each of 64 hex digits. Empty lines and those that begin with `#` are passed over.
+    ///
+    /// # Errors
+    /// `Invalid` naming `field`; the text is not repeated.
+    pub fn parse_all(field: &str, text: &str) -> Result<Vec<Self>> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| Self::parse(field, line)).collect()
+    }
+
     /// Reads 64 hex digits; white space around them is ignored.
     ///
     /// # Errors
@@ -90,6 +99,11 @@ impl MasterKey {
     }
 }
 
+/// The id of the key that sealed a value, if the value has the form of one.
+pub(crate) fn key_id_of(sealed: &str) -> Option<&str> {
+    sealed.strip_prefix("v1:")?.split_once(':').map(|(id, _)| id)
+}
+
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "master key {}", self.id)
@@ -150,5 +164,11 @@ mod tests {
         assert_eq!(read.id(), key.id());
         assert!(!format!("{read:?}").contains(&*key.to_hex()));
         assert!(MasterKey::parse("f", "abc").is_err());
+        let other = MasterKey::generate(&Fixed::new(3));
+        let file = format!("# in use\n{text}\n# retired\n{}\r\n", *other.to_hex());
+        let ids: Vec<String> =
+            MasterKey::parse_all("f", &file).unwrap().iter().map(|key| key.id().to_owned()).collect();
+        assert_eq!(ids, [key.id(), other.id()]);
+        assert!(MasterKey::parse_all("f", &format!("{text}abc")).is_err());
     }
 }

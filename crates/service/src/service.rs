@@ -12,12 +12,13 @@ use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
+use crate::expiring::Credentials;
 use crate::grants::GrantList;
+use crate::key_ring::MasterKeys;
 use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
 use crate::quotas::{Counted, Quotas};
-use crate::seal::MasterKey;
 use crate::shares::Shares;
 use crate::tokens::KnownToken;
 
@@ -43,7 +44,7 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) master_key: MasterKey,
+    pub(crate) master_key: MasterKeys,
     pub(crate) installation: InstallationId,
     pub(crate) settings: Settings,
     pub(crate) passwords: Passwords,
@@ -57,6 +58,7 @@ pub struct Service {
     pub(crate) counters: Counters,
     pub(crate) counted_grants: Counted,
     pub(crate) shares: Shares,
+    pub(crate) credentials: Credentials,
     changes: watch::Sender<u64>,
 }
 
@@ -69,7 +71,7 @@ impl Service {
         store: Store,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        master_key: MasterKey,
+        master_key: MasterKeys,
         installation: InstallationId,
         settings: Settings,
     ) -> Result<Self> {
@@ -91,6 +93,7 @@ impl Service {
             counters: Counters::default(),
             counted_grants: Counted::default(),
             shares: Shares::default(),
+            credentials: Credentials::default(),
             changes: watch::Sender::new(0),
         })
     }

@@ -6,12 +6,14 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::database;
 use crate::open::{Backend, Store};
+use crate::peek::Schema;
 
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_initial.sql")),
     (2, include_str!("../migrations/0002_unfinished_states.sql")),
     (3, include_str!("../migrations/0003_audit.sql")),
     (4, include_str!("../migrations/0004_leases.sql")),
+    (7, include_str!("../migrations/0007_master_key.sql")),
     (8, include_str!("../migrations/0008_directory_revision.sql")),
 ];
 
@@ -55,6 +57,17 @@ pub(crate) async fn migrate(store: &Store) -> Result<()> {
     tx.commit().await.map_err(database)
 }
 
+/// What a start would do about a database that has these.
+pub(crate) fn compare(applied: &[i64]) -> Schema {
+    let known: Vec<i64> = MIGRATIONS.iter().map(|(version, _)| *version).collect();
+    match applied {
+        [] => Schema::None,
+        all if all == known => Schema::Current,
+        some if known.starts_with(some) => Schema::Older,
+        _ => Schema::Newer,
+    }
+}
+
 /// Refuses a database that a newer program wrote, or whose history is not ours.
 fn check_history(applied: &[(i64, String)]) -> Result<()> {
     if applied.len() > MIGRATIONS.len() {
@@ -73,6 +86,12 @@ fn check_history(applied: &[(i64, String)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The text of every migration, for tests that compare something with the schema.
+#[cfg(test)]
+pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|(_, sql)| *sql)
 }
 
 fn checksum(sql: &str) -> String {
@@ -94,7 +113,13 @@ mod tests {
         let mut applied: Vec<(i64, String)> =
             MIGRATIONS.iter().map(|(version, sql)| (*version, checksum(sql))).collect();
         assert!(check_history(&applied).is_ok());
+        let versions =
+            |applied: &[(i64, String)]| applied.iter().map(|(version, _)| *version).collect::<Vec<_>>();
+        assert_eq!(compare(&versions(&applied)), Schema::Current);
+        assert_eq!(compare(&versions(&applied)[..1]), Schema::Older);
+        assert_eq!(compare(&[]), Schema::None);
         applied.push((99, "later".into()));
+        assert_eq!(compare(&versions(&applied)), Schema::Newer);
         assert_eq!(check_history(&applied).unwrap_err().kind(), ErrorKind::Conflict);
     }
 

@@ -51,7 +51,7 @@ impl Server {
         let store = database.open().await;
         let clock = Arc::new(Fixed::new(Timestamp::parse_rfc3339("2026-11-21T20:00:00Z").unwrap()));
         let entropy = Arc::new(domain::entropy::Fixed::new(1));
-        let master_key = MasterKey::generate(&*entropy);
+        let master_key = service::MasterKeys::from(MasterKey::generate(&*entropy));
         let bootstrap = Bootstrap {
             store: store.clone(),
             clock: clock.clone(),

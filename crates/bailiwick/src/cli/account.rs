@@ -30,7 +30,7 @@ pub enum Command {
     /// Works on the server's data, not over the network: run it on the server's machine with the same data folder,
     /// database and master key as the server. The server may be running.
     #[command(after_help = "Examples:\n  bailiwick account create --data-dir /var/lib/bailiwick acme\n  \
-        bailiwick account create --database postgres://db/bailiwick --id 9d0c3b acme")]
+        bailiwick account create --database postgres:///bailiwick --id 9d0c3b acme")]
     Create {
         /// Id to keep, from a cloud that knows the account already [default: a new one]
         #[arg(long)]

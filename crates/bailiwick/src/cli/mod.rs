@@ -1,7 +1,8 @@
 //! The command line for people: `bailiwick <noun> <verb>`, one file per noun.
 //!
 //! Commands are thin: they turn flags into one call of the native API and the answer into a table, JSON or YAML.
-//! They decide nothing. Only `serve`, `check-config` and `account` work on this machine without a server.
+//! They decide nothing. Only `serve`, `check-config`, `account`, `master-key` and `recover`
+//! work on this machine without a server.
 
 mod account;
 mod agency;
@@ -20,7 +21,9 @@ mod health;
 mod help;
 mod key;
 mod kubeconfig;
+mod master_key;
 mod project;
+mod recover;
 mod session;
 mod stdin;
 #[cfg(test)]
@@ -97,7 +100,7 @@ enum Noun {
     /// generated to bootstrap.env in the data folder.
     #[command(after_help = "Examples:\n  bailiwick serve\n  bailiwick serve --demo\n  \
         bailiwick serve --listen 0.0.0.0:8470 --tls-cert cert.pem --tls-key key.pem\n  \
-        bailiwick serve --database postgres://db/bailiwick")]
+        bailiwick serve --database 'postgres://db/bailiwick?sslmode=verify-full'")]
     Serve(ServeArgs),
 
     /// Check the server's settings and say what is in force
@@ -107,6 +110,18 @@ enum Noun {
     /// Accounts: the tenants of a server, made on its machine
     #[command(subcommand)]
     Account(account::Command),
+
+    /// The master key that seals secrets in the database: which one is needed, and a new one in its place
+    #[command(subcommand)]
+    MasterKey(master_key::Command),
+
+    /// Get back into an account: a new password and key for its root user
+    ///
+    /// Works on the server's data, not over the network: run it on the server's machine with the same data folder,
+    /// database and master key as the server, which may be running. The former password and all tokens of the root user
+    /// end within a second.
+    #[command(after_help = recover::EXAMPLES)]
+    Recover(recover::RecoverArgs),
 
     /// Projects: parts of the account, one for each region
     #[command(subcommand)]
@@ -182,6 +197,8 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Serve(args) => Ok(block_on(serve::run(args))??),
         Noun::CheckConfig(args) => check_config::run(&args, world),
         Noun::Account(command) => account::run(command, client.style(), world),
+        Noun::MasterKey(command) => master_key::run(command, client.style(), world),
+        Noun::Recover(args) => recover::run(&args, client.style(), world),
         Noun::Project(command) => project::run(command, &mut Session::open(client, world)?),
         Noun::EnterpriseProject(command) => {
             enterprise_project::run(command, &mut Session::open(client, world)?)

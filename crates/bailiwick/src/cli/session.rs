@@ -59,6 +59,19 @@ pub struct Session<'s, 'w> {
     pub world: &'s mut World<'w>,
 }
 
+impl Drop for Session<'_, '_> {
+    /// Reminds last, so that the answer comes first; nobody reading it is no failure of the command.
+    fn drop(&mut self) {
+        if self.client.is_reminded() {
+            drop(writeln!(
+                self.world.err,
+                "warning: the server's data folder still holds bootstrap.env, with what its first start made up: move it \
+                 to a safe place"
+            ));
+        }
+    }
+}
+
 impl<'s, 'w> Session<'s, 'w> {
     /// Reads the settings. Nothing is sent yet.
     ///

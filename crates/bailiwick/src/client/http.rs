@@ -2,6 +2,7 @@
 //!
 //! Redirects are not followed: a signed request is meant for one address. Nothing is sent twice.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::failure::Failure;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// By this header the server says what its operator should do.
+const REMINDER: &str = "x-bailiwick-reminder";
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// What is sent.
@@ -65,6 +68,7 @@ pub struct Client<'a> {
     server: Server,
     server_from: String,
     key: Option<AccessKey>,
+    reminded: Cell<bool>,
 }
 
 impl<'a> Client<'a> {
@@ -80,6 +84,7 @@ impl<'a> Client<'a> {
             server: settings.server,
             server_from: settings.server_from,
             key: settings.key,
+            reminded: Cell::new(false),
         })
     }
 
@@ -87,6 +92,12 @@ impl<'a> Client<'a> {
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// Whether the server said that `bootstrap.env` still lies in its data folder.
+    #[must_use]
+    pub fn is_reminded(&self) -> bool {
+        self.reminded.get()
     }
 
     /// The key that signs.
@@ -158,6 +169,9 @@ impl<'a> Client<'a> {
         })?;
         let answer = self.agent.run(built).map_err(|error| self.explain(&error))?;
         let (parts, mut body) = answer.into_parts();
+        if parts.headers.get(REMINDER).is_some_and(|value| value == "bootstrap-file") {
+            self.reminded.set(true);
+        }
         let body =
             body.with_config().limit(MAX_ANSWER).read_to_vec().map_err(|error| self.explain(&error))?;
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();

@@ -1,13 +1,17 @@
 //! The server's side of the program: settings, files, wiring, and an orderly start and end.
 
 mod audit;
+pub mod check;
 mod demo;
 mod files;
 mod first_start;
+mod key_file;
 mod master_key;
 mod notify;
 pub mod offline;
 mod open;
+mod reload;
+pub mod rotate;
 mod settings;
 mod sole;
 mod tls;
@@ -24,7 +28,6 @@ use domain::{Error, Result};
 use fleet::FleetSettings;
 use service::Service;
 use service::connection::AddressPolicy;
-use store::Location;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::ServerEnvironment;
@@ -90,6 +93,25 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// What a flag or its variable gave for the setting with that key of the file.
+    fn given(&self, key: &str) -> Option<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let yes = |given: bool| given.then(|| "true".to_owned());
+        match key {
+            "listen" => self.listen.clone(),
+            "metrics_listen" => self.metrics_listen.clone(),
+            "data_dir" => path(&self.storage.data_dir),
+            "database" => self.storage.database.clone(),
+            "demo" => yes(self.demo),
+            "tls.cert" => path(&self.tls_cert),
+            "tls.key" => path(&self.tls_key),
+            "insecure_plain_http" => yes(self.insecure_plain_http),
+            "allow_loopback_clusters" => yes(self.allow_loopback_clusters),
+            "audit.retention_days" => self.audit_retention_days.map(|days| days.to_string()),
+            _ => None,
+        }
+    }
+
     /// The arguments of a command that only needs the data.
     fn of_storage(storage: &StorageArgs) -> Self {
         Self {
@@ -124,11 +146,13 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     if settings.demo {
         demo::clear(&settings.data_dir)?;
     }
-    let tls = match &settings.tls {
-        Some((cert, key)) => Some(tls::read(cert, key)?),
+    let hang_up = reload::hang_up()?;
+    let watch = match &settings.tls {
+        Some((cert, key)) => Some(tls::Watch::open(cert, key)?),
         None => None,
     };
-    let listener = Listener::bind(settings.listen, tls).await?.with_limits(settings.limits);
+    let tls = watch.as_ref().map(tls::Watch::tls);
+    let listener = Listener::bind(settings.listen, tls.clone()).await?.with_limits(settings.limits);
     let for_metrics = match settings.metrics_listen {
         Some(address) => Some(Listener::bind(address, None).await?.for_metrics()),
         None => None,
@@ -160,11 +184,12 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let entropy = Arc::clone(&opened.bootstrap.entropy);
     let bootstrap_file = settings.data_dir.join(first_start::FILE);
     let of_api = api::Settings { dialects: settings.dialects, demo, bootstrap_file: Some(bootstrap_file) };
-    let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?);
+    let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?.with_tls(tls));
     if first.is_none() {
         remind(&app);
     }
     let poll = tokio::spawn(follow(Arc::clone(&service)));
+    let reload = tokio::spawn(reload::run(hang_up, Arc::clone(&service), watch));
     let auditing = audit::Keeper::start(Arc::clone(&service));
     let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
     let metrics = for_metrics.map(|listener| {
@@ -181,6 +206,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     listener.serve(app, end).await;
     metrics.inspect(tokio::task::JoinHandle::abort);
     poll.abort();
+    reload.abort();
     fleet.stop().await;
     auditing.finish().await;
     opened.bootstrap.store.close().await;
@@ -220,19 +246,9 @@ async fn own_sockets(
     listeners: [Option<&Listener>; 2],
 ) -> Result<Vec<std::net::SocketAddr>> {
     let mut sockets: Vec<_> = listeners.into_iter().flatten().map(Listener::address).collect();
-    if let Location::Postgres(url) = &settings.location {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        for host in host.split(',').filter(|host| !host.is_empty()) {
-            let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-                host.to_owned()
-            } else {
-                format!("{host}:5432")
-            };
-            let found = tokio::net::lookup_host(&with_port).await;
-            sockets.extend(found.into_iter().flatten());
-        }
+    if let Some((host, port)) = settings.location.host_and_port()? {
+        let found = tokio::net::lookup_host((host.as_str(), port)).await;
+        sockets.extend(found.into_iter().flatten());
     }
     Ok(sockets)
 }
@@ -259,16 +275,4 @@ fn log_to_stderr(environment: &ServerEnvironment) {
         Some("json") => subscriber.json().try_init(),
         Some(_) | None => subscriber.with_ansi(false).try_init(),
     });
-}
-
-/// Reads the settings as `serve` would and says, in lines, what is in force.
-///
-/// # Errors
-/// If the settings would keep the server from starting.
-pub fn check_config(args: &ServeArgs) -> Result<String> {
-    let settings = Settings::read(args, &ServerEnvironment::read())?;
-    if let Some((cert, key)) = &settings.tls {
-        tls::read(cert, key)?;
-    }
-    Ok(settings.describe().join("\n") + "\n")
 }

@@ -39,7 +39,7 @@ pub async fn open(settings: &Settings, environment: &ServerEnvironment) -> Resul
     let entropy = Arc::new(OsEntropy);
     let master_key = if settings.demo {
         // A demo's database is thrown away with the process, and its key with it.
-        service::MasterKey::generate(&*entropy)
+        service::MasterKeys::from(service::MasterKey::generate(&*entropy))
     } else {
         master_key::obtain(settings, environment, &*entropy, known.as_ref())?
     };

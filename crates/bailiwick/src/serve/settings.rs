@@ -26,6 +26,8 @@ pub struct Settings {
     pub location: Location,
     /// Whether to show a sample fleet.
     pub demo: bool,
+    /// Whether others may reach it without TLS.
+    pub plain_http: bool,
     /// Certificate chain and key for TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Whether clusters may live on loopback.
@@ -139,16 +141,18 @@ impl Settings {
             limits: limits(&file.limits)?,
             quotas: quotas(&file.quotas),
             demo: args.demo,
+            plain_http: args.insecure_plain_http || file.insecure_plain_http,
             listen,
             data_dir,
             tls,
             dialects,
         };
-        settings.check(database.is_some(), args.insecure_plain_http || file.insecure_plain_http)?;
+        settings.check(database.is_some())?;
         Ok(settings)
     }
 
-    fn check(&self, database_named: bool, plain_http: bool) -> Result<()> {
+    fn check(&self, database_named: bool) -> Result<()> {
+        self.location.check_transport("database")?;
         let loopback = self.listen.ip().is_loopback();
         if self.demo && !loopback {
             return Err(Error::invalid(
@@ -162,7 +166,7 @@ impl Settings {
                 "must be left out with --demo: a demo uses a database of its own",
             ));
         }
-        if !loopback && self.tls.is_none() && !plain_http {
+        if !loopback && self.tls.is_none() && !self.plain_http {
             let message = "reaches other machines without TLS: give --tls-cert and --tls-key, \
                            or --insecure-plain-http if a proxy in front does TLS";
             return Err(Error::invalid("listen", message));
@@ -170,35 +174,65 @@ impl Settings {
         Ok(())
     }
 
-    /// What is in force, in lines for people. No secret is among them.
+    /// What is in force, one `key = value` a line, the key as in the file. No secret is among them.
     pub fn describe(&self) -> Vec<String> {
+        let networks: Vec<String> =
+            self.allowed_networks.iter().map(|(address, bits)| format!("{address}/{bits}")).collect();
+        let (limits, quotas) = (self.limits, self.quotas);
+        let or = |text: Option<String>, otherwise: &str| text.unwrap_or_else(|| otherwise.to_owned());
+        let path = |path: &PathBuf| path.display().to_string();
         let mut lines = vec![
             format!("listen = {}", self.listen),
-            format!("tls = {}", if self.tls.is_some() { "on" } else { "off" }),
-            format!("data_dir = {}", self.data_dir.display()),
+            format!("tls.cert = {}", or(self.tls.as_ref().map(|(cert, _)| path(cert)), "none")),
+            format!("tls.key = {}", or(self.tls.as_ref().map(|(_, key)| path(key)), "none")),
+            format!("insecure_plain_http = {}", if self.plain_http { "yes" } else { "no" }),
+            format!("metrics_listen = {}", or(self.metrics_listen.map(|at| at.to_string()), "none")),
+            format!("data_dir = {}", path(&self.data_dir)),
             format!("database = {:?}", self.location),
-            format!("master key from {}", self.master_key.describe()),
-            format!("clusters on loopback = {}", if self.allow_loopback { "allowed" } else { "refused" }),
+            format!("demo = {}", if self.demo { "yes" } else { "no" }),
+            format!("master_key = {}", self.master_key.describe()),
+            format!("allow_loopback_clusters = {}", if self.allow_loopback { "yes" } else { "no" }),
+            format!(
+                "clusters.allowed_networks = {}",
+                if networks.is_empty() {
+                    "anywhere that is not refused".to_owned()
+                } else {
+                    networks.join(", ")
+                }
+            ),
+            format!("limits.connections = {}", limits.connections),
+            format!("limits.connections_per_source = {}", limits.connections_per_source),
+            format!("quotas.grants = {} for each account", quotas.grants),
+            format!("quotas.clusters = {} for each account", quotas.clusters),
+            format!("quotas.principals = {} for each account", quotas.principals),
+            format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
+            format!("audit.retention_days = {}", self.audit_retention_days),
         ];
-        let limits = self.limits;
-        lines.push(format!(
-            "connections = at most {}, {} from one source",
-            limits.connections, limits.connections_per_source
-        ));
-        let quotas = self.quotas;
-        lines.push(format!(
-            "an account has at most {} grants, {} clusters, {} principals; a user {} access keys",
-            quotas.grants, quotas.clusters, quotas.principals, quotas.access_keys_per_user
-        ));
-        let metrics = self.metrics_listen.map(|address| format!(" and on {address}")).unwrap_or_default();
-        lines.push(format!("metrics to this machine{metrics}, elsewhere against a credential"));
-        lines.push(format!("audit.retention_days = {}", self.audit_retention_days));
         lines.extend(self.dialects.describe());
         lines
     }
 }
 
 impl MasterKeySource {
+    /// Whether a first start may make a key there.
+    pub fn can_be_made(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
+    /// Which setting says so, where `table` is the settings file.
+    pub fn origin(&self, environment: &ServerEnvironment, table: &toml::Table) -> String {
+        let text = match self {
+            Self::Environment => "BAILIWICK_MASTER_KEY",
+            Self::Command(_) => "file",
+            Self::File(path) if environment.master_key_file.as_ref() == Some(path) => {
+                "BAILIWICK_MASTER_KEY_FILE"
+            }
+            Self::File(_) if table.contains_key("master_key_file") => "file",
+            Self::File(_) | Self::Nowhere => "default",
+        };
+        text.to_owned()
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Environment => "BAILIWICK_MASTER_KEY".to_owned(),
@@ -211,16 +245,18 @@ impl MasterKeySource {
 
 /// Splits the file between the server's own settings and the dialects'.
 fn read_file(path: Option<&Path>, environment: &ServerEnvironment) -> Result<(File, dialects::Settings)> {
-    let mut table = match path {
-        None => toml::Table::new(),
-        Some(path) => {
-            let cannot = |error: &dyn std::fmt::Display| {
-                Error::invalid("config", format!("{}: {error}", path.display()))
-            };
-            let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
-            text.parse().map_err(|error: toml::de::Error| cannot(&error.message()))?
-        }
+    let text = match path {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| in_file(path, "", &error.to_string()))?,
     };
+    let path = path.unwrap_or(Path::new(""));
+    let bad = |error: toml::de::Error| in_file(path, &text, error.message());
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map(|span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
+        let place =
+            line.map_or_else(|| path.display().to_string(), |line| format!("{} line {line}", path.display()));
+        Error::invalid("config", format!("{place}: {}", error.message()))
+    })?;
     let mut sections = toml::Table::new();
     for name in dialects::SECTIONS {
         sections.extend(table.remove_entry(name));
@@ -229,10 +265,25 @@ fn read_file(path: Option<&Path>, environment: &ServerEnvironment) -> Result<(Fi
             section.extend(environment.section(name));
         }
     }
-    let dialects = dialects::Settings::read(sections)?;
-    let file =
-        table.try_into().map_err(|error: toml::de::Error| Error::invalid("config", error.message()))?;
-    Ok((file, dialects))
+    let dialects = dialects::Settings::read(sections).map_err(|error| {
+        if error.field() == Some("config") { in_file(path, &text, error.message()) } else { error }
+    })?;
+    Ok((table.try_into().map_err(bad)?, dialects))
+}
+
+/// A setting of the file that is refused, with the line of the first key that the message quotes.
+fn in_file(path: &Path, text: &str, message: &str) -> Error {
+    let key = message.split('`').nth(1).unwrap_or_default();
+    let is_of_key = |line: &str| {
+        let line = line.trim_start().trim_start_matches('[');
+        let name = line.split(['=', ']', '.']).map(str::trim).any(|part| part == key);
+        !key.is_empty() && !line.starts_with('#') && name
+    };
+    let place = match text.lines().position(is_of_key) {
+        Some(at) => format!("{} line {}", path.display(), at + 1),
+        None => path.display().to_string(),
+    };
+    Error::invalid("config", format!("{place}: {message}"))
 }
 
 fn socket(field: &str, text: &str) -> Result<SocketAddr> {
@@ -352,6 +403,20 @@ mod tests {
             &["--demo", "--database", "sqlite:/real.db"][..],
         ] {
             assert!(read(flags, "").is_err(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_line_of_the_file_is_numbered() {
+        for (file, line) in [
+            ("# lisen\nlisten = '127.0.0.1:1'\n\nlisen = 'x'\n", 4),
+            ("listen = '127.0.0.1:1'\nlisten = '127.0.0.1:2'\n", 2),
+            ("data_dir = '/d'\n[limits]\nconnections = 3\nconections = 4\n", 4),
+            ("[quotas]\n[quotes]\n", 2),
+            ("a = ", 1),
+        ] {
+            let error = read(&[], file).unwrap_err().to_string();
+            assert!(error.contains(&format!("line {line}: ")), "{file}: {error}");
         }
     }
 

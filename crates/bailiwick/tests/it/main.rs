@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod check_config;
+#[cfg(test)]
 mod connector;
 #[cfg(test)]
 mod documents;

@@ -4,6 +4,7 @@
 //! it; [`address`] says which addresses may be connected to at all; `fleet` makes the connections.
 
 pub mod address;
+pub mod expiry;
 pub mod kubeconfig;
 pub mod server;
 

@@ -62,11 +62,11 @@ async fn chosen_ids_and_names_are_kept_and_the_account_is_named_after_its_user()
 async fn a_database_refuses_another_key_and_another_purpose() {
     for world in worlds().await {
         let mut other = bootstrap(world.store.clone(), world.clock.clone(), 5);
-        other.master_key = MasterKey::generate(&domain::entropy::Fixed::new(1234));
+        other.master_key = MasterKey::generate(&domain::entropy::Fixed::new(1234)).into();
         let error = other.installation(Purpose::Real).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict, "{}", world.on());
-        let needed = world.bootstrap.master_key.id();
-        assert!(error.message().contains(needed), "says which key it needs: {error}");
+        let needed = world.bootstrap.master_key.first_id().unwrap();
+        assert!(error.message().contains(&needed), "says which key it needs: {error}");
         let error = world.bootstrap.installation(Purpose::Demo).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
     }

@@ -19,6 +19,7 @@ mod clusters;
 mod concurrency;
 mod directory;
 mod grants;
+mod key_rotation;
 mod leases;
 mod quotas;
 mod rights;

@@ -43,7 +43,7 @@ pub async fn worlds_with(quotas: Quotas) -> Vec<World> {
 
 pub fn bootstrap(store: Store, clock: Arc<Fixed>, seed: u64) -> Bootstrap {
     let entropy = Arc::new(domain::entropy::Fixed::new(seed));
-    let master_key = MasterKey::generate(&domain::entropy::Fixed::new(99));
+    let master_key = MasterKey::generate(&domain::entropy::Fixed::new(99)).into();
     Bootstrap { store, clock, entropy, master_key }
 }
 

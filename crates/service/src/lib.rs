@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+mod arrivals;
 pub mod audit;
 pub mod authz;
 pub mod bootstrap;
@@ -21,6 +22,9 @@ mod password;
 pub mod principals;
 pub mod projects;
 pub mod quotas;
+pub mod remains;
+pub mod removal;
+pub mod rotation;
 pub mod seal;
 mod service;
 pub mod tokens;
@@ -28,11 +32,14 @@ pub mod tokens;
 pub use access_keys::{NewKey, SigningKey};
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
-pub use clusters::NewCluster;
+pub use clusters::{ClusterUpdate, NewCluster};
 pub use connection::{Connection, Credential};
 pub use grants::{GrantFilter, GrantList};
 pub use principals::NewPrincipal;
 pub use quotas::Quotas;
+pub use remains::Remains;
+pub use removal::{Removal, Removed};
+pub use rotation::{IfOther, Rotated};
 pub use seal::MasterKey;
 pub use service::{PageRequest, Paged, Service, Settings};
 pub use tokens::{IssuedToken, Login, Scope, TokenView};

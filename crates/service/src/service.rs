@@ -12,6 +12,7 @@ use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
+use crate::connection::prober::{Blind, Prober};
 use crate::grants::GrantList;
 use crate::measures::Counters;
 use crate::password::Passwords;
@@ -52,6 +53,7 @@ pub struct Service {
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
     pub(crate) counters: Counters,
+    pub(crate) prober: Arc<dyn Prober>,
     changes: watch::Sender<u64>,
 }
 
@@ -83,8 +85,15 @@ impl Service {
             refusals: Refusals::default(),
             failures: Failures::default(),
             counters: Counters::default(),
+            prober: Arc::new(Blind),
             changes: watch::Sender::new(0),
         })
+    }
+
+    /// The same with a way to look at clusters.
+    #[must_use]
+    pub fn with_prober(self, prober: Arc<dyn Prober>) -> Self {
+        Self { prober, ..self }
     }
 
     /// The present instant.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod kubeconfig;
+pub mod prober;
 pub mod server;
 
 use domain::{Error, Result, Secret};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 pub use address::AddressPolicy;
+pub use prober::Prober;
 pub use server::{Host, Server};
 
 /// A checked way to one API server.

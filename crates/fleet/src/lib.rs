@@ -18,9 +18,11 @@ mod client;
 mod explain;
 mod failure;
 mod guard;
+mod identity;
 mod inquiry;
 mod observe;
 mod pass;
+mod remarks;
 mod report;
 mod review;
 mod right;
@@ -33,6 +35,7 @@ mod view;
 mod wire;
 mod worker;
 
+pub use identity::Identifier;
 pub use supervisor::FleetHandle;
 
 /// How the fleet works.

@@ -29,13 +29,13 @@ struct Running {
 impl Running {
     fn start(shared: &Shared, cluster: &FleetCluster, predecessor: Option<Self>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (shared, id) = (shared.clone(), cluster.id.clone());
+        let (shared, id, version) = (shared.clone(), cluster.id.clone(), cluster.connection_version);
         let task = tokio::spawn(async move {
             // Two workers for one cluster would plan from two views.
             if let Some(predecessor) = predecessor {
                 predecessor.end().await;
             }
-            worker::run(shared, id, stopped).await;
+            worker::run(shared, id, version, stopped).await;
         });
         Self { connection_version: cluster.connection_version, stop, task }
     }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::apply::Held;
 use crate::backoff::Backoff;
 use crate::client::ApiClient;
+use crate::identity;
 use crate::inquiry;
 use crate::observe::{Health, Observer};
 use crate::pass::{self, Facts};
@@ -54,8 +55,8 @@ pub(crate) struct Shared {
     pub(crate) resync: Duration,
 }
 
-/// Works for `cluster` until told to stop.
-pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Receiver<bool>) {
+/// Works for `cluster` until told to stop. `version` is that of its connection.
+pub(crate) async fn run(shared: Shared, cluster: ClusterId, version: i64, mut stop: watch::Receiver<bool>) {
     let mut backoff = Backoff::new(cluster.as_str());
     let connection = loop {
         match shared.service.fleet_connection(&cluster).await {
@@ -75,6 +76,13 @@ pub(crate) async fn run(shared: Shared, cluster: ClusterId, mut stop: watch::Rec
         Ok(client) => {
             let client = Arc::new(client);
             tasks.spawn(Arc::clone(&observer).run(Arc::clone(&client), backoff.clone()));
+            let keeper = identity::Keeper {
+                service: Arc::clone(&shared.service),
+                cluster: cluster.clone(),
+                version,
+                again: shared.resync,
+            };
+            tasks.spawn(keeper.run(Arc::clone(&client), Arc::clone(&observer), backoff.clone()));
             Some(client)
         }
         Err(failure) => {

@@ -108,7 +108,7 @@ impl Service {
         sealed: &str,
     ) -> Result<Connection> {
         let record = Record { kind: "connection", id: id.as_str(), account };
-        Connection::from_json_bytes(&*self.master_key.open(&record, sealed)?)
+        Connection::from_json_bytes(&self.master_key.open(&record, sealed)?)
     }
 
     /// What should be the case in a cluster, in one snapshot at one revision. For a removed one: nothing.

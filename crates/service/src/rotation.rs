@@ -159,7 +159,7 @@ fn refuse_other(cluster: &Cluster, likeness: &Likeness, if_other: IfOther) -> Re
     let message = match (likeness, if_other) {
         (Likeness::Same, _) | (_, IfOther::Replace) => return Ok(()),
         (Likeness::Other(what), IfOther::Refuse) => {
-            format!("this is not the cluster that `{}` was: {what}; nothing was changed", cluster.name)
+            format!("this is not the cluster that `{}` was: {what}", cluster.name)
         }
         (Likeness::Unknown(what), IfOther::Refuse) => {
             format!(
@@ -168,7 +168,10 @@ fn refuse_other(cluster: &Cluster, likeness: &Likeness, if_other: IfOther) -> Re
             )
         }
     };
-    Err(Error::conflict(format!("{message}. To take it nevertheless and suspend its grants, say `replace`")))
+    tracing::warn!(cluster = %cluster.id, ?likeness, "a new connection of a cluster was refused");
+    Err(Error::conflict(format!(
+        "{message}; nothing was changed; `replace` takes it and suspends the cluster's grants"
+    )))
 }
 
 /// What may not be read with the new connection is still known from the old one.

@@ -144,17 +144,18 @@ impl Facts {
     }
 
     /// What could not be removed and may be of an earlier form of `grant`, in which it named others or had another
-    /// role or other namespaces: nothing remembers these forms. What a revoked grant accounts for is told there.
+    /// role, other namespaces or other names: nothing remembers these forms. What a revoked grant accounts for is told there.
     fn leftover_of_earlier(&self, grant: &Grant, aim: Aim, placement: &Placement) -> Option<&Leftover> {
+        let is_in_its_place = |left: &Leftover| {
+            left.role == grant.spec.role.cluster_role()
+                && placement.slots.iter().any(|slot| slot.scope == left.scope)
+        };
         let may_be = |left: &Leftover| match aim {
             // Names change without the grant, by a template or by who is in a group.
-            Aim::Granted => grant.generation > 1 || !self.fleet.names.is_by_id(),
+            Aim::Granted => grant.generation > 1 || is_in_its_place(left),
             // Its revoke counts as a generation, too.
             Aim::Revoked => {
-                let is_there = |slot: &Slot| slot.scope == left.scope;
-                grant.generation > 2
-                    || grant.spec.principals.ids.is_empty()
-                    || (left.role == grant.spec.role.cluster_role() && placement.slots.iter().any(is_there))
+                grant.generation > 2 || grant.spec.principals.ids.is_empty() || is_in_its_place(left)
             }
         };
         let is_accounted_for =

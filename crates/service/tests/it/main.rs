@@ -21,6 +21,7 @@ mod directory;
 mod grants;
 mod quotas;
 mod rights;
+mod rotation;
 mod secrets;
 mod tokens;
 mod world;

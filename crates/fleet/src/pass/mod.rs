@@ -152,7 +152,7 @@ impl Facts {
         };
         let may_be = |left: &Leftover| match aim {
             // Names change without the grant, by a template or by who is in a group.
-            Aim::Granted => grant.generation > 1 || is_in_its_place(left),
+            Aim::Granted => grant.generation > 1 || (!self.fleet.names.is_by_id() && is_in_its_place(left)),
             // Its revoke counts as a generation, too.
             Aim::Revoked => {
                 grant.generation > 2 || grant.spec.principals.ids.is_empty() || is_in_its_place(left)

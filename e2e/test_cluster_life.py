@@ -234,6 +234,21 @@ def test_a_credential_that_may_less_shows_in_the_states(bailiwick, api_server, k
     bailiwick.do("cluster", "remove", cluster)
 
 
+def test_a_connector_gets_another_token(bailiwick, api_server, kube, namespace, user):
+    cluster = bailiwick.add_cluster_by_context(api_server)
+    grant = grant_to(bailiwick, user, cluster, namespace)
+    bailiwick.until_state(grant, cluster, "effective")
+    until_identified(bailiwick, cluster)
+    kube.delete("/api/v1/namespaces/bailiwick-system/secrets/bailiwick-connector")
+    env = {"KUBECONFIG": str(bailiwick.folder / "operator.kubeconfig")}
+    assert "same cluster" in bailiwick.do("cluster", "rotate", cluster, "--context", "e2e", env=env)
+    other = bailiwick.add_user()
+    later = grant_to(bailiwick, other, cluster, namespace)
+    bailiwick.until_state(later, cluster, "effective", timeout=30)
+    assert bailiwick.state(grant, cluster)["state"] == "effective"
+    bailiwick.do("cluster", "remove", cluster)
+
+
 # --- the end ----------------------------------------------------------------------------------------------------
 
 

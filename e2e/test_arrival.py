@@ -4,10 +4,8 @@ import secrets
 
 import pytest
 
-from harness.kube import BindingWatch, cluster_role_binding, role_binding, subjects
+from harness.kube import RBAC, BindingWatch, cluster_role_binding, role_binding, subjects
 from harness.process import until
-
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 @pytest.fixture
@@ -139,8 +137,8 @@ def pods(person, namespace):
 
 
 def test_with_certificates_joining_a_group_gives_and_leaving_it_takes_away(bailiwick, api_server, kube, namespace):
-    cluster = bailiwick.cli("cluster", "add", f"certs-{secrets.token_hex(3)}", "--bind-group-members",
-                            "--kubeconfig", "-", text=api_server.kubeconfig)["id"]
+    arguments = ("cluster", "add", f"certs-{secrets.token_hex(3)}", "--bind-group-members", "--kubeconfig", "-")
+    cluster = bailiwick.cli(*arguments, text=api_server.kubeconfig)["id"]
     bailiwick.clusters.append((cluster, api_server))
     assert "without presenting" in bailiwick.cluster(cluster)["login"]
     stays, user = bailiwick.add_user(), bailiwick.add_user()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harness.apiserver import ApiServer, programs
-from harness.kube import BindingWatch, cluster_role_binding, path_of, role_binding, subjects
+from harness.kube import RBAC, BindingWatch, cluster_role_binding, path_of, role_binding, subjects
 from harness.process import clean_environment, until
 
 
@@ -67,11 +67,10 @@ def test_a_new_credential_of_the_same_cluster_takes_over_and_nobody_notices(
         other = bailiwick.add_user()
         later = grant_to(bailiwick, other, cluster, namespace)
         bailiwick.until_state(later, cluster, "effective")
-        kube.create(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
-                    role_binding(mark, namespace, "view", "x"))
-        kube.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", cluster_role_binding(mark, "view", "x"))
+        kube.create(f"{RBAC}/namespaces/{namespace}/rolebindings", role_binding(mark, namespace, "view", "x"))
+        kube.create(f"{RBAC}/clusterrolebindings", cluster_role_binding(mark, "view", "x"))
         watch.wait_for(mark)
-    kube.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{mark}")
+    kube.delete(f"{RBAC}/clusterrolebindings/{mark}")
     for event, bindings in watch.states():
         assert any(user in subjects(binding) for binding in bindings.values()), event
     assert bailiwick.state(grant, cluster)["state"] == "effective"
@@ -124,7 +123,7 @@ def test_a_replaced_clusters_grants_are_suspended_until_somebody_resumes_them(
     [left] = applied(kube, cluster)
     # A copy of the cluster holds copies of our bindings: whose they are is for somebody to say.
     copy = role_binding(left["metadata"]["name"], namespace, "edit", "someone", left["metadata"]["labels"])
-    copied = elsewhere.create(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", copy)
+    copied = elsewhere.create(f"{RBAC}/namespaces/{namespace}/rolebindings", copy)
 
     done = rotate(bailiwick, cluster, other_api_server.kubeconfig, "--replace")
     assert done.returncode == 0, done.stderr
@@ -132,6 +131,7 @@ def test_a_replaced_clusters_grants_are_suspended_until_somebody_resumes_them(
     assert f"bailiwick cluster resume {cluster}" in done.stdout
     until(lambda: bailiwick.cluster(cluster)["state"] == "connected", 30, "the new connection works")
     assert bailiwick.cluster(cluster)["suspendedAt"]
+    assert "suspended" in bailiwick.do("cluster", "list")
     row = bailiwick.state(grant, cluster)
     assert row["state"] == "pending"
     assert f"bailiwick cluster resume {name}" in row["reason"]
@@ -213,12 +213,12 @@ def test_a_credential_that_may_less_shows_in_the_states(bailiwick, api_server, k
     cluster = bailiwick.add_cluster(api_server)
     until_identified(bailiwick, cluster)
     weak = f"weak-{secrets.token_hex(3)}"
-    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    bindings = f"{RBAC}/clusterrolebindings"
     kube.create(bindings, cluster_role_binding(weak, "view", weak))
-    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    roles = f"{RBAC}/clusterroles"
     rules = [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
-    kube.create(roles, {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-                        "metadata": {"name": weak}, "rules": rules})
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": weak}}
+    kube.create(roles, {**role, "rules": rules})
     kube.create(bindings, cluster_role_binding(f"{weak}-rbac", weak, weak))
     try:
         assert rotate(bailiwick, cluster, api_server.kubeconfig_for(weak)).returncode == 0

@@ -60,7 +60,7 @@ impl Key {
 }
 
 /// Asks over a client.
-async fn identify(client: &ApiClient) -> Result<ClusterIdentity, Failure> {
+pub(crate) async fn identify(client: &ApiClient) -> Result<ClusterIdentity, Failure> {
     let namespace = client.get::<NamespaceObject>("/api/v1/namespaces/kube-system", MAX_ANSWER).await;
     let uid = readable(namespace)?.map(|namespace| namespace.metadata.uid).filter(|uid| !uid.is_empty());
     let keys =

@@ -1,7 +1,7 @@
 //! Under which names principals are bound in one cluster. A table, made by who knows the principals; nothing is looked up
 //! here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use domain::{PrincipalId, PrincipalKind, Principals};
 
@@ -67,10 +67,11 @@ impl SubjectNames {
             return None;
         }
         let of = |id: &PrincipalId| self.named.get(id).into_iter().flat_map(|named| named.subjects.iter());
-        let own = |subject: &&Subject| subject.kind == kind;
-        others.ids.iter().filter(|id| !principals.ids.contains(id)).find_map(|other| {
-            let mut names = principals.ids.iter().flat_map(of).filter(own);
-            let found = names.find(|name| of(other).any(|subject| subject == *name))?;
+        let own: HashSet<&Subject> =
+            principals.ids.iter().flat_map(of).filter(|subject| subject.kind == kind).collect();
+        let another = |id: &&PrincipalId| !principals.ids.contains(id);
+        others.ids.iter().filter(another).find_map(|other| {
+            let found = of(other).find(|subject| own.contains(subject))?;
             Some((found.name.clone(), other))
         })
     }

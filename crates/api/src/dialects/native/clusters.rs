@@ -136,7 +136,7 @@ impl Wire {
             id: cluster.id.to_string(),
             name: cluster.name.clone(),
             state: cluster.connection.as_str(),
-            reason: cluster.connection_reason.clone(),
+            reason: reason(cluster),
             version: cluster.version.clone(),
             server: cluster.server.clone(),
             project: cluster.project.to_string(),
@@ -154,5 +154,16 @@ impl Wire {
             created_at: cluster.created_at.rfc3339_seconds(),
             updated_at: cluster.updated_at.rfc3339_seconds(),
         }
+    }
+}
+
+/// Why it is not as people expect it to be.
+fn reason(cluster: &Cluster) -> String {
+    match cluster.suspended_at {
+        Some(_) if cluster.connection_reason.is_empty() => format!(
+            "it leads to another cluster than before; its grants are suspended until `bailiwick cluster resume {}`",
+            cluster.name
+        ),
+        Some(_) | None => cluster.connection_reason.clone(),
     }
 }

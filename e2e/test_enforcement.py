@@ -477,9 +477,12 @@ def test_a_squatted_binding_name_is_left_alone_and_another_is_used(bailiwick, po
     [elsewhere] = kube.bindings_naming(user)
     assert elsewhere["metadata"]["name"] != ours["metadata"]["name"]
     assert current(kube, ours)["metadata"]["resourceVersion"] == squat["metadata"]["resourceVersion"]
-    row = bailiwick.until_state(again, cluster, "effective", "failed")
-    # Whoever looks after the fleet learns of it.
-    assert ours["metadata"]["name"] in row["reason"] + bailiwick.process.output()
+    row = bailiwick.until_state(again, cluster, "effective")
+    # Whoever granted it learns of it.
+    assert "name taken" in row["reason"]
+    assert ours["metadata"]["name"] in row["reason"]
+    kube.delete(path_of(ours))
+    until(lambda: not bailiwick.state(again, cluster)["reason"], 10, "the state names it no longer")
 
 
 # --- changes ----------------------------------------------------------------------------------------------------

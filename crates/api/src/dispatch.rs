@@ -127,11 +127,7 @@ async fn run<'a>(
             *counts = counted;
             (row, parameters)
         }
-        Found::OtherMethods(methods) => {
-            let message =
-                format!("the method {} is not served here; use {}", head.method, methods.join(", "));
-            return Err(Error::new(ErrorKind::MethodNotAllowed, message));
-        }
+        Found::OtherMethods(methods) => return Ok(other_methods(dialect, &head, path, &methods.join(", "))),
         Found::Nothing => return Err(Error::new(ErrorKind::NotFound, "there is no such operation")),
     };
     let input = Input { head, parameters, body: body? };
@@ -155,4 +151,16 @@ async fn run<'a>(
         }
     };
     Ok(reply.into_response())
+}
+
+/// Says which methods a path has, in the dialect's shape and in the header that HTTP has for it.
+fn other_methods(dialect: &dyn Dialect, head: &Head, path: &str, methods: &str) -> HttpResponse {
+    let message = format!("the method {} is not served here; use {methods}", head.method);
+    let (error, request_id) = (Error::new(ErrorKind::MethodNotAllowed, message), &head.origin.request_id);
+    log(dialect.name(), &head.method, request_id, &error);
+    let mut response = dialect.fault(path, &error, request_id);
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        response.headers_mut().insert(http::header::ALLOW, methods);
+    }
+    response
 }

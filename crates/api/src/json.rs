@@ -92,6 +92,12 @@ impl Object {
         Some(value).filter(|value| *value != Value::Null)
     }
 
+    /// Whether a field is there, and not `null`.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.fields.iter().any(|(known, value)| known == key && *value != Value::Null)
+    }
+
     /// Takes a text that may be absent.
     ///
     /// # Errors
@@ -122,6 +128,14 @@ impl Object {
             Some(Value::Bool(value)) => Ok(value),
             Some(other) => Err(self.wrong(key, "must be a boolean", &other)),
         }
+    }
+
+    /// Takes a boolean that may be absent.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn optional_boolean(&mut self, key: &str) -> Result<Option<bool>> {
+        if self.has(key) { self.boolean(key).map(Some) } else { Ok(None) }
     }
 
     /// Takes a list of texts that may be absent.

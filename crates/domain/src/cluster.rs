@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{AccountId, ClusterId, EnterpriseProjectId, PrincipalId, ProjectId, Timestamp};
+use crate::{AccountId, Arrival, ClusterId, EnterpriseProjectId, PrincipalId, ProjectId, Timestamp};
 
 /// A registered cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub struct Cluster {
     pub connection_reason: String,
     /// The API server's version, for example `v1.20.2`; empty until it was asked.
     pub version: String,
+    /// When it was learned which cluster its connection leads to; `None` if it was never reached.
+    pub identified_at: Option<Timestamp>,
+    /// Under which names people arrive there.
+    pub arrival: Arrival,
+    /// Since when its grants are suspended, because its connection leads to another cluster than before.
+    pub suspended_at: Option<Timestamp>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it was last changed.

@@ -3,12 +3,14 @@
 //! Nothing here does IO, reads a clock or rolls dice: both are parameters ([`Clock`], [`Entropy`]). No word of a
 //! cloud vendor's dialect appears; dialects translate at the edge.
 
+pub mod arrival;
 pub mod clock;
 pub mod cluster;
 pub mod entropy;
 pub mod error;
 pub mod grant;
 pub mod id;
+pub mod identity;
 pub mod namespace;
 pub mod principal;
 pub mod role;
@@ -16,6 +18,7 @@ pub mod secret;
 pub mod state;
 pub mod tenancy;
 
+pub use arrival::{Arrival, GroupMembers, NameTemplate};
 pub use clock::{Clock, Timestamp};
 pub use cluster::{Cluster, ConnectionState};
 pub use entropy::Entropy;
@@ -25,6 +28,7 @@ pub use id::{
     AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PrincipalId,
     ProjectId,
 };
+pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use namespace::Namespace;
 pub use principal::{ExternalId, Principal, PrincipalKind};
 pub use role::{ClusterRoleName, Role};

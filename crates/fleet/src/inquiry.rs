@@ -80,7 +80,7 @@ fn questions_of(
     slots: &[&Slot],
 ) -> Vec<Question> {
     let Some(round) = tracker.get(&grant.id).map(|tracked| tracked.round) else { return Vec::new() };
-    let subjects: Vec<Subject> = rbac::subjects(&grant.spec.principals).collect();
+    let subjects: Vec<Subject> = facts.fleet.names.subjects(&grant.spec.principals).collect();
     let question = |(at, slot): (usize, &&Slot)| {
         let probe = probe(slot, custom_rules(&slot.role, view))?;
         // Another subject for each slot: a sample of both.

@@ -19,9 +19,11 @@ mod explain;
 mod failure;
 mod fence;
 mod guard;
+mod identity;
 mod inquiry;
 mod observe;
 mod pass;
+mod remarks;
 mod report;
 mod review;
 mod right;
@@ -34,6 +36,7 @@ mod view;
 mod wire;
 mod worker;
 
+pub use identity::Identifier;
 pub use supervisor::FleetHandle;
 
 /// How the fleet works.

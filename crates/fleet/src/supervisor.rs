@@ -31,13 +31,13 @@ struct Running {
 impl Running {
     fn start(shared: &Shared, cluster: &FleetCluster, lease: &Lease, predecessor: Option<Self>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (shared, for_worker) = (shared.clone(), lease.clone());
+        let (shared, for_worker, version) = (shared.clone(), lease.clone(), cluster.connection_version);
         let task = tokio::spawn(async move {
             // Two workers for one cluster would plan from two views.
             if let Some(predecessor) = predecessor {
                 predecessor.end().await;
             }
-            worker::run(shared, for_worker, stopped).await;
+            worker::run(shared, for_worker, version, stopped).await;
         });
         Self { connection_version: cluster.connection_version, lease: lease.clone(), stop, task }
     }

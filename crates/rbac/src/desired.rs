@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ClusterId, Grant, GrantId, Namespace, NamespaceScope, PrincipalKind, Principals};
+use domain::{ClusterId, Grant, GrantId, Namespace, NamespaceScope};
 
-use crate::{Scope, Slot, Subject, SubjectKind};
+use crate::{Scope, Slot, Subject, SubjectNames};
 
 /// What a cluster should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,25 +24,23 @@ pub struct Placement {
     pub missing: Vec<Namespace>,
 }
 
-/// The Kubernetes subjects of `principals`: users and agencies are users, named by their ids.
-pub fn subjects(principals: &Principals) -> impl Iterator<Item = Subject> {
-    let kind = match principals.kind {
-        PrincipalKind::User | PrincipalKind::Agency => SubjectKind::User,
-        PrincipalKind::Group => SubjectKind::Group,
-    };
-    principals.ids.iter().map(move |id| Subject { kind, name: id.as_str().to_owned() })
-}
-
-/// What `cluster` should hold, given all `grants` and the namespaces that exist there.
+/// What `cluster` should hold, given all `grants`, the names under which principals arrive there and the namespaces that
+/// exist there.
 ///
 /// Revoked grants and those about other clusters count for nothing. A list that is empty allows nothing.
 #[must_use]
-pub fn desired(cluster: &ClusterId, grants: &[Grant], namespaces: &BTreeSet<Namespace>) -> Desired {
+pub fn desired(
+    cluster: &ClusterId,
+    grants: &[Grant],
+    names: &SubjectNames,
+    namespaces: &BTreeSet<Namespace>,
+) -> Desired {
     let mut desired = Desired::default();
     for grant in grants.iter().filter(|grant| grant.revoked_at.is_none() && grant.covers(cluster)) {
-        let placement = place(grant, namespaces);
+        let subjects: BTreeSet<Subject> = names.subjects(&grant.spec.principals).collect();
+        let placement = if subjects.is_empty() { Placement::default() } else { place(grant, namespaces) };
         for slot in &placement.slots {
-            desired.slots.entry(slot.clone()).or_default().extend(subjects(&grant.spec.principals));
+            desired.slots.entry(slot.clone()).or_default().extend(subjects.iter().cloned());
         }
         desired.placements.insert(grant.id.clone(), placement);
     }
@@ -50,9 +48,6 @@ pub fn desired(cluster: &ClusterId, grants: &[Grant], namespaces: &BTreeSet<Name
 }
 
 fn place(grant: &Grant, namespaces: &BTreeSet<Namespace>) -> Placement {
-    if grant.spec.principals.ids.is_empty() {
-        return Placement::default();
-    }
     let slot = |scope| Slot { role: grant.spec.role.clone(), scope };
     match &grant.spec.namespaces {
         NamespaceScope::All => Placement { slots: vec![slot(Scope::Cluster)], missing: Vec::new() },
@@ -66,9 +61,12 @@ fn place(grant: &Grant, namespaces: &BTreeSet<Namespace>) -> Placement {
 
 #[cfg(test)]
 mod tests {
-    use domain::{AccountId, ClusterScope, GrantSpec, PrincipalId, Role, Timestamp};
+    use domain::{
+        AccountId, ClusterScope, GrantSpec, PrincipalId, PrincipalKind, Principals, Role, Timestamp,
+    };
 
     use super::*;
+    use crate::{Named, SubjectKind};
 
     fn grant(id: &str, role: Role, kind: PrincipalKind, ids: &[&str], namespaces: NamespaceScope) -> Grant {
         let at = Timestamp::from_millis(0);
@@ -95,7 +93,7 @@ mod tests {
 
     fn in_prod(grants: &[Grant], namespaces: &[&str]) -> Desired {
         let namespaces = namespaces.iter().map(|name| Namespace::stored(name)).collect();
-        desired(&ClusterId::stored("prod"), grants, &namespaces)
+        desired(&ClusterId::stored("prod"), grants, &SubjectNames::default(), &namespaces)
     }
 
     fn slot(role: Role, namespace: &str) -> Slot {
@@ -155,6 +153,23 @@ mod tests {
         let wanted = in_prod(&[nobody, nowhere], &["a"]);
         assert!(wanted.slots.is_empty());
         assert!(wanted.placements.values().all(|placement| *placement == Placement::default()));
+    }
+
+    #[test]
+    fn names_of_the_cluster_are_bound_and_who_has_none_is_bound_nowhere() {
+        let grants = [
+            grant("g1", Role::Viewer, PrincipalKind::User, &["ann"], listed(&["a"])),
+            grant("g2", Role::Developer, PrincipalKind::User, &["bob"], listed(&["a", "later"])),
+        ];
+        let mut names = SubjectNames::default();
+        let ann = vec![subject(SubjectKind::User, "oidc:ann")];
+        names.insert(PrincipalId::stored("ann"), Named { subjects: ann.clone(), refusal: None });
+        names.insert(PrincipalId::stored("bob"), Named { subjects: Vec::new(), refusal: Some("no".into()) });
+        let namespaces = [Namespace::stored("a")].into();
+        let wanted = desired(&ClusterId::stored("prod"), &grants, &names, &namespaces);
+        let expected = BTreeMap::from([(slot(Role::Viewer, "a"), ann.into_iter().collect())]);
+        assert_eq!(wanted.slots, expected);
+        assert_eq!(wanted.placements[&GrantId::stored("g2")], Placement::default());
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod cluster_roles;
 pub mod probe;
 
 mod desired;
+mod names;
 mod object;
 mod owner;
 mod plan;
@@ -20,12 +21,13 @@ mod plan_properties;
 #[cfg(test)]
 mod plan_tests;
 
-pub use desired::{Desired, Placement, desired, subjects};
+pub use desired::{Desired, Placement, desired};
+pub use names::{Named, SubjectNames};
 pub use object::{
     Binding, ObjectName, ObservedBinding, ObservedSubject, RBAC_GROUP, Scope, Slot, Subject, SubjectKind,
 };
 pub use owner::{Owner, is_ours, is_owner_label, labels, may_be_ours};
-pub use plan::{Change, Plan, emptied, plan};
+pub use plan::{Change, Plan, Taken, emptied, plan};
 
 /// The field manager of all our server-side applies.
 pub const FIELD_MANAGER: &str = "bailiwick";

@@ -99,7 +99,16 @@ pub struct Plan {
     /// All other removed subjects and deletions.
     pub shrink: Vec<Change>,
     /// Names of ours that foreign objects hold; other names are used instead.
-    pub taken: Vec<ObjectName>,
+    pub taken: Vec<Taken>,
+}
+
+/// A name of ours that somebody else's object holds. It stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Taken {
+    /// What the name was for.
+    pub slot: Slot,
+    /// The foreign object.
+    pub object: ObjectName,
 }
 
 impl Plan {
@@ -122,7 +131,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for object in &self.taken {
+        for Taken { object, .. } in &self.taken {
             writeln!(f, "taken {object}")?;
         }
         self.changes().try_for_each(|change| writeln!(f, "{change}"))
@@ -260,7 +269,7 @@ impl<'a> Planner<'a> {
                     return Shard { object, current: Some(*binding) };
                 }
                 Standing::Claimed | Standing::Ending => {}
-                Standing::Foreign => self.plan.taken.push(object),
+                Standing::Foreign => self.plan.taken.push(Taken { slot: slot.clone(), object }),
             }
         }
     }

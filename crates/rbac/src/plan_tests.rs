@@ -171,7 +171,11 @@ fn a_name_held_by_a_foreign_object_is_reported_and_the_next_one_used() {
     let before = model.bindings.clone();
     let desired = viewers(&["ann"]);
     let plan = model.settle(&desired);
-    assert_eq!(plan.taken.iter().collect::<BTreeSet<_>>(), before.keys().collect());
+    assert_eq!(
+        plan.taken.iter().map(|taken| &taken.object).collect::<BTreeSet<_>>(),
+        before.keys().collect()
+    );
+    assert!(plan.taken.iter().all(|taken| desired.slots.contains_key(&taken.slot)));
     assert_eq!(plan.grow.iter().map(Change::object).collect::<Vec<_>>(), [&viewer_name(0, 2)]);
     assert!(before.iter().all(|(name, binding)| model.bindings.get(name) == Some(binding)));
 

@@ -1,8 +1,11 @@
-//! Clusters: registering, listing, removing.
+//! Clusters: registering, listing, describing. How a connection changes is in `rotation`, how it ends in `removal`.
 
 use std::collections::BTreeMap;
 
-use domain::{Cluster, ClusterId, ConnectionState, Error, PrincipalKind, Project, Result};
+use domain::{
+    Arrival, Cluster, ClusterId, ConnectionState, Error, GroupMembers, NameTemplate, PrincipalId,
+    PrincipalKind, Project, Result,
+};
 use store::WriteTx;
 
 use crate::authz;
@@ -33,6 +36,48 @@ pub struct NewCluster {
     pub owner: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Under which names people arrive there; under their ids otherwise.
+    pub arrival: ArrivalUpdate,
+}
+
+/// What is to be changed about a cluster.
+#[derive(Debug, Default)]
+pub struct ClusterUpdate {
+    /// The user who answers for it, by id or name.
+    pub owner: Option<String>,
+    /// All its labels.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Under which names people arrive there.
+    pub arrival: ArrivalUpdate,
+}
+
+/// What is to be changed about the names under which people arrive. An empty list means `{id}`.
+#[derive(Debug, Default)]
+pub struct ArrivalUpdate {
+    /// All templates for users and agencies.
+    pub users: Option<Vec<String>>,
+    /// All templates for groups.
+    pub groups: Option<Vec<String>>,
+    /// What a group's grant binds.
+    pub members: Option<String>,
+}
+
+impl ArrivalUpdate {
+    /// What `known` becomes.
+    fn over(&self, known: Arrival) -> Result<Arrival> {
+        let read = |field: &str, texts: &Option<Vec<String>>, known: Vec<NameTemplate>| match texts {
+            None => Ok(known),
+            Some(texts) => Arrival::templates(field, texts),
+        };
+        Ok(Arrival {
+            users: read("userNameTemplates", &self.users, known.users)?,
+            groups: read("groupNameTemplates", &self.groups, known.groups)?,
+            members: match &self.members {
+                None => known.members,
+                Some(text) => GroupMembers::parse("groupMembers", text)?,
+            },
+        })
+    }
 }
 
 impl Service {
@@ -44,7 +89,8 @@ impl Service {
     pub async fn create_cluster(&self, call: &Call, new: NewCluster) -> Result<Cluster> {
         authz::require(call, "bailiwick:cluster:create")?;
         check(&new)?;
-        let connection = self.parse_connection(new.kubeconfig.as_deref())?;
+        let connection = new.kubeconfig.as_deref().map(|text| self.parse_kubeconfig(text)).transpose()?;
+        let arrival = new.arrival.over(Arrival::default())?;
         let id = match &new.id {
             Some(text) => ClusterId::parse("id", text)?,
             None => ClusterId::random_uuid(&*self.entropy),
@@ -67,14 +113,7 @@ impl Service {
             },
             owner: match &new.owner {
                 None => Some(call.caller.user.clone()),
-                Some(named) => {
-                    let found = tx.principal_named(call.account(), PrincipalKind::User, named).await?;
-                    Some(
-                        found
-                            .ok_or_else(|| Error::invalid("owner", format!("user `{named}` does not exist")))?
-                            .id,
-                    )
-                }
+                Some(named) => Some(user(&mut tx, call, named).await?),
             },
             name: new.name,
             provider: new.provider.unwrap_or_default(),
@@ -86,6 +125,9 @@ impl Service {
             },
             connection_reason: String::new(),
             version: String::new(),
+            identified_at: None,
+            arrival,
+            suspended_at: None,
             created_at: now,
             updated_at: now,
             id,
@@ -100,17 +142,17 @@ impl Service {
         Ok(cluster)
     }
 
-    fn parse_connection(&self, text: Option<&str>) -> Result<Option<Connection>> {
-        let Some(text) = text else { return Ok(None) };
+    /// Reads a kubeconfig, and refuses one that leads where no cluster may be.
+    pub(crate) fn parse_kubeconfig(&self, text: &str) -> Result<Connection> {
         let connection = kubeconfig::parse("kubeconfig", text)?;
         self.settings.addresses.check_literal(&connection.server).map_err(|refused| {
             tracing::info!(rule = refused.rule(), "refused the address of a cluster");
             Error::from(refused).at_field("kubeconfig")
         })?;
-        Ok(Some(connection))
+        Ok(connection)
     }
 
-    async fn seal_connection(
+    pub(crate) async fn seal_connection(
         &self,
         tx: &mut WriteTx,
         cluster: &Cluster,
@@ -147,29 +189,53 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none in the account.
     pub async fn show_cluster(&self, call: &Call, id_or_name: &str) -> Result<Cluster> {
-        let clusters = self.list_clusters(call).await?;
-        let by_id = clusters.iter().find(|cluster| cluster.id.as_str() == id_or_name);
-        by_id
-            .or_else(|| clusters.iter().find(|cluster| cluster.name == id_or_name))
-            .cloned()
-            .ok_or_else(|| Error::not_found("cluster", id_or_name))
+        let found = self.find_cluster(call, id_or_name).await?;
+        found.ok_or_else(|| Error::not_found("cluster", id_or_name))
     }
 
-    /// Removes a cluster: it leaves every grant, and its worker removes our bindings there before the connection is
-    /// forgotten.
+    /// A cluster by id or name, if there is one.
+    pub(crate) async fn find_cluster(&self, call: &Call, id_or_name: &str) -> Result<Option<Cluster>> {
+        let clusters = self.list_clusters(call).await?;
+        let by_id = clusters.iter().find(|cluster| cluster.id.as_str() == id_or_name);
+        Ok(by_id.or_else(|| clusters.iter().find(|cluster| cluster.name == id_or_name)).cloned())
+    }
+
+    /// Changes what is said about a cluster. What is not given stays.
     ///
     /// # Errors
-    /// `NotFound` if there is none in the account.
-    pub async fn delete_cluster(&self, call: &Call, id_or_name: &str) -> Result<()> {
-        authz::require(call, "bailiwick:cluster:delete")?;
+    /// `NotFound` if there is none in the account; `Invalid` naming the field.
+    pub async fn update_cluster(
+        &self,
+        call: &Call,
+        id_or_name: &str,
+        update: ClusterUpdate,
+    ) -> Result<Cluster> {
+        authz::require(call, "bailiwick:cluster:update")?;
         let cluster = self.show_cluster(call, id_or_name).await?;
         let mut tx = self.begin(call).await?;
-        if !tx.cluster_exists(call.account(), &cluster.id).await? {
-            return Err(Error::not_found("cluster", id_or_name));
+        // Again, now that nobody else can change it.
+        let mut all = tx.clusters(call.account()).await?.into_iter();
+        let mut cluster = all
+            .find(|found| found.id == cluster.id)
+            .ok_or_else(|| Error::not_found("cluster", id_or_name))?;
+        if let Some(owner) = &update.owner {
+            cluster.owner = Some(user(&mut tx, call, owner).await?);
         }
-        tx.remove_cluster(&cluster.id, self.now()).await?;
-        tx.forget_removed_connection(&cluster.id).await?;
-        self.commit_for_fleet(tx, call, "bailiwick:cluster:delete", &format!("cluster/{}", cluster.id)).await
+        if let Some(labels) = update.labels {
+            check_labels(&labels)?;
+            cluster.labels = labels;
+        }
+        tx.describe_cluster(&cluster, self.now()).await?;
+        let arrival = update.arrival.over(cluster.arrival.clone())?;
+        let action = "bailiwick:cluster:update";
+        let resource = format!("cluster/{}", cluster.id);
+        if arrival == cluster.arrival {
+            self.commit(tx, call, action, &resource).await?;
+        } else {
+            tx.set_arrival(&cluster.id, &arrival, self.now()).await?;
+            self.commit_for_fleet(tx, call, action, &resource).await?;
+        }
+        self.show_cluster(call, cluster.id.as_str()).await
     }
 }
 
@@ -177,10 +243,21 @@ fn check(new: &NewCluster) -> Result<()> {
     crate::names::check("name", &new.name)?;
     crate::names::check_text("provider", new.provider.as_deref().unwrap_or_default(), 64)?;
     crate::names::check_text("region", new.region.as_deref().unwrap_or_default(), 64)?;
-    if new.labels.len() > 64 {
+    check_labels(&new.labels)
+}
+
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
+    if labels.len() > 64 {
         return Err(Error::invalid("labels", "must be at most 64"));
     }
-    new.labels.iter().try_for_each(|(key, value)| crate::names::check_label("labels", key, value))
+    labels.iter().try_for_each(|(key, value)| crate::names::check_label("labels", key, value))
+}
+
+/// The user who is to answer for a cluster.
+async fn user(tx: &mut WriteTx, call: &Call, named: &str) -> Result<PrincipalId> {
+    let found = tx.principal_named(call.account(), PrincipalKind::User, named).await?;
+    let missing = || Error::invalid("owner", format!("user `{named}` does not exist"));
+    Ok(found.ok_or_else(missing)?.id)
 }
 
 /// The project that is named, else the account's first.

@@ -4,16 +4,17 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use domain::{
-    AccountId, ClusterGrantState, ClusterId, ConnectionState, Error, Grant, GrantId, InstallationId,
-    Namespace, Result, State, Timestamp,
+    AccountId, ClusterGrantState, ClusterId, ClusterIdentity, ConnectionState, Error, Grant, GrantId,
+    InstallationId, Namespace, Result, State, Timestamp,
 };
-use rbac::{ObjectName, Scope};
+use rbac::{ObjectName, Scope, SubjectNames};
 use store::{AppliedName, ClusterRow, GrantStateRow, ReadTx};
 
 use crate::cache::Copy;
 use crate::connection::Connection;
 use crate::grants::GrantList;
 use crate::leases::Lease;
+use crate::rotation::merged;
 use crate::seal::Record;
 use crate::service::Service;
 
@@ -41,6 +42,10 @@ pub struct FleetDesired {
     pub revoked: Vec<Grant>,
     /// Names that we applied in the cluster and did not see gone.
     pub recorded: BTreeSet<ObjectName>,
+    /// What principals are called in the cluster.
+    pub names: SubjectNames,
+    /// Whether nothing may be written there, because its grants are suspended. Then there is nothing in the lists above.
+    pub suspended: bool,
 }
 
 /// What a worker saw.
@@ -95,9 +100,18 @@ impl Service {
         let row = tx.cluster_row(id).await?;
         tx.end().await?;
         let Some(row) = row else { return Ok(None) };
-        let record = Record { kind: "connection", id: row.id.as_str(), account: &row.account };
-        let plain = self.master_key.open(&record, &row.sealed_connection)?;
-        Connection::from_json_bytes(&plain).map(Some)
+        self.open_connection(&row.id, &row.account, &row.sealed_connection).map(Some)
+    }
+
+    /// Opens what was sealed for a cluster.
+    pub(crate) fn open_connection(
+        &self,
+        id: &ClusterId,
+        account: &AccountId,
+        sealed: &str,
+    ) -> Result<Connection> {
+        let record = Record { kind: "connection", id: id.as_str(), account };
+        Connection::from_json_bytes(&self.master_key.open(&record, sealed)?)
     }
 
     /// What should be the case in a cluster, in one snapshot at one revision. For a removed one: nothing.
@@ -112,15 +126,18 @@ impl Service {
         let recorded = tx.applied_names(id).await?.into_iter().map(object_name).collect();
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
-        if !row.removed {
+        let mut names = SubjectNames::default();
+        if !row.removed && !row.suspended {
             grants = self.grants_at(&mut tx, &row.account, revision).await?;
             grants.retain(|grant| grant.covers(id));
             for grant in tx.unfinished_revokes(id).await? {
                 revoked.extend(tx.grant(&row.account, grant.as_str()).await?);
             }
+            names = crate::arrivals::names(&mut tx, &row.account, &row.arrival).await?;
         }
         tx.end().await?;
-        Ok(FleetDesired { revision, installation: self.installation.clone(), grants, revoked, recorded })
+        let (installation, suspended) = (self.installation.clone(), row.suspended);
+        Ok(FleetDesired { revision, installation, grants, revoked, recorded, names, suspended })
     }
 
     /// The account's grants at `revision`: from memory if the copy there is of exactly that one.
@@ -175,6 +192,37 @@ impl Service {
             self.poke();
         }
         Ok(())
+    }
+
+    /// Writes which cluster a connection of that version leads to, if that is news. An identity that was learned
+    /// before is never replaced by another one: that takes somebody who says so. Returns whether it is the same.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn fleet_identified(
+        &self,
+        id: &ClusterId,
+        version: i64,
+        found: &ClusterIdentity,
+    ) -> Result<bool> {
+        let mut tx = self.store.read().await?;
+        let known = tx.connection_facts(id).await?.ok_or_else(|| Error::not_found("cluster", id.as_str()))?;
+        tx.end().await?;
+        let before = known.identity;
+        if before
+            .as_ref()
+            .is_some_and(|before| before.uid.is_some() && found.uid.is_some() && before.uid != found.uid)
+        {
+            return Ok(false);
+        }
+        let next = merged(before.as_ref(), found.clone());
+        if before.as_ref() == Some(&next) {
+            return Ok(true);
+        }
+        let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+        tx.set_identity(id, version, &next, self.now()).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Writes what a worker saw, as far as it is news.
@@ -258,7 +306,8 @@ fn still_holds(old: &ClusterGrantState, update: &StateUpdate) -> bool {
         && old.observed_generation == update.generation
 }
 
-fn object_name(applied: AppliedName) -> ObjectName {
+/// The object of a recorded name.
+pub(crate) fn object_name(applied: AppliedName) -> ObjectName {
     let scope = match &applied.namespace {
         Some(namespace) => Scope::Namespace(Namespace::stored(namespace)),
         None => Scope::Cluster,

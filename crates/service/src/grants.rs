@@ -201,6 +201,9 @@ fn states_of<'a>(
         let row = rows.remove(&cluster.id);
         let concerned = grant.revoked_at.is_none() && grant.covers(&cluster.id);
         match row {
+            // What a former cluster's worker said is about another cluster.
+            _ if cluster.suspended_at.is_some() && !concerned => {}
+            _ if cluster.suspended_at.is_some() => states.push(suspended(grant, cluster)),
             Some(row) if row.observed_generation == grant.generation => states.push(row.clone()),
             // A finished revoke is finished, whatever became of the grant elsewhere.
             Some(row) if !concerned && row.state == State::Revoked => states.push(row.clone()),
@@ -230,6 +233,17 @@ fn outdated(grant: &Grant, cluster: &domain::Cluster, row: Option<&ClusterGrantS
         since: grant.updated_at.max(cluster.created_at),
         observed_generation: if settled { grant.generation } else { observed },
     }
+}
+
+/// The state of a grant in a cluster that was replaced by another.
+fn suspended(grant: &Grant, cluster: &domain::Cluster) -> ClusterGrantState {
+    let reason = format!(
+        "suspended: the cluster was replaced by another; the grant takes effect there after `bailiwick cluster resume {}`",
+        cluster.name
+    );
+    let since = cluster.suspended_at.unwrap_or(cluster.updated_at).max(grant.updated_at);
+    let (cluster, state) = (cluster.id.clone(), State::Pending);
+    ClusterGrantState { cluster, state, reason, since, observed_generation: 0 }
 }
 
 fn without_repetition(mut spec: GrantSpec) -> GrantSpec {

@@ -32,7 +32,7 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let (group, user) = both(&mut tx, call, group, user).await?;
         tx.insert_member(&group, &user).await?;
-        self.commit(tx, call, "bailiwick:group:addMember", &format!("group/{group}/member/{user}")).await
+        self.commit_membership(tx, call, "bailiwick:group:addMember", &group, &user).await
     }
 
     /// Takes a user out of a group.
@@ -46,7 +46,23 @@ impl Service {
         if !tx.delete_member(&group, &member).await? {
             return Err(Error::not_found("member", user));
         }
-        self.commit(tx, call, "bailiwick:group:removeMember", &format!("group/{group}/member/{member}")).await
+        self.commit_membership(tx, call, "bailiwick:group:removeMember", &group, &member).await
+    }
+
+    /// Who is in which group matters to clusters only where members are bound.
+    async fn commit_membership(
+        &self,
+        mut tx: store::WriteTx,
+        call: &Call,
+        action: &str,
+        group: &PrincipalId,
+        user: &PrincipalId,
+    ) -> Result<()> {
+        let resource = format!("group/{group}/member/{user}");
+        if tx.binds_members(call.account()).await? {
+            return self.commit_for_fleet(tx, call, action, &resource).await;
+        }
+        self.commit(tx, call, action, &resource).await
     }
 }
 

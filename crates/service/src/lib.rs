@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+mod arrivals;
 pub mod audit;
 pub mod authz;
 pub mod bootstrap;
@@ -26,6 +27,9 @@ pub mod principals;
 pub mod projects;
 pub mod quotas;
 pub mod recovery;
+pub mod remains;
+pub mod removal;
+pub mod rotation;
 pub mod seal;
 mod service;
 mod shares;
@@ -34,12 +38,15 @@ pub mod tokens;
 pub use access_keys::{NewKey, SigningKey};
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
-pub use clusters::NewCluster;
+pub use clusters::{ClusterUpdate, NewCluster};
 pub use connection::{Connection, Credential};
 pub use grants::{GrantFilter, GrantList};
 pub use key_ring::MasterKeys;
 pub use principals::NewPrincipal;
 pub use quotas::Quotas;
+pub use remains::Remains;
+pub use removal::{Removal, Removed};
+pub use rotation::{IfOther, Rotated};
 pub use seal::MasterKey;
 pub use service::{PageRequest, Paged, Service, Settings};
 pub use tokens::{IssuedToken, Login, Scope, TokenView};

@@ -12,6 +12,7 @@ use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
+use crate::connection::prober::{Blind, Prober};
 use crate::expiring::Credentials;
 use crate::grants::GrantList;
 use crate::key_ring::MasterKeys;
@@ -59,6 +60,7 @@ pub struct Service {
     pub(crate) counted_grants: Counted,
     pub(crate) shares: Shares,
     pub(crate) credentials: Credentials,
+    pub(crate) prober: Arc<dyn Prober>,
     changes: watch::Sender<u64>,
 }
 
@@ -94,8 +96,15 @@ impl Service {
             counted_grants: Counted::default(),
             shares: Shares::default(),
             credentials: Credentials::default(),
+            prober: Arc::new(Blind),
             changes: watch::Sender::new(0),
         })
+    }
+
+    /// The same with a way to look at clusters.
+    #[must_use]
+    pub fn with_prober(self, prober: Arc<dyn Prober>) -> Self {
+        Self { prober, ..self }
     }
 
     /// The present instant.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Cluster, ClusterId, ConnectionState, EnterpriseProjectId, Error, PrincipalId, ProjectId,
-    Result, Timestamp,
+    AccountId, Arrival, Cluster, ClusterId, ConnectionState, EnterpriseProjectId, Error, PrincipalId,
+    ProjectId, Result, Timestamp,
 };
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::arrivals::{StoredArrival, arrival};
 use crate::error::{corrupt, database, unless_taken};
 use crate::open::Store;
 use crate::transaction::{ReadTx, WriteTx};
@@ -35,6 +36,10 @@ pub struct ClusterRow {
     pub sealed_connection: String,
     /// Whether it was removed and only its bindings are left to be removed.
     pub removed: bool,
+    /// Whether its grants are suspended.
+    pub suspended: bool,
+    /// Under which names people arrive there.
+    pub arrival: Arrival,
 }
 
 impl WriteTx {
@@ -44,11 +49,13 @@ impl WriteTx {
     /// `Conflict` if the id was ever used or the name is taken.
     pub async fn insert_cluster(&mut self, new: &NewCluster) -> Result<()> {
         let cluster = &new.cluster;
+        let arrival = StoredArrival::new(&cluster.arrival);
         self.take_id("cluster", "cluster", cluster.id.as_str()).await?;
         let inserted = sqlx::query(
             "INSERT INTO clusters (id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, \
              server, sealed_connection, connection_version, connection_state, connection_reason, kubernetes_version, \
-             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, '', '', $12, $12)",
+             created_at, updated_at, user_names, group_names, group_members) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, '', '', $12, $12, $13, $14, $15)",
         )
         .bind(cluster.id.as_str())
         .bind(cluster.account.as_str())
@@ -62,14 +69,21 @@ impl WriteTx {
         .bind(new.sealed_connection.clone())
         .bind(cluster.connection.as_str())
         .bind(cluster.created_at.as_millis())
+        .bind(arrival.users)
+        .bind(arrival.groups)
+        .bind(arrival.members)
         .execute(self.connection())
         .await;
         unless_taken(inserted, || Error::conflict(format!("a cluster named `{}` exists", cluster.name)))?;
-        for (key, value) in &cluster.labels {
+        self.insert_labels(&cluster.id, &cluster.labels).await
+    }
+
+    async fn insert_labels(&mut self, id: &ClusterId, labels: &BTreeMap<String, String>) -> Result<()> {
+        for (key, value) in labels {
             sqlx::query(
                 "INSERT INTO cluster_labels (cluster_id, label_key, label_value) VALUES ($1, $2, $3)",
             )
-            .bind(cluster.id.as_str())
+            .bind(id.as_str())
             .bind(key.as_str())
             .bind(value.as_str())
             .execute(self.connection())
@@ -77,6 +91,27 @@ impl WriteTx {
             .map_err(database)?;
         }
         Ok(())
+    }
+
+    /// Replaces who answers for a cluster, and its labels.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn describe_cluster(&mut self, cluster: &Cluster, now: Timestamp) -> Result<()> {
+        let id = &cluster.id;
+        sqlx::query("UPDATE clusters SET owner_id = $2, updated_at = $3 WHERE id = $1")
+            .bind(id.as_str())
+            .bind(cluster.owner.as_ref().map(|owner| owner.as_str().to_owned()))
+            .bind(now.as_millis())
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
+        sqlx::query("DELETE FROM cluster_labels WHERE cluster_id = $1")
+            .bind(id.as_str())
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
+        self.insert_labels(id, &cluster.labels).await
     }
 
     /// Removes a cluster from the account: it leaves every grant's list, and its connection stays only until its
@@ -175,7 +210,8 @@ impl ReadTx {
     pub async fn clusters(&mut self, account: &AccountId) -> Result<Vec<Cluster>> {
         let rows = sqlx::query(
             "SELECT id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, server, \
-             connection_state, connection_reason, kubernetes_version, created_at, updated_at FROM clusters \
+             connection_state, connection_reason, kubernetes_version, created_at, updated_at, \
+             suspended_at, identified_at, user_names, group_names, group_members FROM clusters \
              WHERE account_id = $1 AND removed_at IS NULL ORDER BY created_at, id",
         )
         .bind(account.as_str())
@@ -218,6 +254,20 @@ impl ReadTx {
         Ok(row.is_some())
     }
 
+    /// The tenant of a cluster, removed or not.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn cluster_account(&mut self, id: &ClusterId) -> Result<Option<AccountId>> {
+        let row = sqlx::query("SELECT account_id FROM clusters WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(self.connection())
+            .await
+            .map_err(database)?;
+        let account = row.map(|row| row.try_get::<String, _>("account_id").map_err(database)).transpose()?;
+        Ok(account.as_deref().map(AccountId::stored))
+    }
+
     /// The tenant of a cluster, and whether it was removed; of whatever account.
     ///
     /// # Errors
@@ -225,7 +275,9 @@ impl ReadTx {
     pub async fn cluster_row(&mut self, id: &ClusterId) -> Result<Option<ClusterRow>> {
         let row = sqlx::query(
             "SELECT id, account_id, connection_version, sealed_connection, \
-             CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed \
+             CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed, \
+             CASE WHEN suspended_at IS NULL THEN 0 ELSE 1 END AS suspended, \
+             user_names, group_names, group_members \
              FROM clusters WHERE id = $1 AND sealed_connection IS NOT NULL",
         )
         .bind(id.as_str())
@@ -244,7 +296,9 @@ impl Store {
     pub async fn connected_clusters(&self) -> Result<Vec<ClusterRow>> {
         let rows = sqlx::query(
             "SELECT id, account_id, connection_version, sealed_connection, \
-             CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed \
+             CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed, \
+             CASE WHEN suspended_at IS NULL THEN 0 ELSE 1 END AS suspended, \
+             user_names, group_names, group_members \
              FROM clusters WHERE sealed_connection IS NOT NULL ORDER BY id",
         )
         .fetch_all(&self.pool)
@@ -259,6 +313,10 @@ fn cluster(row: &AnyRow) -> Result<Cluster> {
     let optional = |column: &str| row.try_get::<Option<String>, _>(column).map_err(database);
     let id = text("id")?;
     let state = text("connection_state")?;
+    let time = |column: &str| -> Result<Option<Timestamp>> {
+        let millis: Option<i64> = row.try_get(column).map_err(database)?;
+        Ok(millis.map(Timestamp::from_millis))
+    };
     Ok(Cluster {
         account: AccountId::stored(&text("account_id")?),
         name: text("name")?,
@@ -273,6 +331,9 @@ fn cluster(row: &AnyRow) -> Result<Cluster> {
             .ok_or_else(|| corrupt("clusters", "connection_state", &id))?,
         connection_reason: text("connection_reason")?,
         version: text("kubernetes_version")?,
+        arrival: arrival(row, &id)?,
+        identified_at: time("identified_at")?,
+        suspended_at: time("suspended_at")?,
         created_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
         updated_at: Timestamp::from_millis(row.try_get("updated_at").map_err(database)?),
         id: ClusterId::stored(&id),
@@ -283,11 +344,14 @@ fn cluster_row(row: &AnyRow) -> Result<ClusterRow> {
     let id: String = row.try_get("id").map_err(database)?;
     let account: String = row.try_get("account_id").map_err(database)?;
     let removed: i64 = row.try_get("removed").map_err(database)?;
+    let suspended: i64 = row.try_get("suspended").map_err(database)?;
     Ok(ClusterRow {
+        arrival: arrival(row, &id)?,
         id: ClusterId::stored(&id),
         account: AccountId::stored(&account),
         connection_version: row.try_get("connection_version").map_err(database)?,
         sealed_connection: row.try_get("sealed_connection").map_err(database)?,
         removed: removed == 1,
+        suspended: suspended == 1,
     })
 }

@@ -7,8 +7,10 @@
 //! Nothing here decides who may do what; only `service` calls this crate.
 
 mod accounts;
+mod arrivals;
 mod audit;
 mod clusters;
+mod connections;
 mod counts;
 mod error;
 mod grants;
@@ -35,6 +37,7 @@ mod turns;
 
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use clusters::{ClusterRow, NewCluster};
+pub use connections::{ConnectionFacts, NewConnection};
 pub use installation::Installation;
 pub use keys::AccessKey;
 pub use leases::LeaseRow;

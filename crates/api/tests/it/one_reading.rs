@@ -55,9 +55,29 @@ async fn unknown_paths_and_methods_are_answered_in_the_dialect_that_the_caller_s
     let answer = server.send("PATCH", "/api/v3/access-policies", &[], b"").await;
     assert_eq!(answer.status, 405);
     assert!(answer.json()["error_msg"].as_str().unwrap().contains("GET, POST"));
+    assert_eq!(answer.header("allow"), Some("GET, POST"));
     let answer = server.send("BREW", "/bailiwick/v1/grants", &[], b"").await;
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (405, &"method_not_allowed".into()));
     assert!(answer.header("x-request-id").is_some_and(|id| id.len() == 32));
+}
+
+#[tokio::test]
+async fn every_dialect_says_in_the_allow_header_which_methods_a_path_has() {
+    let server = Server::start().await;
+    for dialect in server.app.dialects() {
+        let rows = dialect.table().rows();
+        for row in rows {
+            let path = row.path.replace(['{', '}'], "");
+            let answer = server.send("BREW", &path, &[], b"").await;
+            assert_eq!(answer.status, 405, "{path}");
+            let mut methods: Vec<&str> =
+                rows.iter().filter(|other| other.path == row.path).map(|other| other.method).collect();
+            methods.sort_unstable();
+            assert_eq!(answer.header("allow"), Some(methods.join(", ").as_str()), "{path}");
+        }
+    }
+    let nowhere = server.send("BREW", "/bailiwick/v1/nowhere", &[], b"").await;
+    assert_eq!((nowhere.status, nowhere.header("allow")), (404, None));
 }
 
 #[tokio::test]

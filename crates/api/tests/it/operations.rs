@@ -35,6 +35,8 @@ fn body(row: &Operation) -> &'static str {
         "users.setPassword" => r#"{"password":"long enough"}"#,
         "accessKeys.create" => r#"{"user":"u"}"#,
         "accessKeys.update" => r#"{"enabled":false}"#,
+        "clusters.update" => r#"{"labels":{}}"#,
+        "clusters.rotate" => r#"{"kubeconfig":"x"}"#,
         _ => r#"{"name":"n"}"#,
     }
 }

@@ -1,19 +1,18 @@
 //! `bailiwick cluster`: the clusters of the fleet.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use zeroize::Zeroizing;
 
-use super::connector::{self, Manifest, Strength};
-use super::{ClientArgs, Paging, Session, World, kubeconfig, stdin};
+use super::cluster_life::{self, ConnectionArgs, RemoveArgs, RotateArgs};
+use super::connector::Manifest;
+use super::{ClientArgs, Paging, Session, World};
+use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{View, field};
 
 const CLUSTERS: &str = "clusters";
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     id: "id",
     plural: "clusters",
     columns: &[
@@ -38,6 +37,8 @@ const VIEW: View = View {
         field("REGION", "region"),
         field("OWNER", "owner"),
         field("LABELS", "labels"),
+        field("LOGIN", "login"),
+        field("SUSPENDED", "suspendedAt"),
         field("CREATED", "createdAt"),
         field("UPDATED", "updatedAt"),
     ],
@@ -79,12 +80,34 @@ pub enum Command {
         cluster: String,
     },
 
-    /// Forget a cluster and take back in it what its grants made
-    #[command(after_help = "Example:\n  bailiwick cluster remove legacy")]
-    Remove {
+    /// Change what is said about a cluster, and under which names people arrive there
+    #[command(after_help = "Examples:\n  bailiwick cluster update prod --owner ada --label tier=1\n  \
+        bailiwick cluster update prod --user-name-template 'oidc:{external.https://login.example}'\n  \
+        bailiwick cluster update cellar --bind-group-members")]
+    Update(Box<UpdateArgs>),
+
+    /// Replace a cluster's connection by one that leads to the same cluster
+    ///
+    /// The old connection stays until the new one has proved itself, and grants stay in effect. What leads to another
+    /// cluster is refused, unless --replace takes it: then its grants are suspended until `bailiwick cluster resume`.
+    #[command(after_help = "Examples:\n  bailiwick cluster rotate prod --context prod\n  \
+        bailiwick cluster rotate cellar --kubeconfig connector.yaml\n  \
+        bailiwick cluster rotate cellar --kubeconfig rebuilt.yaml --replace")]
+    Rotate(Box<RotateArgs>),
+
+    /// Let the grants of a replaced cluster take effect
+    #[command(after_help = "Example:\n  bailiwick cluster resume cellar")]
+    Resume {
         /// The cluster's id or name
         cluster: String,
     },
+
+    /// Forget a cluster and take back in it what its grants made
+    ///
+    /// Waits until nothing of ours is left there. A cluster that is gone is given up with --abandon.
+    #[command(after_help = "Examples:\n  bailiwick cluster remove legacy\n  \
+        bailiwick cluster remove legacy --no-wait\n  bailiwick cluster remove burnt --abandon")]
+    Remove(RemoveArgs),
 }
 
 /// What `bailiwick cluster add` takes.
@@ -95,20 +118,8 @@ pub struct AddArgs {
     /// Id to keep, from a cloud that knows the cluster already [default: a new one]
     #[arg(long)]
     id: Option<String>,
-    /// Kubeconfig to upload as it is; `-` for standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "context")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of KUBECONFIG or ~/.kube/config: the connector is made there
-    #[arg(long, value_name = "CONTEXT")]
-    context: Option<String>,
-    /// What the connector may do: base (grant every role but administrator), or administrator (that too, which
-    /// makes it as strong as cluster-admin)
-    #[arg(long, value_name = "STRENGTH", value_enum, default_value = "base", hide_possible_values = true)]
-    #[arg(hide_default_value = true, requires = "context", conflicts_with = "own_credential")]
-    connector: Strength,
-    /// Make no connector: upload the context's own credential, with the files that it names
-    #[arg(long, requires = "context")]
-    own_credential: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
     /// User who answers for it
     #[arg(long, value_name = "USER")]
     owner: Option<String>,
@@ -127,6 +138,52 @@ pub struct AddArgs {
     /// Label; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
+    #[command(flatten)]
+    arrival: ArrivalArgs,
+}
+
+/// Under which names people arrive in a cluster.
+#[derive(Args, Debug)]
+pub struct ArrivalArgs {
+    /// Name of users and agencies there, of {id}, {name} and {external.ISSUER}; may be repeated [default: {id}]
+    #[arg(long = "user-name-template", value_name = "TEMPLATE")]
+    user_names: Vec<String>,
+    /// The same for groups
+    #[arg(long = "group-name-template", value_name = "TEMPLATE")]
+    group_names: Vec<String>,
+    /// Bind each member with its group, for people who arrive by certificates, which name no groups
+    #[arg(long)]
+    bind_group_members: bool,
+}
+
+impl ArrivalArgs {
+    /// The fields of a body; null for what was not given.
+    fn fields(&self) -> [(&'static str, Value); 3] {
+        let list = |texts: &Vec<String>| if texts.is_empty() { Value::Null } else { json!(texts) };
+        [
+            ("userNameTemplates", list(&self.user_names)),
+            ("groupNameTemplates", list(&self.group_names)),
+            ("groupMembers", if self.bind_group_members { json!("bind") } else { Value::Null }),
+        ]
+    }
+}
+
+/// What `bailiwick cluster update` takes.
+#[derive(Args, Debug)]
+pub struct UpdateArgs {
+    /// The cluster's id or name
+    cluster: String,
+    /// User who answers for it
+    #[arg(long, value_name = "USER")]
+    owner: Option<String>,
+    /// Label, in place of all that it has; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    #[command(flatten)]
+    arrival: ArrivalArgs,
+    /// Bind groups alone again: who presents a group has what it was granted
+    #[arg(long, conflicts_with = "bind_group_members")]
+    no_bind_group_members: bool,
 }
 
 /// Does what was asked.
@@ -144,28 +201,42 @@ pub fn run(command: Command, client: ClientArgs, world: &mut World<'_>) -> Resul
         }
         Command::List { paging } => Session::open(client, world)?.list(CLUSTERS, &VIEW, &[], &paging),
         Command::Show { cluster } => Session::open(client, world)?.show(CLUSTERS, &VIEW, &cluster),
-        Command::Remove { cluster } => Session::open(client, world)?.delete(CLUSTERS, &cluster),
+        Command::Update(args) => {
+            let mut session = Session::open(client, world)?;
+            let path = path::native(&[CLUSTERS, &args.cluster])?;
+            let updated = session.client.write("PATCH", &path, update_body(*args))?;
+            session.print(&VIEW, &updated)
+        }
+        Command::Rotate(args) => cluster_life::rotate(*args, &mut Session::open(client, world)?),
+        Command::Resume { cluster } => cluster_life::resume(&cluster, &mut Session::open(client, world)?),
+        Command::Remove(args) => cluster_life::remove(args, &mut Session::open(client, world)?),
     }
 }
 
-/// What is uploaded to reach the cluster; `None` if it is to be detached.
-fn connection(args: &AddArgs, world: &mut World<'_>) -> Result<Option<Zeroizing<String>>, Failure> {
-    let text = match (&args.kubeconfig, &args.context) {
-        (Some(file), _) => Zeroizing::new(stdin::file(world, file)?),
-        (None, Some(context)) if args.own_credential => {
-            Zeroizing::new(kubeconfig::flattened(&world.environment.kubeconfig_files(), context)?)
-        }
-        (None, Some(context)) => connector::install(world, context, args.connector)?,
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(text))
+fn update_body(args: UpdateArgs) -> Value {
+    let mut body = json!({"owner": args.owner, "labels": labels(args.labels)});
+    add(&mut body, args.arrival.fields());
+    if args.no_bind_group_members {
+        add(&mut body, [("groupMembers", json!("as-presented"))]);
+    }
+    body
+}
+
+fn add<const N: usize>(body: &mut Value, fields: [(&'static str, Value); N]) {
+    if let Value::Object(map) = body {
+        map.extend(fields.map(|(key, value)| (key.to_owned(), value)));
+    }
+}
+
+fn labels(labels: Vec<(String, String)>) -> Value {
+    let labels: Map<String, Value> =
+        labels.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+    if labels.is_empty() { Value::Null } else { Value::Object(labels) }
 }
 
 fn body(args: AddArgs, world: &mut World<'_>) -> Result<Value, Failure> {
-    let kubeconfig = connection(&args, world)?;
-    let labels: Map<String, Value> =
-        args.labels.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
-    Ok(json!({
+    let kubeconfig = args.connection.read(world)?;
+    let mut body = json!({
         "name": args.name,
         "id": args.id,
         "kubeconfig": kubeconfig.as_deref(),
@@ -174,8 +245,10 @@ fn body(args: AddArgs, world: &mut World<'_>) -> Result<Value, Failure> {
         "enterpriseProject": args.enterprise_project,
         "provider": args.provider,
         "region": args.region,
-        "labels": if labels.is_empty() { Value::Null } else { Value::Object(labels) },
-    }))
+        "labels": labels(args.labels),
+    });
+    add(&mut body, args.arrival.fields());
+    Ok(body)
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -11,6 +11,7 @@ mod call;
 mod call_print;
 mod check_config;
 mod cluster;
+mod cluster_life;
 mod completion;
 mod connector;
 mod enterprise_project;

@@ -362,3 +362,61 @@ fn completion_scripts_know_the_nouns() {
     }
     assert_eq!(run_in(&Environment::default(), "", &["completion", "powershell"]).code, 2);
 }
+
+#[test]
+fn a_removal_that_does_not_end_names_what_is_left_and_how_to_give_it_up() {
+    let binding = json!({"kind": "RoleBinding", "namespace": "shop", "name": "bailiwick:viewer:1"});
+    let removal = |state: &str| json!({"id": "c1", "state": state, "reason": "it does not answer", "remaining": [binding]});
+    let line = ["cluster", "remove", "one", "--timeout", "1"];
+    let (late, seen) = against(vec![(200, removal("revoking")), (200, removal("revoking"))], "", &line);
+    assert_eq!((late.code, late.out.as_str()), (1, ""));
+    for said in ["RoleBinding shop/bailiwick:viewer:1", "it does not answer", "cluster remove c1 --abandon"] {
+        assert!(late.err.contains(said), "{}", late.err);
+    }
+    assert!(seen[0].starts_with("DELETE /bailiwick/v1/clusters/one?mode=revoke "), "{}", seen[0]);
+    assert!(seen[1].starts_with("GET /bailiwick/v1/clusters/c1/removal "), "{}", seen[1]);
+
+    let gone = json!({"id": "c1", "state": "done", "reason": "", "remaining": []});
+    let (done, _) = against(vec![(200, removal("revoking")), (200, gone)], "", &line);
+    assert_eq!((done.code, done.out.as_str()), (0, "deleted one\n"));
+    let (ran, seen) =
+        against(vec![(200, removal("revoking"))], "", &["cluster", "remove", "one", "--no-wait"]);
+    assert!(ran.code == 0 && ran.out.contains("shop/bailiwick:viewer:1"), "{}", ran.out);
+    assert_eq!(seen.len(), 1);
+    let both = ["cluster", "remove", "one", "--abandon", "--keep-bindings"];
+    assert_eq!(run_in(&Environment::default(), "", &both).code, 2);
+}
+
+#[test]
+fn a_rotation_needs_a_connection_and_replaces_only_when_told_to() {
+    let environment = environment("http://127.0.0.1:1");
+    assert_eq!(run_in(&environment, "", &["cluster", "rotate", "one"]).code, 2);
+    let same = json!({"outcome": "same", "cluster": {"id": "c1"}, "remaining": []});
+    let line = ["cluster", "rotate", "one", "--kubeconfig", "-"];
+    let (ran, seen) = against(vec![(200, same)], "K", &line);
+    assert!(ran.code == 0 && ran.out.contains("grants stay in effect"), "{}", ran.out);
+    assert!(seen[0].starts_with("PUT /bailiwick/v1/clusters/one/connection "), "{}", seen[0]);
+    assert!(seen[0].ends_with(r#"{"kubeconfig":"K"}"#), "{}", seen[0]);
+    let replaced = json!({"outcome": "replaced", "cluster": {"id": "c1"}, "command": "kubectl delete x",
+        "remaining": [{"kind": "ClusterRoleBinding", "name": "b"}]});
+    let (ran, seen) = against(vec![(200, replaced)], "K", &[&line[..], &["--replace"]].concat());
+    for said in ["ClusterRoleBinding b", "deleted by: kubectl delete x", "bailiwick cluster resume one"] {
+        assert!(ran.out.contains(said), "{}", ran.out);
+    }
+    assert!(seen[0].ends_with(r#"{"kubeconfig":"K","replace":true}"#), "{}", seen[0]);
+}
+
+#[test]
+fn an_update_sends_what_was_given_and_nothing_else() {
+    let shown = || json!({"id": "c1", "login": "users arrive as `x`"});
+    let line = ["cluster", "update", "one", "--user-name-template", "{name}", "--no-bind-group-members"];
+    let (ran, seen) = against(vec![(200, shown())], "", &line);
+    assert!(ran.code == 0 && ran.out.contains("users arrive as `x`"), "{}", ran.out);
+    assert!(
+        seen[0].ends_with(r#"{"groupMembers":"as-presented","userNameTemplates":["{name}"]}"#),
+        "{}",
+        seen[0]
+    );
+    let (_, seen) = against(vec![(200, shown())], "", &["cluster", "update", "one", "--label", "a=b"]);
+    assert!(seen[0].ends_with(r#"{"labels":{"a":"b"}}"#), "{}", seen[0]);
+}

@@ -95,7 +95,11 @@ impl Client<'_> {
         }
     }
 
-    fn json(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+    /// Sends a request and reads what it answers; null for an empty answer.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn json(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         if self.key().is_none() {
             return Err(Failure::usage("no access key to sign with").hint(
                 "set BAILIWICK_ACCESS_KEY_ID and BAILIWICK_SECRET_ACCESS_KEY, or write a profile to \

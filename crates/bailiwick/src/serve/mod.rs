@@ -164,7 +164,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         denied: own_sockets(&settings, [Some(&listener), for_metrics.as_ref()]).await?,
         allowed_networks: settings.allowed_networks.clone(),
     };
-    let service = Arc::new(Service::new(
+    let service = Service::new(
         opened.bootstrap.store.clone(),
         Arc::clone(&opened.bootstrap.clock),
         Arc::clone(&opened.bootstrap.entropy),
@@ -175,7 +175,8 @@ pub async fn run(args: ServeArgs) -> Result<()> {
             audit_retention_days: settings.audit_retention_days,
             quotas: settings.quotas,
         },
-    )?);
+    )?;
+    let service = Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone()))));
     let advice = match (&first, settings.demo) {
         (Some(account), true) => demo::fill(&service, account, &settings.data_dir, &listener.url()).await?,
         (Some(_) | None, _) => String::new(),

@@ -107,9 +107,19 @@ impl ApiClient {
         path: &str,
         limit: usize,
     ) -> Result<T, Failure> {
-        let mut request = self.request(Method::GET, path, None)?;
         let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(metadata));
+        self.get_as(metadata, path, limit).await
+    }
+
+    /// `GET path`, as a kind of JSON that must be asked for.
+    pub(crate) async fn get_as<T: DeserializeOwned>(
+        &self,
+        media_type: &'static str,
+        path: &str,
+        limit: usize,
+    ) -> Result<T, Failure> {
+        let mut request = self.request(Method::GET, path, None)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(media_type));
         parse(&self.answer(request, limit).await?)
     }
 

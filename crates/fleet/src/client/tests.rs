@@ -245,3 +245,54 @@ fn a_connection_without_a_certificate_authority_is_refused() {
         assert!(matches!(client(6443, authority).err(), Some(Failure::Unreadable(_))), "{authority}");
     }
 }
+
+fn json(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn refused(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}")
+}
+
+fn namespace_of(request: &str) -> Option<String> {
+    let asked = request.starts_with("GET /api/v1/namespaces/kube-system ");
+    asked.then(|| json(r#"{"metadata":{"name":"kube-system","uid":"u-1"}}"#))
+}
+
+fn whole_identity(request: &str) -> String {
+    if let Some(namespace) = namespace_of(request) {
+        return namespace;
+    }
+    // An API server gives its keys to nobody who asks for plain JSON.
+    if !request.contains("accept: application/jwk-set+json") {
+        return refused("406 Not Acceptable");
+    }
+    json(
+        r#"{"keys":[{"kty":"EC","crv":"P-256","x":"a","y":"b"},{"kty":"RSA","n":"c","e":"AQAB"},{"kty":"RSA","n":"c"}]}"#,
+    )
+}
+
+fn identity_without_keys(request: &str) -> String {
+    namespace_of(request).unwrap_or_else(|| refused("403 Forbidden"))
+}
+
+fn identity_while_busy(request: &str) -> String {
+    namespace_of(request).unwrap_or_else(|| refused("429 Too Many Requests"))
+}
+
+#[tokio::test]
+async fn which_cluster_it_is_is_read_as_far_as_that_is_allowed() {
+    async fn found(answer: fn(&str) -> String) -> Result<(Option<String>, usize), Failure> {
+        let server = serve(Answer::By(answer)).await;
+        let identity = crate::identity::identify(&client(server.port, AUTHORITY).unwrap()).await?;
+        Ok((identity.uid, identity.keys.len()))
+    }
+    assert_eq!(found(whole_identity).await, Ok((Some("u-1".to_owned()), 2)));
+    assert_eq!(found(identity_without_keys).await, Ok((Some("u-1".to_owned()), 0)));
+    assert_eq!(found(|_| refused("404 Not Found")).await, Ok((None, 0)));
+    let broken: [fn(&str) -> String; 3] =
+        [identity_while_busy, |_| refused("401 Unauthorized"), |_| json("nonsense")];
+    for broken in broken {
+        assert!(found(broken).await.is_err(), "no answer is not the same as nothing");
+    }
+}

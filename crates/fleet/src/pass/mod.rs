@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use domain::{ClusterId, ClusterScope, Grant, GrantId, State};
 use rbac::cluster_roles::{self, ClusterRoleSpec};
-use rbac::{Binding, Change, Desired, ObjectName, Owner, Placement, Plan, Slot, Subject, is_ours};
+use rbac::{Binding, Change, Desired, ObjectName, Owner, Placement, Plan, Slot, Subject, Taken, is_ours};
 use service::fleet::{FleetDesired, StateUpdate};
 
 use crate::apply::Outcome;
 use crate::explain;
 use crate::failure::Failure;
+use crate::remarks;
 use crate::right::Right;
 use crate::roles;
 use crate::states::{self, Leftover, Trouble};
@@ -35,11 +36,11 @@ pub(crate) struct Look {
 /// Compares what should be with what is.
 pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
     let namespaces = view.namespaces();
-    let desired = rbac::desired(&owner.cluster, &fleet.grants, &namespaces);
+    let desired = rbac::desired(&owner.cluster, &fleet.grants, &fleet.names, &namespaces);
     let plan = rbac::plan(owner, &desired, view.bindings(), &fleet.recorded);
     let former: Vec<Grant> = fleet.revoked.iter().map(|grant| as_it_was(grant, &owner.cluster)).collect();
     Look {
-        former: rbac::desired(&owner.cluster, &former, &namespaces).placements,
+        former: rbac::desired(&owner.cluster, &former, &fleet.names, &namespaces).placements,
         lacking: roles::lacking(&desired, view),
         labelled: labelled(owner, fleet, view),
         added: plan.grow.iter().filter_map(|change| added(change, view)).collect(),
@@ -95,6 +96,8 @@ pub(crate) struct Facts {
     pub(crate) troubles: BTreeMap<Slot, Trouble>,
     /// Who is still named by us and should not be.
     pub(crate) leftovers: Vec<Leftover>,
+    /// Names of ours that others hold.
+    pub(crate) taken: Vec<Taken>,
 }
 
 impl Facts {
@@ -118,11 +121,12 @@ impl Facts {
                     &self.troubles,
                     self.leftover_of_earlier(grant, aim, placement),
                     tracked,
+                    &remarks::of_grant(self, grant, placement),
                 ),
                 Aim::Revoked => {
                     let own = self.leftover(grant);
                     let left = own.or_else(|| self.leftover_of_earlier(grant, aim, placement));
-                    states::revoked(left, tracked)
+                    states::revoked(left, tracked, remarks::of_revoke(self, grant, placement))
                 }
             }?;
             Some(state_update(grant, state, reason))
@@ -132,7 +136,7 @@ impl Facts {
 
     /// A subject of `grant` that we still name in its role, although nothing wants that.
     pub(crate) fn leftover(&self, grant: &Grant) -> Option<&Leftover> {
-        let subjects: HashSet<Subject> = rbac::subjects(&grant.spec.principals).collect();
+        let subjects: HashSet<Subject> = self.fleet.names.subjects(&grant.spec.principals).collect();
         let of_grant = |left: &&Leftover| {
             left.role == grant.spec.role.cluster_role() && subjects.contains(&left.subject)
         };
@@ -140,30 +144,33 @@ impl Facts {
     }
 
     /// What could not be removed and may be of an earlier form of `grant`, in which it named others or had another
-    /// role or other namespaces: nothing remembers these forms. What a revoked grant accounts for is told there.
+    /// role, other namespaces or other names: nothing remembers these forms. What a revoked grant accounts for is told there.
     fn leftover_of_earlier(&self, grant: &Grant, aim: Aim, placement: &Placement) -> Option<&Leftover> {
+        let is_in_its_place = |left: &Leftover| {
+            left.role == grant.spec.role.cluster_role()
+                && placement.slots.iter().any(|slot| slot.scope == left.scope)
+        };
         let may_be = |left: &Leftover| match aim {
-            Aim::Granted => grant.generation > 1,
+            // Names change without the grant, by a template or by who is in a group.
+            Aim::Granted => grant.generation > 1 || (!self.fleet.names.is_by_id() && is_in_its_place(left)),
             // Its revoke counts as a generation, too.
             Aim::Revoked => {
-                let is_there = |slot: &Slot| slot.scope == left.scope;
-                grant.generation > 2
-                    || grant.spec.principals.ids.is_empty()
-                    || (left.role == grant.spec.role.cluster_role() && placement.slots.iter().any(is_there))
+                grant.generation > 2 || grant.spec.principals.ids.is_empty() || is_in_its_place(left)
             }
         };
-        let is_accounted_for = |left: &Leftover| self.fleet.revoked.iter().any(|grant| is_of(left, grant));
+        let is_accounted_for =
+            |left: &Leftover| self.fleet.revoked.iter().any(|grant| self.is_of(left, grant));
         self.leftovers
             .iter()
             .filter(|left| may_be(left) && left.severity() > 0 && !is_accounted_for(left))
             .max_by_key(|left| left.severity())
     }
-}
 
-/// Whether `left` is what `grant` says.
-fn is_of(left: &Leftover, grant: &Grant) -> bool {
-    left.role == grant.spec.role.cluster_role()
-        && rbac::subjects(&grant.spec.principals).any(|subject| subject == left.subject)
+    /// Whether `left` is what `grant` says.
+    fn is_of(&self, left: &Leftover, grant: &Grant) -> bool {
+        left.role == grant.spec.role.cluster_role()
+            && self.fleet.names.subjects(&grant.spec.principals).any(|subject| subject == left.subject)
+    }
 }
 
 /// An update about the generation of `grant` that was looked at.

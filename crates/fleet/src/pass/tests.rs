@@ -33,7 +33,15 @@ fn grant(id: &str, user: &str, role: Role) -> Grant {
 
 fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
     let installation = InstallationId::stored("i");
-    FleetDesired { revision: 1, installation, grants, revoked, recorded: BTreeSet::new() }
+    FleetDesired {
+        revision: 1,
+        installation,
+        grants,
+        revoked,
+        recorded: BTreeSet::new(),
+        names: rbac::SubjectNames::default(),
+        suspended: false,
+    }
 }
 
 /// A view with namespace `a`, as it is after `grants` were applied.
@@ -175,8 +183,24 @@ fn after_refusal(before: Vec<Grant>, grants: Vec<Grant>, revoked: Vec<Grant>) ->
     let refused = |change: &Change| (change.object().clone(), Outcome::Failed(failure.clone()));
     let outcomes = look.plan.removals().map(refused).collect();
     let leftovers = leftovers(&owner(), &look.desired, &view, &BTreeSet::new(), &outcomes);
-    let Look { desired, former, .. } = look;
-    Facts { fleet, owner: owner(), desired, former, troubles: BTreeMap::new(), leftovers }
+    facts(fleet, look, leftovers)
+}
+
+fn facts(fleet: FleetDesired, look: Look, leftovers: Vec<Leftover>) -> Facts {
+    let Look { desired, former, plan, .. } = look;
+    Facts { fleet, owner: owner(), desired, former, troubles: BTreeMap::new(), leftovers, taken: plan.taken }
+}
+
+/// Facts after everything that was to be done was done.
+fn after_success(fleet: FleetDesired, view: &View) -> Facts {
+    let look = look(&owner(), &fleet, view);
+    facts(fleet, look, Vec::new())
+}
+
+fn called(id: &str, name: Option<&str>) -> (PrincipalId, rbac::Named) {
+    let subject = |name: &str| Subject { kind: SubjectKind::User, name: name.to_owned() };
+    let refusal = name.is_none().then(|| "it has no name".to_owned());
+    (PrincipalId::stored(id), rbac::Named { subjects: name.map(subject).into_iter().collect(), refusal })
 }
 
 fn states(facts: &Facts) -> BTreeMap<String, (State, String)> {
@@ -244,4 +268,71 @@ fn the_names_of_what_is_ours_by_labels_alone_are_to_be_written_down() {
     assert_eq!(labelled.len(), 1);
     fleet.recorded.extend(labelled);
     assert!(look(&owner(), &fleet, &view).labelled.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_holds_is_told_in_the_states_of_the_grants_that_it_was_for() {
+    let grants = || vec![grant("g", "ann", Role::Viewer), grant("other", "ann", Role::Developer)];
+    let mut view = view_of(Vec::new());
+    let change = look(&owner(), &fleet(grants(), Vec::new()), &view).plan.grow.into_iter();
+    let mut squats = change.filter_map(|change| match change {
+        Change::Apply(binding) if binding.role == Role::Viewer => Some(binding),
+        Change::Apply(_) | Change::Empty { .. } | Change::Delete { .. } => None,
+    });
+    let squat = Binding { labels: BTreeMap::new(), ..squats.next().unwrap() };
+    view.observe(Object::Binding(stored(&squat))).unwrap();
+    let found = states(&after_success(fleet(grants(), Vec::new()), &view));
+    assert_eq!(found["g"].0, State::Effective, "by another name");
+    assert!(found["g"].1.contains(&format!("name taken: {}", squat.object)), "{}", found["g"].1);
+    assert_eq!(found["other"], (State::Effective, String::new()));
+}
+
+#[tokio::test]
+async fn who_has_no_name_here_is_told_and_a_grant_to_nobody_else_failed() {
+    let mut mixed = grant("mixed", "ann", Role::Viewer);
+    mixed.spec.principals.ids.push(PrincipalId::stored("bob"));
+    let mut fleet = fleet(vec![mixed, grant("alone", "bob", Role::Viewer)], Vec::new());
+    for (id, named) in [called("ann", Some("a1")), called("bob", None)] {
+        fleet.names.insert(id, named);
+    }
+    let found = states(&after_success(fleet, &view_of(Vec::new())));
+    let told = "not bound here: bob (it has no name)";
+    assert_eq!(found["mixed"], (State::Effective, told.to_owned()));
+    assert_eq!(found["alone"], (State::Failed, told.to_owned()));
+}
+
+#[tokio::test]
+async fn a_revoke_says_who_keeps_its_name() {
+    let revoked = || revoked_in(grant("gone", "ann", Role::Viewer), 2);
+    for (other, role, expected) in [
+        ("bob", Role::Viewer, State::RevokedResidual),
+        ("bob", Role::Developer, State::Revoked),
+        ("eve", Role::Viewer, State::Revoked),
+        ("ann", Role::Viewer, State::Revoked),
+    ] {
+        let mut fleet = fleet(vec![grant("stays", other, role)], vec![revoked()]);
+        for (id, named) in [called("ann", Some("x")), called("bob", Some("x")), called("eve", Some("y"))] {
+            fleet.names.insert(id, named);
+        }
+        let found = states(&after_success(fleet, &view_of(Vec::new())));
+        assert_eq!(found["gone"].0, expected, "{other}");
+        assert_eq!(found["gone"].1.contains("grant stays"), expected == State::RevokedResidual);
+    }
+}
+
+#[tokio::test]
+async fn an_old_name_that_cannot_be_removed_holds_the_grants_in_its_place() {
+    let ann = || grant("g", "ann", Role::Viewer);
+    let view = view_of(vec![ann()]);
+    let mut fleet = fleet(vec![ann(), grant("other", "ann", Role::Developer)], Vec::new());
+    let (id, named) = called("ann", Some("x"));
+    fleet.names.insert(id, named);
+    let look = look(&owner(), &fleet, &view);
+    let failure = Failure::Refused(Refusal { status: 403, message: "no".into(), ..Refusal::default() });
+    let refused = |change: &Change| (change.object().clone(), Outcome::Failed(failure.clone()));
+    let outcomes = look.plan.shrink.iter().map(refused).collect();
+    let left = leftovers(&owner(), &look.desired, &view, &BTreeSet::new(), &outcomes);
+    let found = states(&facts(fleet, look, left));
+    assert_eq!((found["g"].0, found["other"].0), (State::Failed, State::Effective));
+    assert!(found["g"].1.starts_with("ann still has view"), "{}", found["g"].1);
 }

@@ -6,6 +6,7 @@ use domain::{Grant, Namespace, State};
 use rbac::{Placement, Scope, Slot, Subject};
 
 use crate::failure::clean;
+use crate::remarks::Remarks;
 use crate::tracker::{Tracked, Verdict};
 
 /// What stands in the way of a slot.
@@ -64,6 +65,7 @@ pub(crate) fn granted(
     troubles: &BTreeMap<Slot, Trouble>,
     leftover: Option<&Leftover>,
     tracked: &Tracked,
+    remarks: &Remarks,
 ) -> Option<Standing> {
     let remains = leftover.and_then(|leftover| Some((leftover, leftover.trouble.as_ref()?)));
     match remains {
@@ -75,11 +77,14 @@ pub(crate) fn granted(
     if grant.spec.principals.ids.is_empty() {
         return Some((State::Applied, "it names nobody, so it allows nothing".to_owned()));
     }
+    if remarks.nobody {
+        return Some((State::Failed, clean(&remarks.text)));
+    }
     let found = |slot: &Slot| troubles.get(slot);
     let gone = placement.slots.iter().filter(|slot| found(slot) == Some(&Trouble::NamespaceGone));
     let missing: Vec<&Namespace> =
         placement.missing.iter().chain(gone.clone().filter_map(namespace)).collect();
-    let about_missing = missing_text(&missing);
+    let about_missing = join(&remarks.text, &missing_text(&missing));
     if placement.slots.len() == gone.count() {
         return Some(match missing.is_empty() {
             true => (State::Applied, "it lists no namespaces, so it allows nothing".to_owned()),
@@ -103,14 +108,22 @@ pub(crate) fn granted(
     }
 }
 
-/// Where a revoke stands; `None` if nothing is known that was not known before.
-pub(crate) fn revoked(leftover: Option<&Leftover>, tracked: &Tracked) -> Option<Standing> {
+/// Where a revoke stands; `None` if nothing is known that was not known before. `shared` says who else keeps what was
+/// revoked under the same name.
+pub(crate) fn revoked(
+    leftover: Option<&Leftover>,
+    tracked: &Tracked,
+    shared: Option<String>,
+) -> Option<Standing> {
     if let Some(leftover) = leftover {
         return match &leftover.trouble {
             Some(Trouble::Refused(reason)) => Some((State::Failed, leftover.told(reason))),
             Some(Trouble::NoAnswer(reason)) => Some((State::Unreachable, leftover.told(reason))),
             Some(Trouble::NamespaceGone | Trouble::Waiting) | None => None,
         };
+    }
+    if let (Verdict::Confirmed | Verdict::Unaskable(_), Some(shared)) = (&tracked.verdict, shared) {
+        return Some((State::RevokedResidual, clean(&shared)));
     }
     match &tracked.verdict {
         Verdict::Confirmed => Some((State::Revoked, String::new())),
@@ -159,9 +172,10 @@ fn missing_text(missing: &[&Namespace]) -> String {
 }
 
 fn join(reason: &str, other: &str) -> String {
-    match other {
-        "" => clean(reason),
-        other => clean(&format!("{reason}; {other}")),
+    match (reason, other) {
+        ("", other) => clean(other),
+        (reason, "") => clean(reason),
+        (reason, other) => clean(&format!("{reason}; {other}")),
     }
 }
 

@@ -120,7 +120,14 @@ async fn a_grant_stands_where_its_slots_and_the_cluster_s_answers_put_it() {
     ] {
         let troubles = troubles.into_iter().map(|(name, trouble)| (slot(name), trouble)).collect();
         let placement = placement(&slots, &missing);
-        let found = granted(&grant(&["ann"]), &placement, &troubles, None, &tracked(verdict, changed));
+        let found = granted(
+            &grant(&["ann"]),
+            &placement,
+            &troubles,
+            None,
+            &tracked(verdict, changed),
+            &Remarks::default(),
+        );
         assert_eq!(
             found,
             expected.map(|(state, reason)| (state, reason.to_owned())),
@@ -131,9 +138,15 @@ async fn a_grant_stands_where_its_slots_and_the_cluster_s_answers_put_it() {
 
 #[tokio::test]
 async fn a_grant_that_names_nobody_is_applied_and_says_so() {
-    let (state, reason) =
-        granted(&grant(&[]), &placement(&[], &[]), &BTreeMap::new(), None, &tracked(Verdict::Unasked, false))
-            .unwrap();
+    let (state, reason) = granted(
+        &grant(&[]),
+        &placement(&[], &[]),
+        &BTreeMap::new(),
+        None,
+        &tracked(Verdict::Unasked, false),
+        &Remarks::default(),
+    )
+    .unwrap();
     assert_eq!(state, State::Applied);
     assert!(reason.contains("names nobody"));
 }
@@ -143,7 +156,14 @@ async fn a_changed_grant_is_not_effective_while_what_it_allowed_before_cannot_be
     let found = |trouble| {
         let left = leftover(trouble);
         let tracked = tracked(Verdict::Confirmed, true);
-        granted(&grant(&["ann"]), &placement(&["a"], &[]), &BTreeMap::new(), Some(&left), &tracked)
+        granted(
+            &grant(&["ann"]),
+            &placement(&["a"], &[]),
+            &BTreeMap::new(),
+            Some(&left),
+            &tracked,
+            &Remarks::default(),
+        )
     };
     let told = "ann still has view, which nothing grants any more: may not";
     assert_eq!(found(Some(refused())), Some((State::Failed, told.into())));
@@ -159,6 +179,7 @@ async fn a_grant_that_names_nobody_any_more_is_failed_while_somebody_of_before_i
         &BTreeMap::new(),
         Some(&left),
         &tracked(Verdict::Unasked, false),
+        &Remarks::default(),
     );
     assert_eq!(found.map(|(state, _)| state), Some(State::Failed));
 }
@@ -186,7 +207,7 @@ async fn a_revoke_is_done_only_when_nothing_of_ours_is_left_and_the_cluster_says
         (left(Some(no_answer())), Verdict::Confirmed, Some((State::Unreachable, told_silent))),
         (left(None), Verdict::Confirmed, None),
     ] {
-        let found = revoked(left.as_ref(), &tracked(verdict.clone(), true));
+        let found = revoked(left.as_ref(), &tracked(verdict.clone(), true), None);
         assert_eq!(found, expected.map(|(state, reason)| (state, reason.to_owned())), "{left:?} {verdict:?}");
     }
 }

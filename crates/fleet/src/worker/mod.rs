@@ -22,6 +22,7 @@ use crate::apply::Held;
 use crate::backoff::Backoff;
 use crate::client::ApiClient;
 use crate::fence::Fence;
+use crate::identity;
 use crate::inquiry;
 use crate::observe::{Health, Observer};
 use crate::pass::{self, Facts};
@@ -56,8 +57,8 @@ pub(crate) struct Shared {
     pub(crate) resync: Duration,
 }
 
-/// Works for the cluster of `lease` until told to stop.
-pub(crate) async fn run(shared: Shared, lease: Lease, mut stop: watch::Receiver<bool>) {
+/// Works for the cluster of `lease` until told to stop. `version` is that of its connection.
+pub(crate) async fn run(shared: Shared, lease: Lease, version: i64, mut stop: watch::Receiver<bool>) {
     let cluster = lease.cluster.clone();
     let mut backoff = Backoff::new(cluster.as_str());
     let connection = loop {
@@ -79,6 +80,13 @@ pub(crate) async fn run(shared: Shared, lease: Lease, mut stop: watch::Receiver<
             let fence = Fence::new(Arc::clone(&shared.service), lease.clone());
             let client = Arc::new(client.behind(fence));
             tasks.spawn(Arc::clone(&observer).run(Arc::clone(&client), backoff.clone()));
+            let keeper = identity::Keeper {
+                service: Arc::clone(&shared.service),
+                cluster: cluster.clone(),
+                version,
+                again: shared.resync,
+            };
+            tasks.spawn(keeper.run(Arc::clone(&client), Arc::clone(&observer), backoff.clone()));
             Some(client)
         }
         Err(failure) => {

@@ -28,12 +28,18 @@ impl Worker {
         self.last_pass = Some(began);
         let news = News::since_now(self.shared.service.changes());
         let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        if fleet.suspended {
+            // Whose objects these are is not known before somebody says so.
+            self.facts = None;
+            self.reporter.connected(version);
+            return self.report().await;
+        }
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
         let look = pass::look(&owner, &fleet, &self.observer.view());
         let planned = Instant::now();
-        for object in &look.plan.taken {
-            tracing::warn!(cluster = %self.cluster, object = %object, "fleet.name.taken");
+        for taken in &look.plan.taken {
+            tracing::warn!(cluster = %self.cluster, object = %taken.object, "fleet.name.taken");
         }
         self.record(&look, &mut fleet).await?;
         self.observer.view().know_ours(&owner, &fleet.recorded);
@@ -70,8 +76,8 @@ impl Worker {
         } else {
             pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
         };
-        let Look { desired, former, added, .. } = look;
-        let facts = Facts { fleet, owner, desired, former, troubles, leftovers };
+        let Look { desired, former, added, plan, .. } = look;
+        let facts = Facts { fleet, owner, desired, former, troubles, leftovers, taken: plan.taken };
         self.track(&facts, &added);
         let changed = self.observer.view().take_changed_roles();
         self.tracker.doubt(inquiry::bound_to(&facts, &changed).into_iter(), Instant::now());
@@ -186,7 +192,7 @@ impl Worker {
             if added.is_empty() || aim == Aim::Revoked {
                 continue;
             }
-            let subjects: Vec<Subject> = rbac::subjects(&grant.spec.principals).collect();
+            let subjects: Vec<Subject> = facts.fleet.names.subjects(&grant.spec.principals).collect();
             let gains = |slot: &&Slot| {
                 added.get(slot).is_some_and(|new| subjects.iter().any(|subject| new.contains(subject)))
             };

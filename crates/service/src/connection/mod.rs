@@ -6,6 +6,7 @@
 pub mod address;
 pub mod expiry;
 pub mod kubeconfig;
+pub mod prober;
 pub mod server;
 
 use domain::{Error, Result, Secret};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 pub use address::AddressPolicy;
+pub use prober::Prober;
 pub use server::{Host, Server};
 
 /// A checked way to one API server.

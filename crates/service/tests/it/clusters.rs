@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::{ClusterId, ConnectionState, ErrorKind, Namespace, State};
 use rbac::{ObjectName, Scope};
-use service::NewCluster;
 use service::fleet::{FleetReport, StateUpdate};
+use service::{NewCluster, Removal};
 use store::testing::{number, text};
 
 use crate::world::{World, spec, worlds};
@@ -201,7 +201,7 @@ async fn a_removed_clusters_connection_stays_until_nothing_of_ours_is_left_there
         let id = connected(&world).await;
         service.create_grant(root, spec(&["u1"], &[], &[])).await.unwrap();
         service.fleet_record(&world.lease(id.as_str()).await, &[name(None, "x")]).await.unwrap();
-        service.delete_cluster(root, "c1").await.unwrap();
+        service.delete_cluster(root, "c1", Removal::Revoke).await.unwrap();
         assert!(service.list_clusters(root).await.unwrap().is_empty(), "{}", world.on());
         assert_eq!(service.fleet_clusters().await.unwrap().len(), 1, "its worker has something to do");
         assert!(
@@ -277,7 +277,7 @@ async fn no_name_is_recorded_for_a_cluster_whose_connection_is_gone() {
     for world in worlds().await {
         let id = connected(&world).await;
         let names = [name(None, "x")];
-        world.service.delete_cluster(&world.root, "c1").await.unwrap();
+        world.service.delete_cluster(&world.root, "c1", Removal::Revoke).await.unwrap();
         let refused = world.service.fleet_record(&world.lease(id.as_str()).await, &names).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotFound, "{}: then nothing is applied", world.on());
         assert_eq!(number(&world.store, "SELECT COUNT(*) FROM applied_names").await, 0);

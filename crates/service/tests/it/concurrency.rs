@@ -97,9 +97,10 @@ async fn one_of_forty_gets_a_name_an_id_or_the_last_word() {
         })
         .await;
         assert_eq!(winners(&revokes, ErrorKind::NotFound), 1, "a revoke");
-        let removed =
-            at_once(&world, |service, call, _| async move { service.delete_cluster(&call, "same").await })
-                .await;
+        let removed = at_once(&world, |service, call, _| async move {
+            service.delete_cluster(&call, "same", service::Removal::Revoke).await
+        })
+        .await;
         assert_eq!(winners(&removed, ErrorKind::NotFound), 1, "a removal");
         let deleted = at_once(&world, |service, call, _| async move {
             service.delete_principal(&call, PrincipalKind::User, "ada").await

@@ -21,7 +21,7 @@ async fn an_id_once_used_is_never_given_again() {
             service.create_principal(&world.stranger, new_principal(User, Some("x"), "y")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict, "not in another account either");
         world.cluster("c").await;
-        service.delete_cluster(root, "c").await.unwrap();
+        service.delete_cluster(root, "c", service::Removal::Revoke).await.unwrap();
         let new = || service::NewCluster { id: Some("c".into()), name: "d".into(), ..Default::default() };
         assert_eq!(service.create_cluster(root, new()).await.unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(

@@ -113,7 +113,7 @@ async fn a_scope_that_is_emptied_is_empty_and_never_everything() {
         world.user("u2").await;
         world.cluster("c1").await;
         let grant = service.create_grant(root, spec(&["u1"], &["c1"], &["a"])).await.unwrap();
-        service.delete_cluster(root, "c1").await.unwrap();
+        service.delete_cluster(root, "c1", service::Removal::Revoke).await.unwrap();
         let left = service.show_grant(root, grant.id.as_str()).await.unwrap();
         assert_eq!(left.spec.clusters, ClusterScope::Listed(Vec::new()), "{}", world.on());
         assert_eq!(left.generation, 2);

@@ -23,6 +23,7 @@ mod key_rotation;
 mod leases;
 mod quotas;
 mod rights;
+mod rotation;
 mod secrets;
 mod tokens;
 mod world;

@@ -35,7 +35,7 @@ async fn each_quota_refuses_one_too_many_and_what_is_deleted_makes_room() {
         );
         service.revoke_grant(root, grant.id.as_str()).await.unwrap();
         service.create_grant(root, spec(&["ada"], &[], &[])).await.unwrap();
-        service.delete_cluster(root, "one").await.unwrap();
+        service.delete_cluster(root, "one", service::Removal::Revoke).await.unwrap();
         service.create_cluster(root, two()).await.unwrap();
         service.delete_access_key(root, key.key.id.as_str()).await.unwrap();
         service.create_access_key(root, root.caller.user.as_str(), "").await.unwrap();

@@ -1,7 +1,7 @@
 //! Who may call anything at all.
 
 use domain::{ErrorKind, PrincipalKind, Result, Secret};
-use service::{Call, NewCluster, PageRequest, Service};
+use service::{Call, ClusterUpdate, IfOther, NewCluster, PageRequest, Removal, Service};
 
 use crate::world::{new_principal, spec, worlds};
 
@@ -34,7 +34,12 @@ async fn outcomes(service: &Service, call: &Call) -> Vec<(&'static str, Result<(
         ("list clusters", service.list_clusters(call).await.map(drop)),
         ("page clusters", service.page_clusters(call, &page).await.map(drop)),
         ("show cluster", service.show_cluster(call, "x").await.map(drop)),
-        ("delete cluster", service.delete_cluster(call, "x").await),
+        ("delete cluster", service.delete_cluster(call, "x", Removal::Revoke).await.map(drop)),
+        ("abandon cluster", service.delete_cluster(call, "x", Removal::Abandon).await.map(drop)),
+        ("show removal", service.show_removal(call, "x").await.map(drop)),
+        ("update cluster", service.update_cluster(call, "x", ClusterUpdate::default()).await.map(drop)),
+        ("rotate cluster", service.rotate_connection(call, "x", "k", IfOther::Replace).await.map(drop)),
+        ("resume cluster", service.resume_cluster(call, "x").await.map(drop)),
         ("create grant", service.create_grant(call, spec(&["x"], &[], &[])).await.map(drop)),
         ("update grant", service.update_grant(call, "x", spec(&["x"], &[], &[])).await.map(drop)),
         ("revoke grant", service.revoke_grant(call, "x").await),

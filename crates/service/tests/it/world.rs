@@ -1,14 +1,16 @@
 //! A server without HTTP: a database, the door over it, and two accounts.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use domain::clock::Fixed;
 use domain::{
-    Cluster, ClusterScope, GrantSpec, Namespace, NamespaceScope, Principal, PrincipalKind, Principals, Role,
-    Timestamp,
+    Cluster, ClusterIdentity, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, Principal,
+    PrincipalKind, Principals, Result, Role, Timestamp,
 };
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
-use service::connection::AddressPolicy;
+use service::connection::prober::Pending;
+use service::connection::{AddressPolicy, Connection, Prober};
 use service::leases::Lease;
 use service::{Call, Caller, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
 use store::Store;
@@ -25,6 +27,28 @@ pub struct World {
     pub root: Call,
     /// The root user of another account.
     pub stranger: Call,
+    /// What API servers say of themselves.
+    pub api_servers: Arc<ApiServers>,
+}
+
+/// API servers by their addresses. Those that are not here do not answer.
+#[derive(Default)]
+pub struct ApiServers(Mutex<BTreeMap<String, ClusterIdentity>>);
+
+impl ApiServers {
+    /// Says what `server` will say.
+    pub fn put(&self, server: &str, uid: &str, keys: &[&str]) {
+        let uid = (!uid.is_empty()).then(|| uid.to_owned());
+        let identity = ClusterIdentity { uid, keys: keys.iter().map(|key| (*key).to_owned()).collect() };
+        self.0.lock().unwrap().insert(server.to_owned(), identity);
+    }
+}
+
+impl Prober for ApiServers {
+    fn identify<'a>(&'a self, connection: &'a Connection) -> Pending<'a, Result<ClusterIdentity>> {
+        let found = self.0.lock().unwrap().get(&connection.server).cloned();
+        Box::pin(async move { found.ok_or_else(|| Error::conflict("the API server does not answer")) })
+    }
 }
 
 /// One world for each kind of database.
@@ -71,8 +95,20 @@ impl World {
             },
         )
         .unwrap();
+        let api_servers = Arc::new(ApiServers::default());
+        let service = service.with_prober(api_servers.clone());
         let (root, stranger) = (root_of(&prepared), root_of(&other));
-        Self { database, store, clock, service: Arc::new(service), bootstrap, prepared, root, stranger }
+        Self {
+            database,
+            store,
+            clock,
+            service: Arc::new(service),
+            bootstrap,
+            prepared,
+            root,
+            stranger,
+            api_servers,
+        }
     }
 
     /// Another server of the same installation, on the same database.

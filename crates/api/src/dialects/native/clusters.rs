@@ -1,14 +1,16 @@
-//! `/bailiwick/v1/clusters`.
+//! `/bailiwick/v1/clusters`. How a connection changes and how a cluster ends is in `cluster_life`.
 
 use std::collections::BTreeMap;
 
-use domain::{Cluster, Result};
+use domain::{Cluster, NameTemplate, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::{Call, NewCluster};
+use service::clusters::ArrivalUpdate;
+use service::{Call, ClusterUpdate, NewCluster};
 
 use super::{items, page};
 use crate::App;
+use crate::json::Object;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
 
@@ -44,12 +46,12 @@ pub(super) fn operations() -> Vec<Operation> {
             Handler::Authenticated(|app, call, input| Box::pin(show(app, call, input))),
         ),
         row(
-            "DELETE",
+            "PATCH",
             ITEM,
-            "clusters.delete",
-            "Removes a cluster from every grant and our bindings from the cluster.",
-            BodyRule::None,
-            Handler::Authenticated(|app, call, input| Box::pin(delete(app, call, input))),
+            "clusters.update",
+            "Changes what is said about a cluster; what is not given stays.",
+            BodyRule::Json,
+            Handler::Authenticated(|app, call, input| Box::pin(update(app, call, input))),
         ),
     ]
 }
@@ -71,6 +73,7 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
         region: body.optional_text("region")?,
         owner: body.optional_text("owner")?,
         labels: body.text_map("labels")?,
+        arrival: arrival(&mut body)?,
     };
     body.finish()?;
     let cluster = app.service.create_cluster(&call, new).await?;
@@ -82,14 +85,26 @@ async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
     Reply::json(StatusCode::OK, &Wire::new(&cluster))
 }
 
-async fn delete(app: &App, call: Call, input: Input) -> Result<Reply> {
-    app.service.delete_cluster(&call, input.parameters.get("cluster")).await?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let mut body = input.json()?;
+    let labels = if body.has("labels") { Some(body.text_map("labels")?) } else { None };
+    let update = ClusterUpdate { owner: body.optional_text("owner")?, labels, arrival: arrival(&mut body)? };
+    body.finish()?;
+    let cluster = app.service.update_cluster(&call, input.parameters.get("cluster"), update).await?;
+    Reply::json(StatusCode::OK, &Wire::new(&cluster))
+}
+
+fn arrival(body: &mut Object) -> Result<ArrivalUpdate> {
+    Ok(ArrivalUpdate {
+        users: body.optional_texts("userNameTemplates")?,
+        groups: body.optional_texts("groupNameTemplates")?,
+        members: body.optional_text("groupMembers")?,
+    })
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+pub(super) struct Wire {
     id: String,
     name: String,
     state: &'static str,
@@ -102,17 +117,26 @@ struct Wire {
     region: String,
     owner: Option<String>,
     labels: BTreeMap<String, String>,
+    user_name_templates: Vec<String>,
+    group_name_templates: Vec<String>,
+    group_members: &'static str,
+    login: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identified_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspended_at: Option<String>,
     created_at: String,
     updated_at: String,
 }
 
 impl Wire {
-    fn new(cluster: &Cluster) -> Self {
+    pub(super) fn new(cluster: &Cluster) -> Self {
+        let texts = |templates: &[NameTemplate]| templates.iter().map(ToString::to_string).collect();
         Self {
             id: cluster.id.to_string(),
             name: cluster.name.clone(),
             state: cluster.connection.as_str(),
-            reason: cluster.connection_reason.clone(),
+            reason: reason(cluster),
             version: cluster.version.clone(),
             server: cluster.server.clone(),
             project: cluster.project.to_string(),
@@ -121,8 +145,25 @@ impl Wire {
             region: cluster.region.clone(),
             owner: cluster.owner.as_ref().map(ToString::to_string),
             labels: cluster.labels.clone(),
+            user_name_templates: texts(&cluster.arrival.users),
+            group_name_templates: texts(&cluster.arrival.groups),
+            group_members: cluster.arrival.members.as_str(),
+            login: cluster.arrival.sentence(),
+            identified_at: cluster.identified_at.map(domain::Timestamp::rfc3339_seconds),
+            suspended_at: cluster.suspended_at.map(domain::Timestamp::rfc3339_seconds),
             created_at: cluster.created_at.rfc3339_seconds(),
             updated_at: cluster.updated_at.rfc3339_seconds(),
         }
+    }
+}
+
+/// Why it is not as people expect it to be.
+fn reason(cluster: &Cluster) -> String {
+    match cluster.suspended_at {
+        Some(_) if cluster.connection_reason.is_empty() => format!(
+            "it leads to another cluster than before; its grants are suspended until `bailiwick cluster resume {}`",
+            cluster.name
+        ),
+        Some(_) | None => cluster.connection_reason.clone(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod audit;
+mod cluster_life;
 mod clusters;
 mod fault;
 mod grants;
@@ -45,6 +46,7 @@ fn rows() -> Vec<Operation> {
         principals::operations(),
         access_keys::operations(),
         clusters::operations(),
+        cluster_life::operations(),
         grants::operations(),
         audit::operations(),
     ]

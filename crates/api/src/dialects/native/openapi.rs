@@ -73,6 +73,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
     let filters: &[&str] = match row.name {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
+        "clusters.delete" => &["mode"],
         name if name.ends_with(".list") => &["limit", "cursor"],
         _ => &[],
     };
@@ -88,9 +89,9 @@ fn responses(row: &Operation) -> Value {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     });
     let (status, content) = match row.method {
-        "DELETE" => ("204", None),
-        "PUT" if row.name != "grants.update" => ("204", None),
-        "POST" => ("201", response_schema(row)),
+        "DELETE" if row.name != "clusters.delete" => ("204", None),
+        "PUT" if !["grants.update", "clusters.rotate"].contains(&row.name) => ("204", None),
+        "POST" if row.name != "clusters.resume" => ("201", response_schema(row)),
         _ => ("200", response_schema(row)),
     };
     let done = match content {
@@ -113,7 +114,12 @@ fn noun(row: &Operation) -> Option<&'static str> {
 }
 
 fn response_schema(row: &Operation) -> Option<Value> {
-    let item = json!({"$ref": format!("#/components/schemas/{}", noun(row)?)});
+    let noun = match row.name {
+        "clusters.rotate" => "Rotation",
+        "clusters.delete" | "clusters.showRemoval" => "Removal",
+        _ => noun(row)?,
+    };
+    let item = json!({"$ref": format!("#/components/schemas/{noun}")});
     if row.name.ends_with(".list") {
         let properties = json!({"items": {"type": "array", "items": item}, "next": {"type": "string"}});
         return Some(json!({"type": "object", "required": ["items"], "properties": properties}));
@@ -126,6 +132,8 @@ fn request_schema(row: &Operation) -> String {
         "users.setPassword" => "Password",
         "accessKeys.create" => "NewAccessKey",
         "accessKeys.update" => "AccessKeyUpdate",
+        "clusters.update" => "ClusterUpdate",
+        "clusters.rotate" => "NewConnection",
         _ => return format!("#/components/schemas/New{}", noun(row).unwrap_or("Project")),
     };
     format!("#/components/schemas/{name}")
@@ -142,6 +150,10 @@ fn schemas() -> Value {
         object(&["type", "ids"], json!({"type": {"enum": ["user", "group", "agency"]}, "ids": texts}));
     let external = json!({"type": "array", "items": object(&["issuer", "subject"], json!({"issuer": text, "subject": text}))});
     let labels = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let members = json!({"enum": ["as-presented", "bind"]});
+    let cluster = json!({"$ref": "#/components/schemas/Cluster"});
+    let binding = object(&["kind", "name"], json!({"kind": text, "namespace": text, "name": text}));
+    let remaining = json!({"type": "array", "items": binding});
     json!({
         "Error": object(&["error"], json!({"error": object(
             &["code", "message", "requestId"],
@@ -166,12 +178,26 @@ fn schemas() -> Value {
         ),
         "NewCluster": object(&["name"], json!({
             "id": text, "name": text, "kubeconfig": text, "project": text, "enterpriseProject": text,
-            "provider": text, "region": text, "owner": text, "labels": labels
+            "provider": text, "region": text, "owner": text, "labels": labels,
+            "userNameTemplates": texts, "groupNameTemplates": texts, "groupMembers": members
+        })),
+        "ClusterUpdate": object(&[], json!({
+            "owner": text, "labels": labels,
+            "userNameTemplates": texts, "groupNameTemplates": texts, "groupMembers": members
+        })),
+        "NewConnection": object(&["kubeconfig"], json!({"kubeconfig": text, "replace": {"type": "boolean"}})),
+        "Rotation": object(&["outcome", "cluster", "remaining"], json!({
+            "outcome": {"enum": ["same", "first", "replaced"]}, "cluster": cluster, "remaining": remaining,
+            "command": text
+        })),
+        "Removal": object(&["id", "state", "reason", "remaining"], json!({
+            "id": text, "state": {"enum": ["revoking", "done"]}, "reason": text, "remaining": remaining, "command": text
         })),
         "Cluster": object(&["id", "name", "state"], json!({
             "id": text, "name": text, "state": text, "reason": text, "version": text, "server": text,
             "project": text, "enterpriseProject": text, "provider": text, "region": text, "owner": text,
-            "labels": labels, "createdAt": text, "updatedAt": text
+            "labels": labels, "userNameTemplates": texts, "groupNameTemplates": texts, "groupMembers": members,
+            "login": text, "identifiedAt": text, "suspendedAt": text, "createdAt": text, "updatedAt": text
         })),
         "NewPrincipal": object(&["name"], json!({
             "id": text, "name": text, "password": text, "externalIds": external

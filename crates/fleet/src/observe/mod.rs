@@ -5,24 +5,26 @@
 //! unseen. The four watches stand and fall together, so that "watching" means that the view is current; after a
 //! failure they resume from where they were, and only what the API server no longer remembers is listed again.
 
+mod listing;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::Namespace;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
-use crate::client::{ApiClient, Lines, MAX_ANSWER, MAX_LIST, WatchLine, parse};
+use crate::client::{ApiClient, Lines, MAX_ANSWER, WatchLine, parse};
 use crate::failure::{Failure, clean};
 use crate::right::Right;
-use crate::view::{CROWDED, Effect, Kind, MAX_WEIGHT, Object, TooMuch, View};
-use crate::wire::{BindingObject, ClusterRoleObject, Event, Line, List, NamespaceObject, Version};
+use crate::view::{Effect, Kind, Object, TooMuch, View};
+use crate::wire::{Event, Line, Version};
+use listing::{binding, cluster_role, namespace};
 
-/// How long listing one kind may take with all its pages.
-const LIST_TIMEOUT: Duration = Duration::from_secs(120);
+#[cfg(test)]
+pub(crate) use listing::list_for_tests;
+
 /// How long we ask the API server to keep a watch open.
 const WATCH_SECONDS: u64 = 240;
 /// A session that lasted this long was a good one: the next failure is the first again.
@@ -30,8 +32,6 @@ const STABLE: Duration = Duration::from_secs(20);
 /// The least time from the start of one watch to the next, against servers that end them at once.
 const MIN_WATCH: Duration = Duration::from_secs(1);
 
-/// The most objects in one page of a list.
-const PAGE: usize = 500;
 /// After how long a kind is listed again although its watch goes on: a restored etcd may have gone back in time.
 const LIST_EVERY: Duration = Duration::from_secs(1800);
 /// When to list again after an object in a watch was too large to be read, at first and at most.
@@ -301,81 +301,6 @@ impl Following<'_> {
         }
     }
 
-    /// Reads the whole list into the view and returns the version at which it stood.
-    async fn list(&self, kind: Kind) -> Result<String, Failure> {
-        let began = Instant::now();
-        let (objects, version) = timeout(LIST_TIMEOUT, self.pages(kind))
-            .await
-            .map_err(|_| Failure::Unreachable("listing took too long".to_owned()))??;
-        let effect = self.observer.view().replace(kind, objects, &version);
-        self.observer.took(effect)?;
-        self.observer.view().set_listed_at(kind, began);
-        Ok(version)
-    }
-
-    async fn pages(&self, kind: Kind) -> Result<(Vec<Object>, String), Failure> {
-        let mut objects = Vec::new();
-        let mut weight = 0;
-        let mut next = String::new();
-        let mut limit = PAGE;
-        loop {
-            let page = {
-                let _turn = self.paging.lock().await;
-                self.page(kind, &next, limit).await
-            };
-            let mut page = match page {
-                Err(failure) if failure == Failure::TOO_LARGE && limit > 1 => {
-                    limit /= 2;
-                    continue;
-                }
-                page => page?,
-            };
-            if weight > CROWDED {
-                page.items.iter_mut().for_each(Object::lighten);
-            }
-            weight += page.items.iter().map(Object::weight).sum::<usize>();
-            if weight > MAX_WEIGHT {
-                return Err(TOO_MUCH);
-            }
-            objects.extend(page.items);
-            if page.metadata.r#continue.is_empty() {
-                return Ok((objects, page.metadata.resource_version));
-            }
-            next = page.metadata.r#continue;
-            limit = (limit * 2).min(PAGE);
-        }
-    }
-
-    async fn page(&self, kind: Kind, next: &str, limit: usize) -> Result<List<Object>, Failure> {
-        let path = format!("{}?limit={limit}&continue={}", kind.path(), crate::client::segment(next));
-        match kind {
-            Kind::ClusterRoleBindings | Kind::RoleBindings => self.page_of(&path, limit, binding).await,
-            Kind::Namespaces => self.page_of(&path, limit, namespace).await,
-            Kind::ClusterRoles => self.page_of(&path, limit, cluster_role).await,
-        }
-    }
-
-    /// One page. Of a single object that is too large, only the metadata: whose it is can be told from them.
-    async fn page_of<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        limit: usize,
-        read: fn(T) -> Object,
-    ) -> Result<List<Object>, Failure> {
-        let page: Result<List<T>, Failure> = self.client.get(path, MAX_LIST).await;
-        let (page, whole) = match page {
-            Err(failure) if failure == Failure::TOO_LARGE && limit == 1 => {
-                (self.client.get_metadata(path, MAX_LIST).await?, false)
-            }
-            page => (page?, true),
-        };
-        let mut items: Vec<Object> = page.items.into_iter().map(read).collect();
-        if !whole {
-            items.iter_mut().for_each(Object::mark_unread);
-        }
-        Ok(List { metadata: page.metadata, items })
-    }
-
     /// Takes one line of a watch into the view.
     fn take(&self, kind: Kind, line: &[u8]) -> Result<Option<Position>, Failure> {
         if line.trim_ascii().is_empty() {
@@ -404,20 +329,6 @@ impl Following<'_> {
     }
 }
 
-/// Lists the role bindings of one API server.
-#[cfg(test)]
-pub(crate) async fn list_for_tests(client: &ApiClient) -> Result<(Vec<Object>, String), Failure> {
-    let observer = Observer::new();
-    let following = Following {
-        observer: &observer,
-        client,
-        version: None,
-        paging: tokio::sync::Mutex::new(()),
-        watching: AtomicUsize::new(0),
-    };
-    following.pages(Kind::RoleBindings).await
-}
-
 fn watch_path(kind: Kind, version: &str) -> String {
     format!(
         "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}",
@@ -432,23 +343,6 @@ fn read(kind: Kind, line: &[u8]) -> Result<Object, Failure> {
         Kind::Namespaces => Ok(namespace(parse::<Event<_>>(line)?.object)),
         Kind::ClusterRoles => Ok(cluster_role(parse::<Event<_>>(line)?.object)),
     }
-}
-
-fn binding(object: BindingObject) -> Object {
-    Object::Binding(object.into())
-}
-
-fn namespace(object: NamespaceObject) -> Object {
-    Object::Namespace {
-        name: Namespace::stored(&object.metadata.name),
-        ending: object.metadata.deletion_timestamp.is_some(),
-        version: object.metadata.resource_version,
-    }
-}
-
-fn cluster_role(object: ClusterRoleObject) -> Object {
-    let version = object.metadata.resource_version.clone();
-    Object::ClusterRole { role: object.into(), version }
 }
 
 #[cfg(test)]

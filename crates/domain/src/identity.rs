@@ -1,0 +1,100 @@
+//! What tells one cluster from another, wherever its address leads.
+
+use std::collections::BTreeSet;
+
+/// What an API server says about the cluster behind it. Somebody who copies a cluster can copy the uid; the keys that
+/// sign the tokens of its service accounts are known to its control plane alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterIdentity {
+    /// The uid of the namespace `kube-system`; `None` if it may not be read.
+    pub uid: Option<String>,
+    /// The thumbprints of the keys that sign tokens of service accounts; empty if they may not be read.
+    pub keys: BTreeSet<String>,
+}
+
+/// Whether the certificate of a new address was vouched for by the authorities that are known already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// By the same.
+    Known,
+    /// By others, which came with the new address.
+    New,
+}
+
+/// Whether two API servers are of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// They are.
+    Same,
+    /// They are not; what differs, as the end of a sentence.
+    Other(&'static str),
+    /// There is too little to compare; what is missing, as the end of a sentence.
+    Unknown(&'static str),
+}
+
+impl ClusterIdentity {
+    /// Whether `found` behind a new address is the cluster that this is. A uid alone proves nothing: it takes a key, or
+    /// an authority that is known already, to believe it.
+    #[must_use]
+    pub fn likeness(&self, found: &Self, authority: Authority) -> Likeness {
+        if let (Some(known), Some(new)) = (&self.uid, &found.uid)
+            && known != new
+        {
+            return Likeness::Other("the uid of its namespace kube-system is another");
+        }
+        let comparable = !self.keys.is_empty() && !found.keys.is_empty();
+        if comparable && self.keys.is_disjoint(&found.keys) {
+            return Likeness::Other("the keys that sign its service accounts' tokens are others");
+        }
+        let uid = self.uid.is_some() && found.uid.is_some();
+        match (comparable, uid, authority) {
+            (true, _, _) | (false, true, Authority::Known) => Likeness::Same,
+            (false, true, Authority::New) => Likeness::Unknown(
+                "the keys that sign its service accounts' tokens (/openid/v1/jwks) cannot be read, and its certificate is \
+                 vouched for by another authority than before",
+            ),
+            (false, false, _) => Likeness::Unknown(
+                "neither the uid of its namespace kube-system nor the keys that sign its service accounts' tokens \
+                 (/openid/v1/jwks) can be read",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(uid: &str, keys: &[&str]) -> ClusterIdentity {
+        let uid = (!uid.is_empty()).then(|| uid.to_owned());
+        ClusterIdentity { uid, keys: keys.iter().map(|key| (*key).to_owned()).collect() }
+    }
+
+    fn word(likeness: &Likeness) -> &'static str {
+        match likeness {
+            Likeness::Same => "same",
+            Likeness::Other(_) => "other",
+            Likeness::Unknown(_) => "unknown",
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_known_by_its_keys_and_a_copied_uid_alone_is_not_believed() {
+        let known = identity("u", &["k1", "k2"]);
+        for (known, found, of_known, of_new) in [
+            (&known, identity("u", &["k2", "k3"]), "same", "same"),
+            (&known, identity("", &["k2"]), "same", "same"),
+            (&known, identity("other", &["k1"]), "other", "other"),
+            (&known, identity("u", &["k3"]), "other", "other"),
+            (&known, identity("", &["k3"]), "other", "other"),
+            (&known, identity("u", &[]), "same", "unknown"),
+            (&known, identity("", &[]), "unknown", "unknown"),
+            (&identity("u", &[]), identity("u", &["k1"]), "same", "unknown"),
+            (&identity("", &["k1"]), identity("u", &[]), "unknown", "unknown"),
+            (&identity("", &[]), identity("u", &["k1"]), "unknown", "unknown"),
+        ] {
+            assert_eq!(word(&known.likeness(&found, Authority::Known)), of_known, "{known:?} {found:?}");
+            assert_eq!(word(&known.likeness(&found, Authority::New)), of_new, "{known:?} {found:?}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What stays behind in a cluster that we let go of, and how to be rid of it.
+
+use domain::{ClusterId, InstallationId, Result};
+use rbac::{ObjectName, Owner, Scope};
+use store::ReadTx;
+
+/// Bindings of ours that nobody looks after any more, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// Those that are recorded as applied and were not seen to be gone.
+    pub objects: Vec<ObjectName>,
+    /// What deletes them, run by somebody who may do that in that cluster.
+    pub command: String,
+}
+
+impl Remains {
+    /// Each object's kind, namespace and name.
+    pub fn objects(&self) -> impl Iterator<Item = (&'static str, Option<&str>, &str)> {
+        self.objects.iter().map(|object| {
+            let namespace = match &object.scope {
+                Scope::Cluster => None,
+                Scope::Namespace(namespace) => Some(namespace.as_str()),
+            };
+            (object.kind(), namespace, object.name.as_str())
+        })
+    }
+
+    /// What is recorded about a cluster.
+    pub(crate) async fn read(
+        tx: &mut ReadTx,
+        installation: &InstallationId,
+        cluster: &ClusterId,
+    ) -> Result<Self> {
+        let recorded = tx.applied_names(cluster).await?;
+        let mut objects: Vec<ObjectName> = recorded.into_iter().map(crate::fleet::object_name).collect();
+        objects.sort();
+        Ok(Self { objects, command: command(installation, cluster) })
+    }
+}
+
+/// Deletes by our labels, so that it holds for what was relabelled back, too, and for nothing else.
+fn command(installation: &InstallationId, cluster: &ClusterId) -> String {
+    let labels = rbac::labels(&Owner { installation: installation.clone(), cluster: cluster.clone() });
+    let selector: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!(
+        "kubectl delete clusterrolebindings,rolebindings --all-namespaces --selector={}",
+        selector.join(",")
+    )
+}

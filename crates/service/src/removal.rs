@@ -1,0 +1,125 @@
+//! The end of a cluster: revoked and waited for, given up, or left as it is.
+
+use domain::{Cluster, ClusterId, Error, Result};
+
+use crate::authz;
+use crate::call::Call;
+use crate::remains::Remains;
+use crate::service::Service;
+
+/// What becomes of our bindings in a cluster that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// They are deleted there, and the connection is kept until they are.
+    Revoke,
+    /// The cluster is gone or out of reach: nothing more is tried.
+    Abandon,
+    /// They stay on purpose.
+    Keep,
+}
+
+impl Removal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Revoke, Self::Abandon, Self::Keep];
+
+    /// In one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoke",
+            Self::Abandon => "abandon",
+            Self::Keep => "keep",
+        }
+    }
+
+    /// Reads [`Removal::as_str`].
+    ///
+    /// # Errors
+    /// `Invalid` naming `field`.
+    pub fn parse(field: &str, text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|removal| removal.as_str() == text);
+        found.ok_or_else(|| Error::invalid(field, "must be `revoke`, `abandon` or `keep`"))
+    }
+
+    fn action(self) -> &'static str {
+        match self {
+            Self::Revoke => "bailiwick:cluster:delete",
+            Self::Abandon => "bailiwick:cluster:abandon",
+            Self::Keep => "bailiwick:cluster:keep",
+        }
+    }
+}
+
+/// How far a removal has come.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    /// The cluster.
+    pub id: ClusterId,
+    /// Whether its worker is still at it.
+    pub under_way: bool,
+    /// Why that does not get on; empty if nothing stands in the way.
+    pub reason: String,
+    /// What is, or was, left there.
+    pub remains: Remains,
+}
+
+impl Service {
+    /// Removes a cluster from the account and from every grant. A removal that is under way can be found by the
+    /// cluster's id, to be given up.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none in the account, or nothing of its removal is left to be done.
+    pub async fn delete_cluster(&self, call: &Call, id_or_name: &str, removal: Removal) -> Result<Removed> {
+        authz::require(call, "bailiwick:cluster:delete")?;
+        let active = self.find_cluster(call, id_or_name).await?;
+        let id = active.as_ref().map_or_else(|| ClusterId::stored(id_or_name), |cluster| cluster.id.clone());
+        let mut tx = self.begin(call).await?;
+        let missing = || Error::not_found("cluster", id_or_name);
+        let row = tx.cluster_row(&id).await?;
+        match &active {
+            Some(_) if tx.cluster_exists(call.account(), &id).await? => {
+                tx.remove_cluster(&id, self.now()).await?;
+            }
+            // Only what is still being removed.
+            None if row.as_ref().is_some_and(|row| row.removed && row.account == *call.account()) => {}
+            Some(_) | None => return Err(missing()),
+        }
+        let remains = Remains::read(&mut tx, &self.installation, &id).await?;
+        match removal {
+            Removal::Revoke if is_untouched(active.as_ref()) => tx.abandon_connection(&id).await?,
+            Removal::Revoke => drop(tx.forget_removed_connection(&id).await?),
+            Removal::Abandon | Removal::Keep => tx.abandon_connection(&id).await?,
+        }
+        let after = tx.connection_facts(&id).await?.ok_or_else(missing)?;
+        let under_way = after.sealed.is_some();
+        self.commit_for_fleet(tx, call, removal.action(), &format!("cluster/{id}")).await?;
+        if !under_way && !remains.objects.is_empty() {
+            let (objects, command) = (remains.objects.len(), &remains.command);
+            tracing::warn!(cluster = %id, objects, "what stays in the removed cluster is deleted by: {command}");
+        }
+        Ok(Removed { id, under_way, reason: after.reason, remains })
+    }
+
+    /// How far the removal of a cluster has come, by the cluster's id.
+    ///
+    /// # Errors
+    /// `NotFound` if no cluster with that id was removed from the account.
+    pub async fn show_removal(&self, call: &Call, id: &str) -> Result<Removed> {
+        authz::require(call, "bailiwick:cluster:show")?;
+        let id = ClusterId::stored(id);
+        let missing = || Error::not_found("removal of cluster", id.as_str());
+        let mut tx = self.store.read().await?;
+        let owned = tx.cluster_account(&id).await?.is_some_and(|account| account == *call.account());
+        let facts =
+            tx.connection_facts(&id).await?.filter(|facts| owned && facts.removed).ok_or_else(missing)?;
+        let remains = Remains::read(&mut tx, &self.installation, &id).await?;
+        tx.end().await?;
+        let reason = if facts.sealed.is_some() { facts.reason } else { String::new() };
+        Ok(Removed { under_way: facts.sealed.is_some(), reason, remains, id })
+    }
+}
+
+/// Whether nothing was ever written where the connection leads now: after a replacement, before grants were resumed.
+fn is_untouched(cluster: Option<&Cluster>) -> bool {
+    cluster.is_some_and(|cluster| cluster.suspended_at.is_some())
+}

@@ -84,7 +84,7 @@ impl Service {
             state,
             identity: if same { merged(known.identity.as_ref(), found) } else { found },
         };
-        let remains = self.put_connection(call, &cluster, &connection, same).await?;
+        let remains = self.put_connection(call, &cluster, &connection, &likeness).await?;
         let outcome = match (remains, known.identity) {
             (Some(remains), _) => Outcome::Replaced(remains),
             (None, Some(_)) => Outcome::Same,
@@ -113,18 +113,19 @@ impl Service {
         call: &Call,
         cluster: &Cluster,
         connection: &NewConnection,
-        same: bool,
+        likeness: &Likeness,
     ) -> Result<Option<Remains>> {
         let mut tx = self.begin(call).await?;
         if !tx.replace_connection(&cluster.id, connection, self.now()).await? {
             return Err(Error::conflict("the cluster's connection was changed by somebody else meanwhile"));
         }
-        let (remains, action) = if same {
-            (None, "bailiwick:cluster:rotate")
-        } else {
-            let remains = Remains::read(&mut tx, &self.installation, &cluster.id).await?;
-            tx.suspend_cluster(&cluster.id, self.now()).await?;
-            (Some(remains), "bailiwick:cluster:replace")
+        let (remains, action) = match likeness {
+            Likeness::Same => (None, "bailiwick:cluster:rotate"),
+            Likeness::Other(_) | Likeness::Unknown(_) => {
+                let remains = Remains::read(&mut tx, &self.installation, &cluster.id).await?;
+                tx.suspend_cluster(&cluster.id, self.now()).await?;
+                (Some(remains), "bailiwick:cluster:replace")
+            }
         };
         self.commit_for_fleet(tx, call, action, &format!("cluster/{}", cluster.id)).await?;
         if let Some(remains) = &remains {

@@ -2,7 +2,7 @@
 //! connection at an API server of his own would have everything that is decided by asking it.
 
 use domain::{Authority, Cluster, ClusterIdentity, ConnectionState, Error, Likeness, Result};
-use store::NewConnection;
+use store::{NewConnection, ReadTx};
 
 use crate::authz;
 use crate::call::Call;
@@ -39,6 +39,25 @@ pub enum Outcome {
     Replaced(Remains),
 }
 
+/// What a new connection is compared with.
+#[derive(PartialEq)]
+struct Known {
+    version: i64,
+    sealed: Option<String>,
+    identity: Option<ClusterIdentity>,
+    /// Whether something was applied there before it was known which cluster it is.
+    worked: bool,
+}
+
+impl Known {
+    async fn read(tx: &mut ReadTx, cluster: &Cluster) -> Result<Self> {
+        let facts = tx.connection_facts(&cluster.id).await?;
+        let facts = facts.ok_or_else(|| Error::not_found("cluster", cluster.id.as_str()))?;
+        let worked = facts.identity.is_none() && !tx.applied_names(&cluster.id).await?.is_empty();
+        Ok(Self { version: facts.version, sealed: facts.sealed, identity: facts.identity, worked })
+    }
+}
+
 impl Service {
     /// Replaces a cluster's connection. The old one stays until the new one has proved to lead to the same cluster.
     ///
@@ -56,16 +75,16 @@ impl Service {
         let new = self.parse_kubeconfig(kubeconfig)?;
         let cluster = self.show_cluster(call, cluster).await?;
         let mut tx = self.store.read().await?;
-        let known = tx.connection_facts(&cluster.id).await?;
-        let known = known.ok_or_else(|| Error::not_found("cluster", cluster.id.as_str()))?;
-        let worked = !tx.applied_names(&cluster.id).await?.is_empty();
+        let known = Known::read(&mut tx, &cluster).await?;
         tx.end().await?;
         let authority = self.authority(&cluster, known.sealed.as_deref(), &new)?;
         // Nothing is locked meanwhile: an API server may take its time.
         let found = self.prober.identify(&new).await?;
         let likeness = match &known.identity {
             Some(identity) => identity.likeness(&found, authority),
-            None if worked => Likeness::Unknown("the server has not yet learned which cluster it was before"),
+            None if known.worked => {
+                Likeness::Unknown("the server has not yet learned which cluster it was before")
+            }
             None => Likeness::Same,
         };
         refuse_other(&cluster, &likeness, if_other)?;
@@ -84,7 +103,7 @@ impl Service {
             state,
             identity: if same { merged(known.identity.as_ref(), found) } else { found },
         };
-        let remains = self.put_connection(call, &cluster, (&new, connection), same).await?;
+        let remains = self.put_connection(call, &cluster, &known, (&new, connection), &likeness).await?;
         let outcome = match (remains, known.identity) {
             (Some(remains), _) => Outcome::Replaced(remains),
             (None, Some(_)) => Outcome::Same,
@@ -112,21 +131,28 @@ impl Service {
         &self,
         call: &Call,
         cluster: &Cluster,
+        known: &Known,
         (plain, connection): (&Connection, NewConnection),
-        same: bool,
+        likeness: &Likeness,
     ) -> Result<Option<Remains>> {
         let mut tx = self.begin(call).await?;
+        // From here on no worker writes about it: what was compared with must still be what is there.
+        tx.holds_connection(&cluster.id).await?;
+        let is_as_it_was = Known::read(&mut tx, cluster).await? == *known;
         let sealed = self.seal_connection(&mut tx, cluster, plain).await?;
         let connection = NewConnection { sealed, ..connection };
-        if !tx.replace_connection(&cluster.id, &connection, self.now()).await? {
-            return Err(Error::conflict("the cluster's connection was changed by somebody else meanwhile"));
+        if !is_as_it_was || !tx.replace_connection(&cluster.id, &connection, self.now()).await? {
+            return Err(Error::conflict(
+                "the cluster's connection changed meanwhile; look at it and try again",
+            ));
         }
-        let (remains, action) = if same {
-            (None, "bailiwick:cluster:rotate")
-        } else {
-            let remains = Remains::read(&mut tx, &self.installation, &cluster.id).await?;
-            tx.suspend_cluster(&cluster.id, self.now()).await?;
-            (Some(remains), "bailiwick:cluster:replace")
+        let (remains, action) = match likeness {
+            Likeness::Same => (None, "bailiwick:cluster:rotate"),
+            Likeness::Other(_) | Likeness::Unknown(_) => {
+                let remains = Remains::read(&mut tx, &self.installation, &cluster.id).await?;
+                tx.suspend_cluster(&cluster.id, self.now()).await?;
+                (Some(remains), "bailiwick:cluster:replace")
+            }
         };
         self.commit_for_fleet(tx, call, action, &format!("cluster/{}", cluster.id)).await?;
         if let Some(remains) = &remains {
@@ -164,10 +190,7 @@ fn refuse_other(cluster: &Cluster, likeness: &Likeness, if_other: IfOther) -> Re
             format!("this is not the cluster that `{}` was: {what}", cluster.name)
         }
         (Likeness::Unknown(what), IfOther::Refuse) => {
-            format!(
-                "whether this is the cluster that `{}` was cannot be told: {what}; nothing was changed",
-                cluster.name
-            )
+            format!("whether this is the cluster that `{}` was cannot be told: {what}", cluster.name)
         }
     };
     tracing::warn!(cluster = %cluster.id, ?likeness, "a new connection of a cluster was refused");

@@ -1,5 +1,7 @@
 //! Another connection for a cluster, its end, and the names of its people.
 
+use std::sync::Arc;
+
 use domain::{ClusterId, ConnectionState, ErrorKind, ExternalId, Namespace, PrincipalKind, State};
 use rbac::{ObjectName, Scope};
 use service::clusters::ArrivalUpdate;
@@ -173,7 +175,7 @@ async fn the_grants_of_a_replaced_cluster_are_suspended_until_they_are_resumed()
 }
 
 #[tokio::test]
-async fn of_two_rotations_at_once_the_later_one_is_told() {
+async fn an_identity_is_replaced_neither_by_another_clusters_nor_by_a_former_connections() {
     for world in worlds().await {
         let id = identified(&world).await;
         let found = domain::ClusterIdentity { uid: Some("other".into()), ..Default::default() };
@@ -186,6 +188,24 @@ async fn of_two_rotations_at_once_the_later_one_is_told() {
         let config = kubeconfig(2, "two");
         let refused = world.service.rotate_connection(&world.root, "one", &config, IfOther::Refuse).await;
         assert!(refused.unwrap_err().message().contains("keys"));
+    }
+}
+
+#[tokio::test]
+async fn of_two_rotations_at_once_one_is_told_that_it_came_too_late() {
+    for world in worlds().await {
+        identified(&world).await;
+        let configs = [2, 3].map(|port| {
+            world.api_servers.put(&address(port), "uid", &["key"]);
+            kubeconfig(port, "one")
+        });
+        // Both have looked at what is there before either changes it.
+        *world.api_servers.meeting.lock().unwrap() = Some(Arc::new(tokio::sync::Barrier::new(2)));
+        let rotate = |config| world.service.rotate_connection(&world.root, "one", config, IfOther::Refuse);
+        let (one, other) = tokio::join!(rotate(&configs[0]), rotate(&configs[1]));
+        let mut late = [one, other].into_iter().filter_map(Result::err);
+        assert!(late.next().unwrap().message().contains("meanwhile"), "{}", world.on());
+        assert!(late.next().is_none(), "the other one was done");
     }
 }
 

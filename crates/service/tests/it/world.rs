@@ -33,21 +33,31 @@ pub struct World {
 
 /// API servers by their addresses. Those that are not here do not answer.
 #[derive(Default)]
-pub struct ApiServers(Mutex<BTreeMap<String, ClusterIdentity>>);
+pub struct ApiServers {
+    known: Mutex<BTreeMap<String, ClusterIdentity>>,
+    /// Who asks waits here for others who ask.
+    pub meeting: Mutex<Option<Arc<tokio::sync::Barrier>>>,
+}
 
 impl ApiServers {
     /// Says what `server` will say.
     pub fn put(&self, server: &str, uid: &str, keys: &[&str]) {
         let uid = (!uid.is_empty()).then(|| uid.to_owned());
         let identity = ClusterIdentity { uid, keys: keys.iter().map(|key| (*key).to_owned()).collect() };
-        self.0.lock().unwrap().insert(server.to_owned(), identity);
+        self.known.lock().unwrap().insert(server.to_owned(), identity);
     }
 }
 
 impl Prober for ApiServers {
     fn identify<'a>(&'a self, connection: &'a Connection) -> Pending<'a, Result<ClusterIdentity>> {
-        let found = self.0.lock().unwrap().get(&connection.server).cloned();
-        Box::pin(async move { found.ok_or_else(|| Error::conflict("the API server does not answer")) })
+        let found = self.known.lock().unwrap().get(&connection.server).cloned();
+        let meeting = self.meeting.lock().unwrap().clone();
+        Box::pin(async move {
+            if let Some(meeting) = meeting {
+                meeting.wait().await;
+            }
+            found.ok_or_else(|| Error::conflict("the API server does not answer"))
+        })
     }
 }
 

@@ -81,8 +81,6 @@ pub struct ServerEnvironment {
     pub default_master_key_file: Option<PathBuf>,
     /// `BAILIWICK_LOG`: what to log, for example `info` or `debug,sqlx=warn`.
     pub log: Option<String>,
-    /// `BAILIWICK_LOG_FORMAT`: `text` or `json`.
-    pub log_format: Option<String>,
     /// `BAILIWICK_BOOTSTRAP_…`.
     pub bootstrap: AccountSpec,
 }
@@ -98,7 +96,6 @@ impl ServerEnvironment {
                 .profile_file()
                 .map(|file| file.with_file_name("master.key")),
             log: text("BAILIWICK_LOG"),
-            log_format: text("BAILIWICK_LOG_FORMAT"),
             bootstrap: AccountSpec {
                 account_id: text("BAILIWICK_BOOTSTRAP_ACCOUNT_ID"),
                 account_name: text("BAILIWICK_BOOTSTRAP_ACCOUNT_NAME"),

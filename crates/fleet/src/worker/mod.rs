@@ -16,6 +16,7 @@ use service::connection::AddressPolicy;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use crate::apply::Held;
 use crate::backoff::Backoff;
@@ -237,7 +238,10 @@ impl Worker {
         let result = match (self.observer.health(), self.client.clone()) {
             (Health::Starting, _) => Ok(()),
             (Health::Watching { version }, Some(client)) if self.observer.view().is_complete() => {
-                self.pass(&client, version).await
+                let span = tracing::info_span!("pass", outcome = tracing::field::Empty);
+                let passed = self.pass(&client, version).instrument(span.clone()).await;
+                span.record("outcome", if passed.is_ok() { "ok" } else { "failed" });
+                passed
             }
             (Health::Watching { .. }, _) => Ok(()),
             (Health::Failing { reason }, _) => self.tell_unreachable(&reason).await,

@@ -19,6 +19,7 @@ mod clusters;
 mod concurrency;
 mod directory;
 mod grants;
+mod migrations;
 mod quotas;
 mod rights;
 mod rotation;

@@ -39,7 +39,8 @@ def put(authority, name, cert, key):
 
 def connected(server, authority):
     host = server.base.removeprefix("https://")
-    connection = http.client.HTTPSConnection(host, timeout=10, context=ssl.create_default_context(cafile=authority.certificate))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    connection = http.client.HTTPSConnection(host, timeout=10, context=context)
     connection.connect()
     return connection
 
@@ -110,7 +111,8 @@ def test_a_clusters_credential_that_ends_soon_is_counted_and_named_in_the_log(ne
     def counts():
         with urllib.request.urlopen(f"{server.base}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        return {line.split('"')[1]: line.split()[-1] for line in lines if line.startswith("bailiwick_cluster_credentials")}
+        mine = [line for line in lines if line.startswith("bailiwick_cluster_credentials")]
+        return {line.split('"')[1]: line.split()[-1] for line in mine}
 
     until(lambda: counts() == {"14d": "1", "7d": "1", "1d": "0", "expired": "0"}, 10, f"{counts()}")
     said = [line for line in server.process.output().splitlines() if "the credential for cluster" in line]

@@ -77,7 +77,8 @@ def test_the_master_key_changes_while_requests_and_workers_go_on(new_server, dat
     made.append(server.add_key(user))
     policy = server.policies().create(ids=[user], clusters=[cluster]).policy_id
     server.until_state(policy, cluster, "effective")
-    figures.note(f"requests during a change of the master key ({kind}): {sum(one.finish() for one in callers)}, all 200")
+    good = sum(one.finish() for one in callers)
+    figures.note(f"requests during a change of the master key ({kind}): {good}, all 200")
     listed = keys(server)
     assert list(listed) == [said["id"]]
     assert (listed[said["id"]]["use"], listed[said["id"]]["sealed"]) == ("seals", 33)
@@ -104,7 +105,8 @@ def test_a_change_of_the_master_key_that_is_killed_goes_on_where_it_stopped(new_
     killed = 0
     command = [program(), "master-key", "rotate", *storage(server)]
     for moment in (0.0, 0.1, 0.3, 1.0, 3.9, 4.05, 4.1, 4.15, 4.2, 4.25, 4.3, 4.4, 4.6):
-        with subprocess.Popen(command, env=server._environment(), cwd=server.folder, stderr=subprocess.DEVNULL) as child:
+        environment = server._environment()
+        with subprocess.Popen(command, env=environment, cwd=server.folder, stderr=subprocess.DEVNULL) as child:
             try:
                 child.wait(moment)
             except subprocess.TimeoutExpired:
@@ -113,7 +115,8 @@ def test_a_change_of_the_master_key_that_is_killed_goes_on_where_it_stopped(new_
         assert server.client(server.add_key(users[0])).raw("GET", PATH).status == 403, f"killed after {moment} s"
     done = rotate(server)
     assert done.returncode == 0, done.stderr
-    figures.note(f"changes of the master key that were killed: {killed}; requests meanwhile: {caller.finish()}, all 200")
+    good = caller.finish()
+    figures.note(f"changes of the master key that were killed: {killed}; requests meanwhile: {good}, all 200")
     listed = keys(server)
     assert [row["use"] for row in listed.values()] == ["seals"], listed
     server.stop()

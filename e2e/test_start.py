@@ -1,5 +1,7 @@
 """How the server starts, what it refuses to start with, what it leaves on disk, and how it ends."""
 
+import contextlib
+import http.client
 import json
 import pathlib
 import re
@@ -15,6 +17,7 @@ import pytest
 
 from harness import figures
 from harness.certificates import Authority
+from harness.postgres import Postgres
 from harness.process import clean_environment, until
 from harness.wire import connect, read_answer, request_bytes, send_raw
 
@@ -218,6 +221,12 @@ def test_without_a_home_it_asks_for_a_key_file(new_server):
     assert "BAILIWICK_MASTER_KEY_FILE" in said
 
 
+def test_without_xdg_config_home_the_key_is_made_below_the_home(new_server):
+    server = new_server().start(XDG_CONFIG_HOME="")
+    assert mode(server.home / ".config/bailiwick/master.key") == 0o600
+    assert not list(server.data.rglob("*.key"))
+
+
 def test_an_open_data_folder_is_refused_or_closed(new_server):
     server = new_server()
     server.data.mkdir()
@@ -320,6 +329,36 @@ def test_health_and_readiness_are_open_and_say_little(bailiwick):
         assert answer.status == 200
         for word in (bailiwick.account, bailiwick.project, bailiwick.root, bailiwick.user_name, bailiwick.key_id):
             assert word.encode() not in answer.body
+
+
+def test_a_server_whose_database_is_away_lives_is_not_ready_and_says_so(new_server):
+    database = Postgres()
+    try:
+        server = new_server(database=database.create_database("away")).start()
+        database.process.stop(by=signal.SIGINT)
+
+        def fetch(path):
+            with contextlib.closing(http.client.HTTPConnection(server.base.removeprefix("http://"), timeout=30)) as one:
+                one.request("GET", path)
+                answer = one.getresponse()
+                return answer.status, answer.read().decode()
+
+        until(lambda: fetch("/readyz")[0] == 503, 40, "it is not ready")
+        assert fetch("/healthz")[0] == 200
+        assert "bailiwick_database_up 0" in fetch("/metrics")[1]
+        assert server.process.running()
+        begin = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begin <= 15, "it ends without its database"
+    finally:
+        database.stop()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_both_signals_end_it_well(new_server, how):
+    server = new_server().start()
+    server.process.popen.send_signal(how)
+    assert server.process.popen.wait(10) == 0
 
 
 def test_memory_after_the_start_is_at_most_60_mib(new_server, api_server):

@@ -10,7 +10,8 @@ use futures::FutureExt;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use service::{Origin, authz};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::head::Head;
 use crate::metrics::Counts;
@@ -43,7 +44,15 @@ pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> 
     let request_id: [u8; 16] = domain::entropy::bytes(&*app.entropy);
     let request_id: Arc<str> = Arc::from(hex::encode(request_id));
     let origin = Origin { request_id: Arc::clone(&request_id), source: Arc::from(peer.to_string()) };
-    let span = tracing::debug_span!("request", id = %request_id);
+    // At the level that no filter leaves out, so that each line that a request causes says which one it was.
+    let span = tracing::error_span!(
+        "request",
+        %request_id,
+        dialect = Empty,
+        operation = Empty,
+        status = Empty,
+        outcome = Empty
+    );
     let mut response = dispatch(&app, origin, request).instrument(span).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -83,7 +92,8 @@ async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> Http
             dialect.fault(&path, &error, &request_id)
         }
     };
-    counts.add(response.status(), began.elapsed());
+    let outcome = counts.add(response.status(), began.elapsed());
+    Span::current().record("status", response.status().as_u16().to_string()).record("outcome", outcome);
     response
 }
 
@@ -125,6 +135,7 @@ async fn run<'a>(
     let (row, parameters) = match dialect.table().find(head.method.as_str(), &head.path) {
         Found::Operation(row, counted, parameters) => {
             *counts = counted;
+            Span::current().record("dialect", dialect.name()).record("operation", row.name);
             (row, parameters)
         }
         Found::OtherMethods(methods) => return Ok(other_methods(dialect, &head, path, &methods.join(", "))),

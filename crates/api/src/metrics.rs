@@ -44,8 +44,8 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// Counts a request.
-    pub(crate) fn add(&self, status: StatusCode, took: Duration) {
+    /// Counts a request, and says how it ended.
+    pub(crate) fn add(&self, status: StatusCode, took: Duration) -> &'static str {
         let at = match status.as_u16() {
             401 => 2,
             403 => 3,
@@ -58,6 +58,7 @@ impl Counts {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         self.durations.observe(took);
+        OUTCOMES.get(at).copied().unwrap_or_default()
     }
 }
 

@@ -81,8 +81,6 @@ pub struct ServerEnvironment {
     pub default_master_key_file: Option<PathBuf>,
     /// `BAILIWICK_LOG`: what to log, for example `info` or `debug,sqlx=warn`.
     pub log: Option<String>,
-    /// `BAILIWICK_LOG_FORMAT`: `text` or `json`.
-    pub log_format: Option<String>,
     /// `NOTIFY_SOCKET`: where systemd wants to be told that the server is ready.
     pub notify_socket: Option<PathBuf>,
     /// `BAILIWICK_BOOTSTRAP_…`.
@@ -100,7 +98,6 @@ impl ServerEnvironment {
                 .profile_file()
                 .map(|file| file.with_file_name("master.key")),
             log: text("BAILIWICK_LOG"),
-            log_format: text("BAILIWICK_LOG_FORMAT"),
             notify_socket: path("NOTIFY_SOCKET"),
             bootstrap: AccountSpec {
                 account_id: text("BAILIWICK_BOOTSTRAP_ACCOUNT_ID"),

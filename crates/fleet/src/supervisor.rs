@@ -22,24 +22,23 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// A worker that was started.
 struct Running {
-    connection_version: i64,
     lease: Lease,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    fn start(shared: &Shared, cluster: &FleetCluster, lease: &Lease, predecessor: Option<Self>) -> Self {
+    fn start(shared: &Shared, lease: &Lease, predecessor: Option<Self>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (shared, for_worker, version) = (shared.clone(), lease.clone(), cluster.connection_version);
+        let (shared, for_worker) = (shared.clone(), lease.clone());
         let task = tokio::spawn(async move {
             // Two workers for one cluster would plan from two views.
             if let Some(predecessor) = predecessor {
                 predecessor.end().await;
             }
-            worker::run(shared, for_worker, version, stopped).await;
+            worker::run(shared, for_worker, stopped).await;
         });
-        Self { connection_version: cluster.connection_version, lease: lease.clone(), stop, task }
+        Self { lease: lease.clone(), stop, task }
     }
 
     /// Lets the worker finish its pass, but not for long.
@@ -50,10 +49,8 @@ impl Running {
         }
     }
 
-    fn is_fit(&self, cluster: &FleetCluster, lease: &Lease) -> bool {
-        self.connection_version == cluster.connection_version
-            && self.lease == *lease
-            && !self.task.is_finished()
+    fn is_fit(&self, lease: &Lease) -> bool {
+        self.lease == *lease && !self.task.is_finished()
     }
 }
 
@@ -63,7 +60,7 @@ struct Supervisor {
     workers: HashMap<ClusterId, Running>,
     share: Share,
     /// The clusters that were there when the share was last asked for.
-    known: HashSet<ClusterId>,
+    known: Vec<FleetCluster>,
     beat_at: Instant,
     /// Workers that end, each with its cluster.
     ending: JoinSet<ClusterId>,
@@ -77,7 +74,7 @@ impl Supervisor {
             shared,
             workers: HashMap::new(),
             share: Share::default(),
-            known: HashSet::new(),
+            known: Vec::new(),
             beat_at: Instant::now(),
             ending: JoinSet::new(),
             releasing: HashSet::new(),
@@ -120,24 +117,23 @@ impl Supervisor {
             self.beat_at = now + BEAT;
         }
         let clusters = self.shared.service.fleet_clusters().await?;
-        let ids: HashSet<ClusterId> = clusters.iter().map(|cluster| cluster.id.clone()).collect();
-        if is_due || ids != self.known {
+        if is_due || clusters != self.known {
             self.share = self.shared.service.fleet_share(&clusters).await?;
-            self.known = ids;
+            self.known = clusters;
         }
-        self.arrange(&clusters);
+        self.arrange();
         Ok(())
     }
 
-    fn arrange(&mut self, clusters: &[FleetCluster]) {
+    fn arrange(&mut self) {
         let mut former = std::mem::take(&mut self.workers);
-        for cluster in clusters {
+        for cluster in &self.known {
             let Some(lease) = self.share.held.get(&cluster.id) else { continue };
             let worker = match former.remove(&cluster.id) {
-                Some(worker) if worker.is_fit(cluster, lease) => worker,
+                Some(worker) if worker.is_fit(lease) => worker,
                 predecessor => {
                     tracing::info!(cluster = %cluster.id, epoch = lease.epoch, "fleet.worker.started");
-                    Running::start(&self.shared, cluster, lease, predecessor)
+                    Running::start(&self.shared, lease, predecessor)
                 }
             };
             self.workers.insert(cluster.id.clone(), worker);

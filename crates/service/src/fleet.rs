@@ -164,10 +164,6 @@ impl Service {
         }
         let mut tx = self.write_observed(lease).await?;
         let id = &lease.cluster;
-        if !tx.holds_connection(id).await? {
-            // The cluster was removed, and with nothing of ours in it its connection went at once.
-            return Err(Error::not_found("cluster", id.as_str()));
-        }
         for name in names {
             tx.insert_applied_name(id, &applied_name(name)).await?;
         }

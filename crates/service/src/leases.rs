@@ -32,6 +32,8 @@ pub struct Lease {
     pub cluster: ClusterId,
     /// Grows whenever the lease changes hands.
     pub epoch: i64,
+    /// Which version of the cluster's connection it is for. Behind another one there may be another cluster.
+    pub connection_version: i64,
 }
 
 /// What this server should work for.
@@ -110,10 +112,15 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer: what was held may be lost soon.
     pub async fn fleet_share(&self, clusters: &[FleetCluster]) -> Result<Share> {
+        let versions: HashMap<&ClusterId, i64> =
+            clusters.iter().map(|cluster| (&cluster.id, cluster.connection_version)).collect();
+        let lease = |cluster: ClusterId, epoch| {
+            let connection_version = versions.get(&cluster).copied().unwrap_or_default();
+            Lease { cluster, epoch, connection_version }
+        };
         if !self.store.is_shared() {
-            let lease = |id: &ClusterId| (id.clone(), Lease { cluster: id.clone(), epoch: 0 });
-            let held = clusters.iter().map(|cluster| lease(&cluster.id)).collect();
-            return Ok(Share { held, surplus: Vec::new() });
+            let held = clusters.iter().map(|cluster| (cluster.id.clone(), lease(cluster.id.clone(), 0)));
+            return Ok(Share { held: held.collect(), surplus: Vec::new() });
         }
         self.store.beat(&self.leases.server).await?;
         let servers = self.store.servers().await?;
@@ -131,12 +138,11 @@ impl Service {
         }
         let fair = rows.len().div_ceil(alive);
         let own = rows.into_iter().filter(|row| row.server == self.leases.server);
-        let mut leases: Vec<Lease> =
-            own.map(|row| Lease { cluster: row.cluster, epoch: row.epoch }).collect();
+        let mut leases: Vec<Lease> = own.map(|row| lease(row.cluster, row.epoch)).collect();
         for row in free {
             if leases.len() < fair && self.store.take_lease(&self.leases.server, &row).await? {
                 tracing::info!(cluster = %row.cluster, epoch = row.epoch + 1, "fleet.lease.taken");
-                leases.push(Lease { epoch: row.epoch + 1, cluster: row.cluster });
+                leases.push(lease(row.cluster, row.epoch + 1));
             }
         }
         let surplus = leases.split_off(fair.min(leases.len()));
@@ -149,6 +155,9 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer: then nothing may be written.
     pub async fn fleet_confirm(&self, lease: &Lease) -> Result<bool> {
+        if self.store.connection_version(&lease.cluster).await? != Some(lease.connection_version) {
+            return Ok(false);
+        }
         if !self.store.is_shared() {
             return Ok(true);
         }
@@ -178,7 +187,7 @@ impl Service {
         self.store.leave(&self.leases.server).await
     }
 
-    /// Begins writing what was seen, for whoever still holds the lease.
+    /// Begins writing what was seen, for whoever still holds the lease and has the connection that it is for.
     pub(crate) async fn write_observed(&self, lease: &Lease) -> Result<WriteTx> {
         let account = self.account_of(&lease.cluster).await?;
         let mut tx = self.store.write_observed(&account).await?;
@@ -186,6 +195,10 @@ impl Service {
         {
             let message = format!("another server works for cluster `{}` now", lease.cluster);
             return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        if !tx.holds_connection(&lease.cluster, lease.connection_version).await? {
+            // The cluster was removed, or its connection replaced.
+            return Err(Error::not_found("cluster", lease.cluster.as_str()));
         }
         Ok(tx)
     }

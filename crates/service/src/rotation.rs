@@ -137,7 +137,7 @@ impl Service {
     ) -> Result<Option<Remains>> {
         let mut tx = self.begin(call).await?;
         // From here on no worker writes about it: what was compared with must still be what is there.
-        tx.holds_connection(&cluster.id).await?;
+        tx.holds_connection(&cluster.id, known.version).await?;
         let is_as_it_was = Known::read(&mut tx, cluster).await? == *known;
         let sealed = self.seal_connection(&mut tx, cluster, plain).await?;
         let connection = NewConnection { sealed, ..connection };

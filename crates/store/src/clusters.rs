@@ -141,16 +141,17 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Whether the cluster still has a connection. Until this transaction ends nobody can take it away.
+    /// Whether the cluster still has this version of its connection. Until this transaction ends nobody can change it.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn holds_connection(&mut self, id: &ClusterId) -> Result<bool> {
+    pub async fn holds_connection(&mut self, id: &ClusterId, version: i64) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE clusters SET connection_version = connection_version \
-             WHERE id = $1 AND sealed_connection IS NOT NULL",
+             WHERE id = $1 AND connection_version = $2 AND sealed_connection IS NOT NULL",
         )
         .bind(id.as_str())
+        .bind(version)
         .execute(self.connection())
         .await
         .map_err(database)?;
@@ -289,6 +290,21 @@ impl ReadTx {
 }
 
 impl Store {
+    /// The version of a cluster's connection; `None` if it has none.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn connection_version(&self, id: &ClusterId) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "SELECT connection_version FROM clusters WHERE id = $1 AND sealed_connection IS NOT NULL",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(database)?;
+        row.map(|row| row.try_get("connection_version").map_err(database)).transpose()
+    }
+
     /// Every cluster of every account that has a connection.
     ///
     /// # Errors

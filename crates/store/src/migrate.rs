@@ -23,6 +23,10 @@ const ADVISORY_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(7100421997) AS TE
 
 /// Brings the schema up to date.
 pub(crate) async fn migrate(store: &Store) -> Result<()> {
+    apply(store, MIGRATIONS).await
+}
+
+async fn apply(store: &Store, migrations: &[(i64, &str)]) -> Result<()> {
     let mut tx = store.pool.begin_with(store.backend.begin_write()).await.map_err(database)?;
     if store.backend == Backend::Postgres {
         sqlx::query(ADVISORY_LOCK).execute(&mut *tx).await.map_err(database)?;
@@ -44,7 +48,7 @@ pub(crate) async fn migrate(store: &Store) -> Result<()> {
         applied.push((version, checksum));
     }
     check_history(&applied)?;
-    for (version, sql) in MIGRATIONS.iter().skip(applied.len()) {
+    for (version, sql) in migrations.iter().skip(applied.len()) {
         for statement in statements(sql) {
             sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await.map_err(database)?;
         }
@@ -122,6 +126,27 @@ mod tests {
         applied.push((99, "later".into()));
         assert_eq!(compare(&versions(&applied)), Schema::Newer);
         assert_eq!(check_history(&applied).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn servers_that_start_together_on_an_older_schema_bring_it_up_to_date_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = crate::Location::File(folder.path().join("old.db"));
+        let old = Store::open_unmigrated(&location).await.unwrap();
+        apply(&old, &MIGRATIONS[..2]).await.unwrap();
+        old.close().await;
+        let starts: Vec<_> = (0..6)
+            .map(|_| {
+                let location = location.clone();
+                tokio::spawn(async move { Store::open(&location).await })
+            })
+            .collect();
+        for start in starts {
+            let store = start.await.unwrap().unwrap();
+            let row = sqlx::query("SELECT COUNT(*) AS n FROM schema_migrations").fetch_one(&store.pool).await;
+            assert_eq!(row.unwrap().try_get::<i64, _>("n").unwrap(), MIGRATIONS.len() as i64);
+            store.close().await;
+        }
     }
 
     #[test]

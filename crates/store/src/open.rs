@@ -96,13 +96,17 @@ impl Store {
     /// # Errors
     /// `Unavailable` if the database cannot be reached; `Conflict` if its schema is newer than this program.
     pub async fn open(location: &Location) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let store = match location {
-            Location::File(path) => Self::open_file(path).await?,
-            Location::Postgres(url) => Self::open_postgres(url).await?,
-        };
+        let store = Self::open_unmigrated(location).await?;
         crate::migrate::migrate(&store).await?;
         Ok(store)
+    }
+
+    pub(crate) async fn open_unmigrated(location: &Location) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        match location {
+            Location::File(path) => Self::open_file(path).await,
+            Location::Postgres(url) => Self::open_postgres(url).await,
+        }
     }
 
     async fn open_file(path: &Path) -> Result<Self> {

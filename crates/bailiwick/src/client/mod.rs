@@ -7,7 +7,7 @@ pub mod path;
 pub mod profile;
 pub mod server;
 pub mod sign;
-mod trust;
+pub mod trust;
 
 pub use http::{Answer, Client, Request};
 pub use profile::Settings;

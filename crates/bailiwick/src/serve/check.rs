@@ -9,7 +9,7 @@ use service::expiring::Soon;
 use store::{Location, Peek, Schema, Store};
 
 use super::settings::Settings;
-use super::{ServeArgs, first_start, master_key, tls};
+use super::{ServeArgs, first_start, master_key, tls, traces};
 use crate::environment::{self, ServerEnvironment};
 use crate::system::SystemClock;
 
@@ -62,7 +62,7 @@ pub async fn run(args: &ServeArgs) -> Result<Report> {
     let fresh = check.data_folder();
     let database = check.database(fresh).await;
     check.master_key(&environment, database.as_ref());
-    check.log(&environment);
+    check.log(args, &environment);
     let findings = check.findings;
     Ok(Report { settings: sources(args, &settings, &environment), findings })
 }
@@ -220,7 +220,13 @@ impl Check<'_> {
         }
     }
 
-    fn log(&mut self, environment: &ServerEnvironment) {
+    fn log(&mut self, args: &ServeArgs, environment: &ServerEnvironment) {
+        if let Some(endpoint) = &args.otlp_endpoint {
+            match traces::address(endpoint) {
+                Ok(url) => self.say(Verdict::Fine, format!("spans are sent to {url}")),
+                Err(error) => self.say(Verdict::Problem, error.to_string()),
+            }
+        }
         if let Some(filter) = &environment.log
             && tracing_subscriber::EnvFilter::try_new(filter).is_err()
         {

@@ -6,6 +6,7 @@ mod demo;
 mod files;
 mod first_start;
 mod key_file;
+mod log;
 mod master_key;
 mod notify;
 pub mod offline;
@@ -15,6 +16,7 @@ pub mod rotate;
 mod settings;
 mod sole;
 mod tls;
+mod traces;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -90,6 +92,14 @@ pub struct ServeArgs {
     /// Days for which the audit is kept [default: 400]
     #[arg(long, value_name = "DAYS", env = "BAILIWICK_AUDIT_RETENTION_DAYS")]
     pub audit_retention_days: Option<u32>,
+
+    /// How lines of the log look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, env = "BAILIWICK_LOG_FORMAT")]
+    pub log_format: log::LogFormat,
+
+    /// Collector that spans are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318 [default: none]
+    #[arg(long, value_name = "URL", env = "BAILIWICK_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 impl ServeArgs {
@@ -125,6 +135,8 @@ impl ServeArgs {
             insecure_plain_http: false,
             allow_loopback_clusters: false,
             audit_retention_days: None,
+            log_format: log::LogFormat::Text,
+            otlp_endpoint: None,
         }
     }
 }
@@ -135,7 +147,8 @@ impl ServeArgs {
 /// If it cannot start, or stopped for another reason than being told to.
 pub async fn run(args: ServeArgs) -> Result<()> {
     let environment = ServerEnvironment::read();
-    log_to_stderr(&environment);
+    let (traces, exporter) = args.otlp_endpoint.as_deref().map(traces::start).transpose()?.unzip();
+    log::start(environment.log.as_deref(), args.log_format, traces);
     let settings = Settings::read(&args, &environment)?;
     let end = told_to_stop()?;
     if settings.demo {
@@ -211,6 +224,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     fleet.stop().await;
     auditing.finish().await;
     opened.bootstrap.store.close().await;
+    exporter.inspect(traces::Exporter::finish);
     Ok(())
 }
 
@@ -265,15 +279,4 @@ fn told_to_stop() -> Result<impl Future<Output = ()>> {
         }
         tracing::info!("told to stop");
     })
-}
-
-fn log_to_stderr(environment: &ServerEnvironment) {
-    let filter = environment.log.as_deref().unwrap_or("info");
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process is a test's; the first one stays.
-    drop(match environment.log_format.as_deref() {
-        Some("json") => subscriber.json().try_init(),
-        Some(_) | None => subscriber.with_ansi(false).try_init(),
-    });
 }

@@ -29,7 +29,7 @@ const RESTRICTED: [(&str, &[&str], &str); 10] = [
     ("tower", &["fleet"], "only the guarded connector needs it"),
     ("kube", &["fleet"], "clusters are touched in one place"),
     ("k8s-openapi", &["fleet"], "clusters are touched in one place"),
-    ("ureq", &["bailiwick"], "only the command line calls servers"),
+    ("ureq", &["bailiwick"], "only the command line calls servers, and what sends traces"),
     ("clap", &["bailiwick"], "only the program has arguments"),
     ("getrandom", &["bailiwick"], "randomness is a parameter everywhere else"),
 ];

@@ -17,6 +17,7 @@ use service::leases::Lease;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use crate::apply::Held;
 use crate::backoff::Backoff;
@@ -57,8 +58,8 @@ pub(crate) struct Shared {
     pub(crate) resync: Duration,
 }
 
-/// Works for the cluster of `lease` until told to stop. `version` is that of its connection.
-pub(crate) async fn run(shared: Shared, lease: Lease, version: i64, mut stop: watch::Receiver<bool>) {
+/// Works for the cluster of `lease` until told to stop.
+pub(crate) async fn run(shared: Shared, lease: Lease, mut stop: watch::Receiver<bool>) {
     let cluster = lease.cluster.clone();
     let mut backoff = Backoff::new(cluster.as_str());
     let connection = loop {
@@ -83,7 +84,7 @@ pub(crate) async fn run(shared: Shared, lease: Lease, version: i64, mut stop: wa
             let keeper = identity::Keeper {
                 service: Arc::clone(&shared.service),
                 cluster: cluster.clone(),
-                version,
+                version: lease.connection_version,
                 again: shared.resync,
             };
             tasks.spawn(keeper.run(Arc::clone(&client), Arc::clone(&observer), backoff.clone()));
@@ -251,7 +252,10 @@ impl Worker {
         let result = match (self.observer.health(), self.client.clone()) {
             (Health::Starting, _) => Ok(()),
             (Health::Watching { version }, Some(client)) if self.observer.view().is_complete() => {
-                self.pass(&client, version).await
+                let span = tracing::info_span!("pass", outcome = tracing::field::Empty);
+                let passed = self.pass(&client, version).instrument(span.clone()).await;
+                span.record("outcome", if passed.is_ok() { "ok" } else { "failed" });
+                passed
             }
             (Health::Watching { .. }, _) => Ok(()),
             (Health::Failing { reason }, _) => self.tell_unreachable(&reason).await,

@@ -21,6 +21,7 @@ mod directory;
 mod grants;
 mod key_rotation;
 mod leases;
+mod migrations;
 mod quotas;
 mod rights;
 mod rotation;

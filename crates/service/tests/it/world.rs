@@ -139,7 +139,7 @@ impl World {
         let clusters = self.service.fleet_clusters().await.unwrap();
         let mut share = self.service.fleet_share(&clusters).await.unwrap();
         let id = domain::ClusterId::stored(cluster);
-        share.held.remove(&id).unwrap_or(Lease { cluster: id, epoch: 0 })
+        share.held.remove(&id).unwrap_or(Lease { cluster: id, epoch: 0, connection_version: 1 })
     }
 
     /// What a failure should say first.

@@ -9,6 +9,7 @@ pub mod entropy;
 pub mod error;
 pub mod grant;
 pub mod id;
+pub mod lineage;
 pub mod namespace;
 pub mod principal;
 pub mod role;
@@ -25,6 +26,7 @@ pub use id::{
     AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PrincipalId,
     ProjectId,
 };
+pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};
 pub use namespace::Namespace;
 pub use principal::{ExternalId, Principal, PrincipalKind};
 pub use role::{ClusterRoleName, Role};

@@ -26,6 +26,12 @@ impl Revisions {
         news
     }
 
+    /// Every account with its latest known revision.
+    pub(crate) fn snapshot(&self) -> Vec<(AccountId, i64)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(account, revision)| (account.clone(), *revision)).collect()
+    }
+
     fn is_current(&self, account: &AccountId, revision: i64) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.get(account).is_none_or(|latest| revision >= *latest)

@@ -8,6 +8,7 @@ use store::WriteTx;
 use crate::authz;
 use crate::call::Call;
 use crate::connection::{Connection, kubeconfig};
+use crate::history;
 use crate::quotas::room;
 use crate::seal::Record;
 use crate::service::{PageRequest, Paged, Service};
@@ -161,7 +162,9 @@ impl Service {
         if !tx.cluster_exists(call.account(), &cluster.id).await? {
             return Err(Error::not_found("cluster", id_or_name));
         }
+        let grants = tx.grants_of_cluster(&cluster.id).await?;
         tx.remove_cluster(&cluster.id, self.now()).await?;
+        history::record_changed(&mut tx, call, &grants).await?;
         tx.forget_removed_connection(&cluster.id).await?;
         self.commit_for_fleet(tx, call, "bailiwick:cluster:delete", &format!("cluster/{}", cluster.id)).await
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use domain::{
     AccountId, ClusterGrantState, ClusterId, ConnectionState, Error, Grant, GrantId, InstallationId,
-    Namespace, Result, State, Timestamp,
+    Namespace, Result, Stamp, State, Timestamp,
 };
-use rbac::{ObjectName, Scope};
-use store::{AppliedName, ClusterRow, GrantStateRow, ReadTx};
+use rbac::{ObjectName, Owner, Scope};
+use store::{AppliedName, ClusterRow, GrantStateRow, Hold, ReadTx};
 
 use crate::cache::Copy;
 use crate::connection::Connection;
@@ -40,6 +40,12 @@ pub struct FleetDesired {
     pub revoked: Vec<Grant>,
     /// Names that we applied in the cluster and did not see gone.
     pub recorded: BTreeSet<ObjectName>,
+    /// Whether the cluster was removed: whatever is there of ours is to go.
+    pub removed: bool,
+    /// How far the database had come.
+    pub stamp: Option<Stamp>,
+    /// While there is one, nothing may be written in any cluster.
+    pub hold: Option<Hold>,
 }
 
 /// What a worker saw.
@@ -105,7 +111,13 @@ impl Service {
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(id).await?.ok_or_else(|| Error::not_found("cluster", id.as_str()))?;
         let revision = tx.revision(&row.account).await?;
-        let recorded = tx.applied_names(id).await?.into_iter().map(object_name).collect();
+        let mut recorded: BTreeSet<_> = tx.applied_names(id).await?.into_iter().map(object_name).collect();
+        if !row.removed {
+            // Our mark in the cluster is no grant's, and goes with the cluster.
+            let owner = Owner { installation: self.installation.clone(), cluster: id.clone() };
+            recorded.remove(&rbac::stamp::name(&owner));
+        }
+        let (stamp, hold) = (tx.stamp(self.now()).await?, tx.hold().await?);
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
         if !row.removed {
@@ -116,7 +128,8 @@ impl Service {
             }
         }
         tx.end().await?;
-        Ok(FleetDesired { revision, installation: self.installation.clone(), grants, revoked, recorded })
+        let (installation, removed) = (self.installation.clone(), row.removed);
+        Ok(FleetDesired { revision, installation, grants, revoked, recorded, removed, stamp, hold })
     }
 
     /// The account's grants at `revision`: from memory if the copy there is of exactly that one.
@@ -215,7 +228,7 @@ impl Service {
         Ok(news)
     }
 
-    async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {
+    pub(crate) async fn account_of(&self, id: &ClusterId) -> Result<AccountId> {
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(id).await?;
         tx.end().await?;
@@ -244,7 +257,7 @@ fn still_holds(old: &ClusterGrantState, update: &StateUpdate) -> bool {
         && old.observed_generation == update.generation
 }
 
-fn object_name(applied: AppliedName) -> ObjectName {
+pub(crate) fn object_name(applied: AppliedName) -> ObjectName {
     let scope = match &applied.namespace {
         Some(namespace) => Scope::Namespace(Namespace::stored(namespace)),
         None => Scope::Cluster,
@@ -252,7 +265,7 @@ fn object_name(applied: AppliedName) -> ObjectName {
     ObjectName { scope, name: applied.name }
 }
 
-fn applied_name(object: &ObjectName) -> AppliedName {
+pub(crate) fn applied_name(object: &ObjectName) -> AppliedName {
     let namespace = match &object.scope {
         Scope::Cluster => None,
         Scope::Namespace(namespace) => Some(namespace.as_str().to_owned()),

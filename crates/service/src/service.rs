@@ -12,6 +12,7 @@ use crate::authz;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
+use crate::gate::Gate;
 use crate::grants::GrantList;
 use crate::measures::Counters;
 use crate::password::Passwords;
@@ -52,6 +53,7 @@ pub struct Service {
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
     pub(crate) counters: Counters,
+    pub(crate) gate: Gate,
     changes: watch::Sender<u64>,
 }
 
@@ -83,6 +85,7 @@ impl Service {
             refusals: Refusals::default(),
             failures: Failures::default(),
             counters: Counters::default(),
+            gate: Gate::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -93,25 +96,16 @@ impl Service {
         self.clock.now()
     }
 
+    /// The installation that this server is of.
+    #[must_use]
+    pub fn installation(&self) -> &InstallationId {
+        &self.installation
+    }
+
     /// Marked after every commit that may concern a cluster.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    /// Learns what other servers, or an offline command, wrote to the same database.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn follow_revisions(&self) -> Result<()> {
-        let mut news = false;
-        for (account, revision) in self.store.revisions().await? {
-            news |= self.revisions.reached(&account, revision);
-        }
-        if news {
-            self.poke();
-        }
-        Ok(())
     }
 
     /// A new id unless one was chosen.

@@ -8,17 +8,22 @@
 
 mod accounts;
 mod audit;
+mod backup;
 mod clusters;
 mod counts;
 mod error;
 mod grants;
+mod history;
+mod hold;
 mod installation;
 mod keys;
+mod lineage;
 mod memberships;
 mod migrate;
 mod names;
 mod open;
 mod principals;
+mod removals;
 mod states;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -26,11 +31,15 @@ mod tokens;
 mod transaction;
 
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
+pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
+pub use history::GrantVersion;
+pub use hold::{HeldPlan, Hold};
 pub use installation::Installation;
 pub use keys::AccessKey;
 pub use names::AppliedName;
 pub use open::{Location, Store};
+pub use removals::WaitingRemoval;
 pub use states::GrantStateRow;
 pub use tokens::Token;
 pub use transaction::{Page, ReadTx, WriteTx};

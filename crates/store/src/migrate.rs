@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_initial.sql")),
     (2, include_str!("../migrations/0002_unfinished_states.sql")),
     (3, include_str!("../migrations/0003_audit.sql")),
+    (5, include_str!("../migrations/0005_lineage.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

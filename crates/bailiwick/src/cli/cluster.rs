@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::connector::{self, Manifest, Strength};
-use super::{ClientArgs, Paging, Session, World, kubeconfig, stdin};
+use super::{ClientArgs, Paging, Session, World, kubeconfig, removals, stdin};
 use crate::failure::Failure;
 use crate::output::{View, field};
 
@@ -79,6 +79,20 @@ pub enum Command {
         cluster: String,
     },
 
+    /// List bindings that would go though no revoke of them is recorded; they wait
+    #[command(after_help = "Example:\n  bailiwick cluster removals prod")]
+    Removals {
+        /// The cluster's id or name
+        cluster: String,
+    },
+
+    /// Let those bindings go that wait now
+    #[command(after_help = "Example:\n  bailiwick cluster confirm-removals prod")]
+    ConfirmRemovals {
+        /// The cluster's id or name
+        cluster: String,
+    },
+
     /// Forget a cluster and take back in it what its grants made
     #[command(after_help = "Example:\n  bailiwick cluster remove legacy")]
     Remove {
@@ -144,6 +158,10 @@ pub fn run(command: Command, client: ClientArgs, world: &mut World<'_>) -> Resul
         }
         Command::List { paging } => Session::open(client, world)?.list(CLUSTERS, &VIEW, &[], &paging),
         Command::Show { cluster } => Session::open(client, world)?.show(CLUSTERS, &VIEW, &cluster),
+        Command::Removals { cluster } => removals::list(&cluster, &mut Session::open(client, world)?),
+        Command::ConfirmRemovals { cluster } => {
+            removals::confirm(&cluster, &mut Session::open(client, world)?)
+        }
         Command::Remove { cluster } => Session::open(client, world)?.delete(CLUSTERS, &cluster),
     }
 }

@@ -1,12 +1,14 @@
 //! The server's side of the program: settings, files, wiring, and an orderly start and end.
 
 mod audit;
+pub mod backup;
 mod demo;
 mod files;
 mod first_start;
 mod master_key;
 pub mod offline;
 mod open;
+mod seen;
 mod settings;
 mod tls;
 
@@ -126,7 +128,13 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         None => None,
     };
     let opened = open::open(&settings, &environment).await?;
+    let seen = seen::Place::find(&settings, &environment, &opened.installation.id);
+    // Before anybody is let in, and before this start is part of the lineage.
+    if let Some(stamp) = seen.as_ref().and_then(seen::Place::read) {
+        opened.bootstrap.check_stamp(&stamp).await?;
+    }
     let first = first_start::run(&opened.bootstrap, &environment.bootstrap, &settings.data_dir).await?;
+    opened.bootstrap.begin_lineage().await?;
     let policy = AddressPolicy {
         allow_loopback: settings.allow_loopback,
         denied: own_sockets(&settings, [Some(&listener), for_metrics.as_ref()]).await?,
@@ -156,9 +164,13 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     if first.is_none() {
         remind(&app);
     }
+    service.follow_revisions().await?;
     let poll = tokio::spawn(follow(Arc::clone(&service)));
+    let seeing = seen.map(|place| seen::Keeper::start(place, Arc::clone(&service)));
     let auditing = audit::Keeper::start(Arc::clone(&service));
-    let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
+    let mut of_fleet = FleetSettings::new(policy);
+    of_fleet.unexplained_removals = settings.unexplained_removals;
+    let fleet = fleet::start(Arc::clone(&service), of_fleet);
     let metrics = for_metrics.map(|listener| {
         tracing::info!("metrics on {}/metrics", listener.url());
         tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()))
@@ -169,6 +181,9 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     poll.abort();
     fleet.stop().await;
     auditing.finish().await;
+    if let Some(seeing) = seeing {
+        seeing.finish().await;
+    }
     opened.bootstrap.store.close().await;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use domain::{AccountId, Error, Result, Secret};
 use service::bootstrap::AccountSpec;
 
+use super::open::Opened;
 use super::settings::Settings;
 use super::{ServeArgs, StorageArgs, open};
 use crate::environment::ServerEnvironment;
@@ -27,16 +28,7 @@ pub struct NewAccount {
 /// # Errors
 /// `Invalid` for an id or name that may not be, `Conflict` for a taken one, `Unavailable` without the database.
 pub async fn create_account(storage: &StorageArgs, id: Option<&str>, name: &str) -> Result<NewAccount> {
-    let environment = ServerEnvironment::read();
-    let settings = Settings::read(&ServeArgs::of_storage(storage), &environment)?;
-    if let store::Location::File(path) = &settings.location
-        && !path.exists()
-    {
-        let message =
-            format!("{} is not there: start the server once, or name its data folder", path.display());
-        return Err(Error::invalid("data_dir", message));
-    }
-    let opened = open::open(&settings, &environment).await?;
+    let opened = open(storage).await?.1;
     let spec = AccountSpec {
         account_id: id.map(str::to_owned),
         account_name: Some(name.to_owned()),
@@ -52,4 +44,22 @@ pub async fn create_account(storage: &StorageArgs, id: Option<&str>, name: &str)
         access_key_id: prepared.access_key_id.to_string(),
         secret_access_key: prepared.secret_access_key,
     })
+}
+
+/// The data of a server that may be running.
+///
+/// # Errors
+/// `Invalid` if there is none yet; `Unavailable` without the database; `Conflict` with the wrong key.
+pub async fn open(storage: &StorageArgs) -> Result<(Settings, Opened)> {
+    let environment = ServerEnvironment::read();
+    let settings = Settings::read(&ServeArgs::of_storage(storage), &environment)?;
+    if let store::Location::File(path) = &settings.location
+        && !path.exists()
+    {
+        let message =
+            format!("{} is not there: start the server once, or name its data folder", path.display());
+        return Err(Error::invalid("data_dir", message));
+    }
+    let opened = open::open(&settings, &environment).await?;
+    Ok((settings, opened))
 }

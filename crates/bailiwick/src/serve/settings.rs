@@ -36,6 +36,8 @@ pub struct Settings {
     pub master_key: MasterKeySource,
     /// How much one account may hold.
     pub quotas: service::Quotas,
+    /// So many bindings may go at once in a cluster though no recorded revoke explains it.
+    pub unexplained_removals: usize,
     /// How many days the audit is kept.
     pub audit_retention_days: u32,
     /// What the dialects let one set.
@@ -84,6 +86,7 @@ struct TlsFile {
 #[serde(deny_unknown_fields, default)]
 struct ClustersFile {
     allowed_networks: Vec<String>,
+    unexplained_removals: Option<usize>,
 }
 
 #[derive(Deserialize, Default)]
@@ -138,6 +141,7 @@ impl Settings {
             metrics_listen: metrics_listen.map(|text| socket("metrics_listen", &text)).transpose()?,
             limits: limits(&file.limits)?,
             quotas: quotas(&file.quotas),
+            unexplained_removals: file.clusters.unexplained_removals.unwrap_or(5),
             demo: args.demo,
             listen,
             data_dir,
@@ -192,6 +196,7 @@ impl Settings {
         ));
         let metrics = self.metrics_listen.map(|address| format!(" and on {address}")).unwrap_or_default();
         lines.push(format!("metrics to this machine{metrics}, elsewhere against a credential"));
+        lines.push(format!("clusters.unexplained_removals = {}", self.unexplained_removals));
         lines.push(format!("audit.retention_days = {}", self.audit_retention_days));
         lines.extend(self.dialects.describe());
         lines

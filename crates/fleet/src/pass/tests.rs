@@ -33,7 +33,16 @@ fn grant(id: &str, user: &str, role: Role) -> Grant {
 
 fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
     let installation = InstallationId::stored("i");
-    FleetDesired { revision: 1, installation, grants, revoked, recorded: BTreeSet::new() }
+    FleetDesired {
+        revision: 1,
+        installation,
+        grants,
+        revoked,
+        recorded: BTreeSet::new(),
+        removed: false,
+        stamp: None,
+        hold: None,
+    }
 }
 
 /// A view with namespace `a`, as it is after `grants` were applied.

@@ -7,6 +7,7 @@ use rbac::{Change, ObjectName, Owner, Slot, Subject};
 use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
+use super::stamping::{Checked, outcomes};
 use super::{LATE, REPORT_DELAY, Worker};
 use crate::apply::{Applier, Outcome};
 use crate::client::ApiClient;
@@ -26,10 +27,17 @@ impl Worker {
     ) -> domain::Result<()> {
         let began = Instant::now();
         self.last_pass = Some(began);
+        if self.check_stamp(client, began).await? == Checked::Later {
+            return Ok(());
+        }
         let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
-        let look = pass::look(&owner, &fleet, &self.observer.view());
+        let mut look = pass::look(&owner, &fleet, &self.observer.view());
+        if fleet.hold.is_some() {
+            return self.tell_plan(&look, version).await;
+        }
+        self.hold_back(&owner, &fleet, &mut look).await?;
         let planned = Instant::now();
         for object in &look.plan.taken {
             tracing::warn!(cluster = %self.cluster, object = %object, "fleet.name.taken");
@@ -58,6 +66,7 @@ impl Worker {
         self.held.hold(&look.plan.shrink, &shrunk);
         self.held.roles.clone_from(&role_failures);
         self.retry_after(grown.values().chain(shrunk.values()), role_failures.values());
+        self.stamping.after_pass(&fleet, outcomes(&grown, &shrunk), began);
         self.forget(&fleet, &grown).await?;
 
         let troubles = pass::troubles(&look, &grown, &role_failures);
@@ -76,8 +85,11 @@ impl Worker {
         }
         self.facts = Some(facts);
         self.reporter.connected(version);
+        self.reporter.note(self.about_waiting());
         self.ask();
         self.mind_others();
+        // While the cluster thinks about the reviews. Whoever reads that something is done may copy the database.
+        self.renew_stamp().await;
         let now = Instant::now();
         if self.reviews.is_empty() || *self.report_at.get_or_insert(now + REPORT_DELAY) <= now {
             return self.report().await;

@@ -6,9 +6,11 @@ mod clusters;
 mod fault;
 mod grants;
 mod health;
+mod history;
 mod openapi;
 mod principals;
 mod projects;
+mod removals;
 
 use std::sync::Arc;
 
@@ -46,6 +48,8 @@ fn rows() -> Vec<Operation> {
         access_keys::operations(),
         clusters::operations(),
         grants::operations(),
+        history::operations(),
+        removals::operations(),
         audit::operations(),
     ]
     .concat()

@@ -130,8 +130,9 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let opened = open::open(&settings, &environment).await?;
     let seen = seen::Place::find(&settings, &environment, &opened.installation.id);
     // Before anybody is let in, and before this start is part of the lineage.
-    if let Some(stamp) = seen.as_ref().and_then(seen::Place::read) {
-        opened.bootstrap.check_stamp(&stamp).await?;
+    let known = seen.as_ref().and_then(seen::Place::read);
+    if let Some(stamp) = &known {
+        opened.bootstrap.check_stamp(stamp).await?;
     }
     let first = first_start::run(&opened.bootstrap, &environment.bootstrap, &settings.data_dir).await?;
     opened.bootstrap.begin_lineage().await?;
@@ -165,6 +166,9 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         remind(&app);
     }
     service.follow_revisions().await?;
+    if known.is_none() {
+        service.ask_clusters_first().await?;
+    }
     let poll = tokio::spawn(follow(Arc::clone(&service)));
     let seeing = seen.map(|place| seen::Keeper::start(place, Arc::clone(&service)));
     let auditing = audit::Keeper::start(Arc::clone(&service));

@@ -315,6 +315,7 @@ impl Worker {
     async fn tell_unreachable(&mut self, reason: &str) -> domain::Result<()> {
         let fleet = self.shared.service.fleet_desired(&self.cluster).await?;
         self.reporter.unreachable(reason);
+        self.shared.service.fleet_asked(&self.cluster);
         let granted = fleet.grants.iter().map(|grant| (grant, Aim::Granted));
         let updates = granted
             .chain(fleet.revoked.iter().map(|grant| (grant, Aim::Revoked)))

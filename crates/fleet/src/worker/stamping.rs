@@ -121,6 +121,7 @@ impl Worker {
             }
         }
         self.stamping.checked_at = Some(now);
+        self.shared.service.fleet_asked(&self.cluster);
         Ok(Checked::Fine)
     }
 

@@ -20,6 +20,7 @@ mod concurrency;
 mod directory;
 mod grants;
 mod quotas;
+mod restore;
 mod rights;
 mod secrets;
 mod tokens;

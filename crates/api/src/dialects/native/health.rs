@@ -54,6 +54,7 @@ async fn ready(app: &App, input: Input) -> Result<Reply> {
         let body = json!({"status": "held", "reason": reason, "since": hold.since.rfc3339_seconds()});
         return Reply::json(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
+    app.service.open_for_requests()?;
     if is_from_this_machine(&input.head) && app.bootstrap_file_present() {
         let warning = "bootstrap.env is still in the data folder: move it to a safe place";
         return Reply::json(StatusCode::OK, &json!({"status": "ok", "warnings": [warning]}));

@@ -263,8 +263,8 @@ mod tests {
     #[test]
     fn what_the_record_says_still_stands_is_not_explained() {
         let standing = version(&["ann"], &["a"], false);
-        assert_eq!(found(&["ann"], &[], &[standing.clone()]), ["ann"]);
-        assert_eq!(found(&["ann", "bob"], &["bob"], &[standing.clone()]), ["ann"]);
+        assert_eq!(found(&["ann"], &[], std::slice::from_ref(&standing)), ["ann"]);
+        assert_eq!(found(&["ann", "bob"], &["bob"], std::slice::from_ref(&standing)), ["ann"]);
         let ended = version(&["ann", "bob"], &["a"], true);
         assert_eq!(found(&["ann", "bob"], &[], &[ended, standing]), ["ann"], "the record speaks of both");
     }

@@ -26,6 +26,11 @@ impl Revisions {
         news
     }
 
+    /// Forgets what was known: the database has begun anew somewhere else. Every copy must be forgotten before.
+    pub(crate) fn forget(&self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Every account with its latest known revision.
     pub(crate) fn snapshot(&self) -> Vec<(AccountId, i64)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +64,11 @@ impl<V> Copies<V> {
     /// The copy under `key`, if it still counts.
     pub(crate) fn get(&self, revisions: &Revisions, key: &str) -> Option<Arc<Copy<V>>> {
         self.entries.get(key).filter(|copy| revisions.is_current(&copy.account, copy.revision))
+    }
+
+    /// Forgets all copies.
+    pub(crate) fn forget(&self) {
+        self.entries.clear();
     }
 
     /// Keeps a copy.

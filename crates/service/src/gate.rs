@@ -128,15 +128,25 @@ impl Service {
         // Taken before the database is read: what was committed until now must be in what is read.
         let known = self.revisions.snapshot();
         let found = self.store.revisions().await?;
-        if let Some(account) = known.into_iter().find_map(|known| fell_back(&known, &found)) {
+        let was_held = self.gate.hold().is_some();
+        let back = known.into_iter().find_map(|known| fell_back(&known, &found)).filter(|_| !was_held);
+        if let Some(account) = back {
             let reason = format!("the database went back while a server was running (account {account})");
             self.begin_hold(reason).await?;
+        }
+        let hold = self.store.hold().await?;
+        if was_held && hold.is_none() {
+            // What is in memory may be of a later state, which does not count any more.
+            self.signing_keys.forget();
+            self.tokens.forget();
+            self.grants.forget();
+            self.revisions.forget();
         }
         let mut news = false;
         for (account, revision) in found {
             news |= self.revisions.reached(&account, revision);
         }
-        news |= self.gate.set_hold(self.store.hold().await?);
+        news |= self.gate.set_hold(hold);
         self.gate.was_read(began);
         if news {
             self.poke();

@@ -227,9 +227,10 @@ impl Bootstrap {
         let hold = tx.hold().await?.ok_or_else(|| Error::conflict("the installation is not held"))?;
         tx.delete_hold().await?;
         let tokens = tx.delete_all_tokens().await?;
-        tx.advance_all().await?;
         let now = self.clock.now();
+        // First, so that the commit of the confirmation does not count as one of what was before it.
         tx.insert_lineage(&self.lineage_id(), LineageKind::Confirm, now).await?;
+        tx.advance_all().await?;
         let id: Id<()> = Id::random_hex(&*self.entropy);
         let event = AuditEvent {
             id: id.as_str().to_owned(),

@@ -71,7 +71,10 @@ impl Service {
             }
             tx.commit().await?;
         }
-        Ok(names.into_iter().filter(|(_, confirmed)| *confirmed).map(|(name, _)| name).collect())
+        let may_go = |(name, confirmed): (ObjectName, bool)| {
+            (confirmed && waiting.contains_key(&name)).then_some(name)
+        };
+        Ok(names.into_iter().filter_map(may_go).collect())
     }
 
     /// What waits in a cluster, by id or name.

@@ -121,10 +121,15 @@ async fn a_database_that_goes_back_under_a_running_server_is_held() {
         world.user("ada").await;
         world.service.follow_revisions().await.unwrap();
         assert!(world.service.open_for_requests().is_ok());
-        go_back(&world, 1).await;
+        go_back(&world, 3).await;
         world.service.follow_revisions().await.unwrap();
         assert!(world.service.open_for_requests().is_err(), "{}", world.on());
         assert!(world.bootstrap.show_hold().await.unwrap().unwrap().0.reason.contains("went back"));
+        world.bootstrap.confirm_hold().await.unwrap();
+        for _ in 0..2 {
+            world.service.follow_revisions().await.unwrap();
+            assert!(world.service.open_for_requests().is_ok(), "{}: what was known is forgotten", world.on());
+        }
     }
 }
 

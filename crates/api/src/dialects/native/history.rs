@@ -1,6 +1,6 @@
 //! `/bailiwick/v1/grants/{id}/history`: what a grant said before, who made it say so, and bringing that back.
 
-use domain::{ClusterScope, Error, GrantSpec, NamespaceScope, Result};
+use domain::{ClusterScope, GrantSpec, NamespaceScope, Result};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service::{Call, PastGrant};
@@ -38,8 +38,8 @@ async fn history(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn restore(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let generation = input.parameters.get("generation").parse();
-    let generation = generation.map_err(|_| Error::invalid("generation", "must be a number"))?;
+    // No version has the number 0, so what is not a number is no version either, for whoever may ask.
+    let generation = input.parameters.get("generation").parse().unwrap_or(0);
     let grant = app.service.restore_grant(&call, input.parameters.get("id"), generation).await?;
     super::grants::shown(app, &call, grant.id.as_str()).await
 }

@@ -88,8 +88,10 @@ async fn while_the_installation_is_held_nobody_is_let_in_and_only_the_process_te
     let hold = store::Hold { since: server.app.service.now(), reason: "an older copy".to_owned() };
     assert!(server.store.insert_hold(&hold).await.unwrap());
     server.app.service.follow_revisions().await.unwrap();
+    let bearer = format!("Bearer {token}");
     for (dialect, row) in rows(&server) {
-        let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/json")];
+        let shown = if dialect == "native" { ("Authorization", &bearer) } else { ("X-Auth-Token", &token) };
+        let headers = [(shown.0, shown.1.as_str()), ("Content-Type", "application/json")];
         let answer = server.send(row.method, &path(&row), &headers, body(&row).as_bytes()).await;
         let text = String::from_utf8_lossy(&answer.body);
         match row.name {
@@ -110,7 +112,7 @@ async fn while_the_installation_is_held_nobody_is_let_in_and_only_the_process_te
     }
     let unknown = server.send("GET", "/bailiwick/v1/nowhere", &[], b"").await;
     assert_eq!(unknown.status, 503);
-    let by_proxy = [("X-Forwarded-For", "192.0.2.1"), ("X-Auth-Token", token.as_str())];
+    let by_proxy = [("X-Forwarded-For", "192.0.2.1"), ("Authorization", bearer.as_str())];
     assert_eq!(
         server.send("GET", "/metrics", &by_proxy, b"").await.status,
         503,

@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 
 /// The nouns in the order in which someone new meets them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Server (on its own machine)", &["serve", "check-config", "account"]),
+    ("Server (on its own machine)", &["serve", "check-config", "account", "backup", "restore", "hold"]),
     ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key"]),
     ("Fleet", &["cluster", "grant", "audit"]),
     ("Tools", &["call", "completion"]),
@@ -16,11 +16,14 @@ const CONNECTION: [&str; 3] = ["server", "profile", "ca_file"];
 const OUTPUT: [&str; 2] = ["output", "quiet"];
 
 /// Commands for which some of the common flags mean nothing.
-const LOCAL: [(&str, &[&[&str]]); 4] = [
+const LOCAL: [(&str, &[&[&str]]); 7] = [
     ("serve", &[&CONNECTION, &OUTPUT]),
     ("check-config", &[&CONNECTION, &OUTPUT]),
     ("completion", &[&CONNECTION, &OUTPUT]),
     ("account", &[&CONNECTION]),
+    ("backup", &[&CONNECTION]),
+    ("restore", &[&CONNECTION]),
+    ("hold", &[&CONNECTION]),
 ];
 
 /// The command tree with its help in order.

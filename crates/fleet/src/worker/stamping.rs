@@ -202,3 +202,64 @@ pub(super) fn outcomes<'a>(
 ) -> impl Iterator<Item = &'a Outcome> {
     grown.values().chain(shrunk.values())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use domain::{InstallationId, Timestamp};
+
+    use super::*;
+    use crate::failure::Failure;
+
+    fn fleet(sum: i64, recorded: bool) -> FleetDesired {
+        let installation = InstallationId::stored("i");
+        let owner = Owner { installation: installation.clone(), cluster: domain::ClusterId::stored("c") };
+        FleetDesired {
+            revision: 1,
+            installation,
+            grants: Vec::new(),
+            revoked: Vec::new(),
+            recorded: if recorded { BTreeSet::from([stamp::name(&owner)]) } else { BTreeSet::new() },
+            removed: false,
+            stamp: Some(Stamp { lineage: "l".into(), sum, at: Timestamp::from_millis(0) }),
+            hold: None,
+        }
+    }
+
+    fn is_due(stamping: &mut Stamping, fleet: &FleetDesired, outcomes: &[Outcome], began: Instant) -> bool {
+        stamping.after_pass(fleet, outcomes.iter(), began);
+        stamping.due.take().is_some()
+    }
+
+    #[test]
+    fn a_stamp_is_due_after_a_change_and_where_nothing_changed_only_if_the_database_moved_on() {
+        let (checked, later) = (Instant::now(), Instant::now() + PAUSE);
+        let mut stamping = Stamping { checked_at: Some(checked), written: Some(7), ..Stamping::default() };
+        assert!(is_due(&mut stamping, &fleet(7, true), &[Outcome::Done], later));
+        assert!(!is_due(&mut stamping, &fleet(9, true), &[], later), "an idle cluster costs no writes");
+        assert!(!is_due(&mut stamping, &fleet(7, true), &[], checked), "and none when it is looked at anew");
+        assert!(is_due(&mut stamping, &fleet(9, true), &[], checked));
+        assert!(!is_due(&mut stamping, &fleet(9, false), &[], checked), "nothing of ours is there");
+        let removed = FleetDesired { removed: true, ..fleet(9, true) };
+        assert!(!is_due(&mut stamping, &removed, &[Outcome::Done], later));
+    }
+
+    #[test]
+    fn a_confirmation_counts_until_all_that_it_was_about_is_done() {
+        let later = Instant::now();
+        let mut stamping = Stamping { confirmed: true, ..Stamping::default() };
+        let failed = Outcome::Failed(Failure::Unauthorized);
+        assert!(!is_due(&mut stamping, &fleet(7, true), &[Outcome::Done, failed], later));
+        assert!(stamping.is_confirmed());
+        assert!(is_due(&mut stamping, &fleet(7, true), &[Outcome::Done], later));
+    }
+
+    #[test]
+    fn a_busy_cluster_is_stamped_no_more_often_than_once_a_second() {
+        let now = Instant::now();
+        let mut stamping = Stamping { not_before: Some(now + PAUSE), ..Stamping::default() };
+        stamping.after_pass(&fleet(7, true), [Outcome::Done].iter(), now);
+        assert_eq!(stamping.due, Some(now + PAUSE));
+    }
+}

@@ -135,8 +135,9 @@ class Server:
         for cluster, api_server in self.clusters:
             if api_server and api_server.api.running():
                 kube = api_server.client()
-                for binding in kube.bindings(f"bailiwick.dev/cluster={cluster}"):
-                    kube.delete(path_of(binding))
+                for label in ("cluster", "stamp-of"):
+                    for binding in kube.bindings(f"bailiwick.dev/{label}={cluster}"):
+                        kube.delete(path_of(binding))
 
     def resident_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")

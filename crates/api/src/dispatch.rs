@@ -120,6 +120,11 @@ fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
     }
 }
 
+/// Whether a path is answered even while nobody may be let in: it tells how this process stands, and no more.
+fn is_always_answered(path: &str) -> bool {
+    ["/healthz", "/readyz", "/metrics"].contains(&path)
+}
+
 async fn run<'a>(
     app: &App,
     dialect: &'a dyn Dialect,
@@ -132,6 +137,9 @@ async fn run<'a>(
     // The body is read before anything is refused, so that a client which sends first sees the refusal.
     let body = body::read(incoming).await;
     let head = Head::read(parts, origin)?;
+    if !is_always_answered(&head.path) {
+        app.service.open_for_requests()?;
+    }
     let (row, parameters) = match dialect.table().find(head.method.as_str(), &head.path) {
         Found::Operation(row, counted, parameters) => {
             *counts = counted;

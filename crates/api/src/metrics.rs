@@ -92,6 +92,14 @@ impl fmt::Debug for Snapshot {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        encoder
+            .encode_descriptor(
+                "held",
+                "1 while nothing is applied and nobody is let in, because the database may be an older copy",
+                None,
+                MetricType::Gauge,
+            )?
+            .encode_gauge(&i64::from(self.measures.held))?;
         self.requests(&mut encoder)?;
         self.durations(&mut encoder)?;
         self.stored(&mut encoder)?;

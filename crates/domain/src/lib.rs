@@ -11,6 +11,7 @@ pub mod error;
 pub mod grant;
 pub mod id;
 pub mod identity;
+pub mod lineage;
 pub mod namespace;
 pub mod principal;
 pub mod role;
@@ -29,6 +30,7 @@ pub use id::{
     ProjectId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
+pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};
 pub use namespace::Namespace;
 pub use principal::{ExternalId, Principal, PrincipalKind};
 pub use role::{ClusterRoleName, Role};

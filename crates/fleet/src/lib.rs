@@ -46,13 +46,15 @@ pub struct FleetSettings {
     pub address_policy: AddressPolicy,
     /// How long until a cluster is compared completely although nothing seems to have changed.
     pub resync: Duration,
+    /// So many bindings may go by one plan though no recorded revoke explains it; more of them wait.
+    pub unexplained_removals: usize,
 }
 
 impl FleetSettings {
     /// The usual settings under `address_policy`.
     #[must_use]
     pub fn new(address_policy: AddressPolicy) -> Self {
-        Self { address_policy, resync: Duration::from_secs(600) }
+        Self { address_policy, resync: Duration::from_secs(600), unexplained_removals: 5 }
     }
 }
 
@@ -63,5 +65,6 @@ pub fn start(service: Arc<Service>, settings: FleetSettings) -> FleetHandle {
         service,
         policy: Arc::new(settings.address_policy),
         resync: settings.resync,
+        unexplained_removals: settings.unexplained_removals,
     })
 }

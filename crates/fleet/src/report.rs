@@ -39,6 +39,11 @@ impl Reporter {
         self.connection = Connection { state: ConnectionState::Connected, reason: String::new(), version };
     }
 
+    /// What people should know though the cluster answers; empty in good times.
+    pub(crate) fn note(&mut self, reason: String) {
+        self.connection.reason = reason;
+    }
+
     /// The cluster does not answer.
     pub(crate) fn unreachable(&mut self, reason: &str) {
         self.connection.state = ConnectionState::Unreachable;

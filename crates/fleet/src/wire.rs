@@ -138,6 +138,26 @@ pub(crate) struct BindingObject {
     subjects: Vec<SubjectObject>,
 }
 
+/// Our mark in a cluster, read for what it says.
+#[derive(Deserialize)]
+pub(crate) struct StampObject {
+    #[serde(default)]
+    metadata: Annotated,
+}
+
+#[derive(Default, Deserialize)]
+struct Annotated {
+    #[serde(default, deserialize_with = "null_as_default")]
+    annotations: BTreeMap<String, String>,
+}
+
+impl StampObject {
+    /// What it says, sealed.
+    pub(crate) fn stamp(mut self) -> Option<String> {
+        self.metadata.annotations.remove(rbac::stamp::ANNOTATION)
+    }
+}
+
 #[derive(Default, Deserialize)]
 struct RoleRef {
     #[serde(default)]
@@ -300,6 +320,21 @@ pub(crate) fn binding(binding: &Binding) -> Value {
         "metadata": metadata,
         "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": binding.role.cluster_role()},
         "subjects": binding.subjects.iter().map(subject).collect::<Vec<_>>(),
+    })
+}
+
+/// Our mark in a cluster as server-side apply wants it.
+pub(crate) fn stamp(object: &ObjectName, labels: &BTreeMap<String, String>, sealed: &str) -> Value {
+    let mut metadata = metadata(object, labels);
+    if let Some(fields) = metadata.as_object_mut() {
+        fields.insert("annotations".to_owned(), json!({rbac::stamp::ANNOTATION: sealed}));
+    }
+    json!({
+        "apiVersion": RBAC_VERSION,
+        "kind": object.kind(),
+        "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": rbac::stamp::CLUSTER_ROLE},
+        "subjects": [],
     })
 }
 

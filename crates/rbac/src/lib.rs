@@ -6,12 +6,14 @@
 
 pub mod cluster_roles;
 pub mod probe;
+pub mod stamp;
 
 mod desired;
 mod names;
 mod object;
 mod owner;
 mod plan;
+mod removal;
 mod share;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ pub use object::{
 };
 pub use owner::{Owner, is_ours, is_owner_label, labels, may_be_ours};
 pub use plan::{Change, Plan, Taken, emptied, plan};
+pub use removal::{RecordedVersion, hold_back, removed_roles, unexplained};
 
 /// The field manager of all our server-side applies.
 pub const FIELD_MANAGER: &str = "bailiwick";

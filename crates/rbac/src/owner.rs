@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{ObjectName, ObservedBinding, Scope, Slot};
 
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const INSTALLATION: &str = "bailiwick.dev/installation";
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(crate) const INSTALLATION: &str = "bailiwick.dev/installation";
 const CLUSTER: &str = "bailiwick.dev/cluster";
 
 /// Who writes: one registered cluster of one installation. Two registrations of the same API server are two owners,
@@ -92,7 +92,7 @@ fn word(role: &Role) -> &'static str {
 
 /// An id as the value of a label. Ids may have 64 characters and begin or end with `-` or `_`, which labels may not:
 /// such ids are hashed. The dot keeps the hashed form apart from every id.
-fn label_value(id: &str) -> String {
+pub(crate) fn label_value(id: &str) -> String {
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
     if id.len() <= 63 && id.starts_with(alphanumeric) && id.ends_with(alphanumeric) {
         return id.to_owned();
@@ -101,7 +101,7 @@ fn label_value(id: &str) -> String {
 }
 
 /// SHA-256 over the parts, each after its length, so that no two lists of parts are alike.
-fn hash(parts: &[&str]) -> Vec<u8> {
+pub(crate) fn hash(parts: &[&str]) -> Vec<u8> {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_be_bytes());
@@ -111,7 +111,7 @@ fn hash(parts: &[&str]) -> Vec<u8> {
 }
 
 /// The first `bytes` of a hash in hex.
-fn short_hex(hash: &[u8], bytes: usize) -> String {
+pub(crate) fn short_hex(hash: &[u8], bytes: usize) -> String {
     hex::encode(hash.get(..bytes).unwrap_or(hash))
 }
 

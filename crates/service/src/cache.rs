@@ -41,6 +41,17 @@ impl Revisions {
         })
     }
 
+    /// Forgets what was known: the database has begun anew somewhere else. Every copy must be forgotten before.
+    pub(crate) fn forget(&self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Every account with its latest known revision.
+    pub(crate) fn snapshot(&self) -> Vec<(AccountId, i64)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(account, revision)| (account.clone(), revision.latest)).collect()
+    }
+
     /// Learns that the commit `revision` of `account` changed more than grants.
     pub(crate) fn directory_reached(&self, account: &AccountId, revision: i64) {
         self.learn(account, |known| known.directory = known.directory.max(revision));
@@ -87,6 +98,11 @@ impl<V> Copies<V> {
     /// The copy under `key`, if it still counts.
     pub(crate) fn get(&self, revisions: &Revisions, key: &str) -> Option<Arc<Copy<V>>> {
         self.entries.get(key).filter(|copy| revisions.is_current(self.follows, &copy.account, copy.revision))
+    }
+
+    /// Forgets all copies.
+    pub(crate) fn forget(&self) {
+        self.entries.clear();
     }
 
     /// Keeps a copy.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use domain::{
     AccountId, ClusterGrantState, ClusterId, ClusterIdentity, ConnectionState, Error, Grant, GrantId,
-    InstallationId, Namespace, Result, State, Timestamp,
+    InstallationId, Namespace, Result, Stamp, State, Timestamp,
 };
-use rbac::{ObjectName, Scope, SubjectNames};
-use store::{AppliedName, ClusterRow, GrantStateRow, ReadTx};
+use rbac::{ObjectName, Owner, Scope, SubjectNames};
+use store::{AppliedName, ClusterRow, GrantStateRow, Hold, ReadTx};
 
 use crate::cache::Copy;
 use crate::connection::Connection;
@@ -46,6 +46,12 @@ pub struct FleetDesired {
     pub names: SubjectNames,
     /// Whether nothing may be written there, because its grants are suspended. Then there is nothing in the lists above.
     pub suspended: bool,
+    /// Whether the cluster was removed: whatever is there of ours is to go.
+    pub removed: bool,
+    /// How far the database had come.
+    pub stamp: Option<Stamp>,
+    /// While there is one, nothing may be written in any cluster.
+    pub hold: Option<Hold>,
 }
 
 /// What a worker saw.
@@ -123,7 +129,13 @@ impl Service {
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(id).await?.ok_or_else(|| Error::not_found("cluster", id.as_str()))?;
         let revision = tx.revision(&row.account).await?;
-        let recorded = tx.applied_names(id).await?.into_iter().map(object_name).collect();
+        let mut recorded: BTreeSet<_> = tx.applied_names(id).await?.into_iter().map(object_name).collect();
+        if !row.removed {
+            // Our mark in the cluster is no grant's, and goes with the cluster.
+            let owner = Owner { installation: self.installation.clone(), cluster: id.clone() };
+            recorded.remove(&rbac::stamp::name(&owner));
+        }
+        let (stamp, hold) = (tx.stamp(self.now()).await?, tx.hold().await?);
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
         let mut names = SubjectNames::default();
@@ -137,7 +149,19 @@ impl Service {
         }
         tx.end().await?;
         let (installation, suspended) = (self.installation.clone(), row.suspended);
-        Ok(FleetDesired { revision, installation, grants, revoked, recorded, names, suspended })
+        let removed = row.removed;
+        Ok(FleetDesired {
+            revision,
+            installation,
+            grants,
+            revoked,
+            recorded,
+            names,
+            suspended,
+            removed,
+            stamp,
+            hold,
+        })
     }
 
     /// The account's grants at `revision`: from memory if the copy there is of exactly that one.
@@ -311,7 +335,7 @@ pub(crate) fn object_name(applied: AppliedName) -> ObjectName {
     ObjectName { scope, name: applied.name }
 }
 
-fn applied_name(object: &ObjectName) -> AppliedName {
+pub(crate) fn applied_name(object: &ObjectName) -> AppliedName {
     let namespace = match &object.scope {
         Scope::Cluster => None,
         Scope::Namespace(namespace) => Some(namespace.as_str().to_owned()),

@@ -13,6 +13,7 @@ use store::{GrantStateRow, WriteTx};
 use crate::authz;
 use crate::cache::Copy;
 use crate::call::Call;
+use crate::history;
 use crate::quotas::room;
 use crate::service::Service;
 
@@ -68,6 +69,7 @@ impl Service {
             revoked_at: None,
         };
         tx.insert_grant(&grant).await?;
+        history::record(&mut tx, call, &grant).await?;
         self.commit_for_fleet(tx, call, "bailiwick:grant:create", &format!("grant/{}", grant.id)).await?;
         Ok(grant)
     }
@@ -99,6 +101,7 @@ impl Service {
         tx.expect_grant_states(&old, self.now()).await?;
         let grant = Grant { spec, generation: old.generation + 1, updated_at: self.now(), ..old };
         tx.replace_grant(&grant).await?;
+        history::record(&mut tx, call, &grant).await?;
         self.commit_for_fleet(tx, call, "bailiwick:grant:update", &format!("grant/{id}")).await?;
         Ok(grant)
     }
@@ -113,6 +116,7 @@ impl Service {
         let grant = active(&mut tx, call, id).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;
+        history::record_changed(&mut tx, call, std::slice::from_ref(&grant.id)).await?;
         self.commit_for_fleet(tx, call, "bailiwick:grant:delete", &format!("grant/{id}")).await
     }
 

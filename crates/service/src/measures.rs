@@ -106,6 +106,8 @@ impl Counters {
 pub struct Measures {
     /// What the database says; `None` if it does not answer.
     pub stored: Option<Stored>,
+    /// Whether the installation is held.
+    pub held: bool,
     /// Reports of workers that reached their cluster.
     pub passes_reached: u64,
     /// Reports of workers that did not.
@@ -146,6 +148,7 @@ impl Service {
             stored: stored.ok().and_then(|stored| {
                 stored.inspect_err(|error| tracing::warn!(?error, "cannot count for the metrics")).ok()
             }),
+            held: self.hold().is_some(),
             passes_reached: self.counters.reached.load(Ordering::Relaxed),
             passes_unreached: self.counters.unreached.load(Ordering::Relaxed),
             lag: self.counters.lag.view(),

@@ -4,6 +4,7 @@ use domain::{Error, ExternalId, Principal, PrincipalId, PrincipalKind, Result, S
 
 use crate::authz;
 use crate::call::Call;
+use crate::history;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
 
@@ -108,7 +109,9 @@ impl Service {
         if kind == PrincipalKind::Group && found.name == authz::ADMINISTRATORS {
             return Err(Error::conflict("the built-in group `administrators` cannot be deleted"));
         }
+        let grants = tx.grants_of_principal(&found.id).await?;
         tx.delete_principal(&found.id, self.now()).await?;
+        history::record_changed(&mut tx, call, &grants).await?;
         self.commit_for_fleet(tx, call, &action, &format!("{kind}/{}", found.id)).await
     }
 

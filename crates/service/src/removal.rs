@@ -4,6 +4,7 @@ use domain::{Cluster, ClusterId, Error, Result};
 
 use crate::authz;
 use crate::call::Call;
+use crate::history;
 use crate::remains::Remains;
 use crate::service::Service;
 
@@ -78,7 +79,9 @@ impl Service {
         let row = tx.cluster_row(&id).await?;
         match &active {
             Some(_) if tx.cluster_exists(call.account(), &id).await? => {
+                let grants = tx.grants_of_cluster(&id).await?;
                 tx.remove_cluster(&id, self.now()).await?;
+                history::record_changed(&mut tx, call, &grants).await?;
             }
             // Only what is still being removed.
             None if row.as_ref().is_some_and(|row| row.removed && row.account == *call.account()) => {}

@@ -14,6 +14,7 @@ use crate::call::Call;
 use crate::connection::address::AddressPolicy;
 use crate::connection::prober::{Blind, Prober};
 use crate::expiring::Credentials;
+use crate::gate::Gate;
 use crate::grants::GrantList;
 use crate::key_ring::MasterKeys;
 use crate::leases::Leases;
@@ -61,6 +62,7 @@ pub struct Service {
     pub(crate) shares: Shares,
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
+    pub(crate) gate: Gate,
     changes: watch::Sender<u64>,
 }
 
@@ -97,6 +99,7 @@ impl Service {
             shares: Shares::default(),
             credentials: Credentials::default(),
             prober: Arc::new(Blind),
+            gate: Gate::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -113,26 +116,16 @@ impl Service {
         self.clock.now()
     }
 
+    /// The installation that this server is of.
+    #[must_use]
+    pub fn installation(&self) -> &InstallationId {
+        &self.installation
+    }
+
     /// Marked after every commit that may concern a cluster.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    /// Learns what other servers, or an offline command, wrote to the same database.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn follow_revisions(&self) -> Result<()> {
-        let mut news = false;
-        for found in self.store.revisions().await? {
-            news |= self.revisions.reached(&found.account, found.latest);
-            self.revisions.directory_reached(&found.account, found.directory);
-        }
-        if news {
-            self.poke();
-        }
-        Ok(())
     }
 
     /// A new id unless one was chosen.

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_unfinished_states.sql")),
     (3, include_str!("../migrations/0003_audit.sql")),
     (4, include_str!("../migrations/0004_leases.sql")),
+    (5, include_str!("../migrations/0005_lineage.sql")),
     (6, include_str!("../migrations/0006_cluster_identity.sql")),
     (7, include_str!("../migrations/0007_master_key.sql")),
     (8, include_str!("../migrations/0008_directory_revision.sql")),

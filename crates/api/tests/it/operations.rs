@@ -84,6 +84,47 @@ async fn somebody_without_rights_is_refused_every_operation() {
 }
 
 #[tokio::test]
+async fn while_the_installation_is_held_nobody_is_let_in_and_only_the_process_tells_about_itself() {
+    let server = Server::start().await;
+    let token = server.root_token().await;
+    let hold = store::Hold { since: server.app.service.now(), reason: "an older copy".to_owned() };
+    assert!(server.store.insert_hold(&hold).await.unwrap());
+    server.app.service.follow_revisions().await.unwrap();
+    let bearer = format!("Bearer {token}");
+    for (dialect, row) in rows(&server) {
+        let shown = if dialect == "native" { ("Authorization", &bearer) } else { ("X-Auth-Token", &token) };
+        let headers = [(shown.0, shown.1.as_str()), ("Content-Type", "application/json")];
+        let answer = server.send(row.method, &path(&row), &headers, body(&row).as_bytes()).await;
+        let text = String::from_utf8_lossy(&answer.body);
+        match row.name {
+            "health.live" => assert_eq!(answer.status, 200),
+            "metrics.show" => assert!(answer.status == 200 && text.contains("bailiwick_held 1"), "{text}"),
+            "health.ready" => {
+                assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("held")));
+                assert_eq!(answer.json()["reason"], "an older copy", "this machine may know");
+            }
+            name if row.method == "HEAD" => assert_eq!(answer.status, 503, "{name}"),
+            name => {
+                assert_eq!(answer.status, 503, "{name}: {text}");
+                let json = answer.json();
+                let code = if dialect == "native" { &json["error"]["code"] } else { &json["error_code"] };
+                assert!(code.is_string() && text.contains("bailiwick hold show"), "{name}: {text}");
+            }
+        }
+    }
+    let unknown = server.send("GET", "/bailiwick/v1/nowhere", &[], b"").await;
+    assert_eq!(unknown.status, 503);
+    let by_proxy = [("X-Forwarded-For", "192.0.2.1"), ("Authorization", bearer.as_str())];
+    assert_eq!(
+        server.send("GET", "/metrics", &by_proxy, b"").await.status,
+        503,
+        "a credential counts nowhere"
+    );
+    let ready = server.send("GET", "/readyz", &by_proxy[..1], b"").await;
+    assert!(ready.status == 503 && ready.json()["reason"].is_null());
+}
+
+#[tokio::test]
 async fn operation_names_are_unique_and_summaries_are_sentences() {
     let server = Server::start().await;
     let mut names: Vec<&str> = rows(&server).iter().map(|(_, row)| row.name).collect();

@@ -14,6 +14,7 @@ use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::AddressPolicy;
 use service::{Login, MasterKey, NewPrincipal, Origin, Scope, Service, Settings};
 use sha2::Sha256;
+use store::Store;
 use store::testing::{TestDatabase, embedded};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,6 +24,7 @@ pub struct Server {
     pub app: Arc<App>,
     pub root: PreparedAccount,
     pub clock: Arc<Fixed>,
+    pub store: Store,
     _database: TestDatabase,
 }
 
@@ -62,9 +64,15 @@ impl Server {
         let root = bootstrap.prepare(AccountSpec::default()).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
         let settings = Settings { addresses: AddressPolicy::default(), ..Settings::default() };
-        let service =
-            Service::new(store, clock.clone(), entropy.clone(), master_key, installation.id, settings)
-                .unwrap();
+        let service = Service::new(
+            store.clone(),
+            clock.clone(),
+            entropy.clone(),
+            master_key,
+            installation.id,
+            settings,
+        )
+        .unwrap();
         let settings = api::Settings {
             dialects: api::dialects::Settings::default(),
             demo: Demo::No,
@@ -74,7 +82,7 @@ impl Server {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let address = listener.address();
         tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()));
-        Self { address, app, root, clock, _database: database }
+        Self { address, app, root, clock, store, _database: database }
     }
 
     /// Sends bytes and reads the answer to its end.

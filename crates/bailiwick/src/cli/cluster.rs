@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::cluster_life::{self, ConnectionArgs, RemoveArgs, RotateArgs};
 use super::connector::Manifest;
-use super::{ClientArgs, Paging, Session, World};
+use super::{ClientArgs, Paging, Session, World, removals};
 use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{View, field};
@@ -76,6 +76,20 @@ pub enum Command {
     /// Show a cluster
     #[command(after_help = "Example:\n  bailiwick cluster show prod -o yaml")]
     Show {
+        /// The cluster's id or name
+        cluster: String,
+    },
+
+    /// List bindings that would go though no revoke of them is recorded; they wait
+    #[command(after_help = "Example:\n  bailiwick cluster removals prod")]
+    Removals {
+        /// The cluster's id or name
+        cluster: String,
+    },
+
+    /// Let those bindings go that wait now
+    #[command(after_help = "Example:\n  bailiwick cluster confirm-removals prod")]
+    ConfirmRemovals {
         /// The cluster's id or name
         cluster: String,
     },
@@ -209,6 +223,10 @@ pub fn run(command: Command, client: ClientArgs, world: &mut World<'_>) -> Resul
         }
         Command::Rotate(args) => cluster_life::rotate(*args, &mut Session::open(client, world)?),
         Command::Resume { cluster } => cluster_life::resume(&cluster, &mut Session::open(client, world)?),
+        Command::Removals { cluster } => removals::list(&cluster, &mut Session::open(client, world)?),
+        Command::ConfirmRemovals { cluster } => {
+            removals::confirm(&cluster, &mut Session::open(client, world)?)
+        }
         Command::Remove(args) => cluster_life::remove(args, &mut Session::open(client, world)?),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Paging, Session, grant_wait};
+use super::{Paging, Session, grant_history, grant_wait};
 use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{self, Format, Style, View, computed, field};
@@ -89,6 +89,24 @@ pub enum Command {
         id: String,
     },
 
+    /// Show what a grant said before, and who made it say so
+    #[command(after_help = "Example:\n  bailiwick grant history 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11")]
+    History {
+        /// The grant's id
+        id: String,
+    },
+
+    /// Make a grant say again what it said in an earlier version
+    #[command(after_help = "Example:\n  \
+        bailiwick grant restore 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11 --generation 2")]
+    Restore {
+        /// The grant's id
+        id: String,
+        /// Which version [default: the one before the present one]
+        #[arg(long, value_name = "N")]
+        generation: Option<u32>,
+    },
+
     /// Delete a grant: what it allowed is revoked in every cluster
     #[command(after_help = "Example:\n  bailiwick grant delete 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11")]
     Delete {
@@ -155,6 +173,11 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
             let grant = session.client.get(&path::native(&[GRANTS, &id])?)?;
             print(session, &grant)
         }
+        Command::History { id } => grant_history::history(&id, session),
+        Command::Restore { id, generation } => {
+            let grant = grant_history::restore(&id, generation, session)?;
+            print(session, &grant)
+        }
         Command::Delete { id } => session.delete(GRANTS, &id),
     }
 }
@@ -198,7 +221,7 @@ fn print(session: &mut Session<'_, '_>, grant: &Value) -> Result<(), Failure> {
 }
 
 /// For example `user ada, eve`.
-fn principals(grant: &Value) -> String {
+pub(super) fn principals(grant: &Value) -> String {
     let principals = grant.get("principals");
     let kind = principals.and_then(|p| p.get("type")).and_then(Value::as_str).unwrap_or_default();
     let ids = principals.and_then(|p| p.get("ids")).and_then(Value::as_array);

@@ -6,7 +6,10 @@ use clap::{Arg, Command};
 
 /// The nouns in the order in which someone new meets them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Server (on its own machine)", &["serve", "check-config", "account", "master-key", "recover"]),
+    (
+        "Server (on its own machine)",
+        &["serve", "check-config", "account", "master-key", "recover", "backup", "restore", "hold"],
+    ),
     ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key"]),
     ("Fleet", &["cluster", "grant", "audit"]),
     ("Tools", &["call", "health", "completion"]),
@@ -16,7 +19,7 @@ const CONNECTION: [&str; 3] = ["server", "profile", "ca_file"];
 const OUTPUT: [&str; 2] = ["output", "quiet"];
 
 /// Commands for which some of the common flags mean nothing.
-const LOCAL: [(&str, &[&[&str]]); 7] = [
+const LOCAL: [(&str, &[&[&str]]); 10] = [
     ("serve", &[&CONNECTION, &OUTPUT]),
     ("check-config", &[&CONNECTION, &OUTPUT]),
     ("completion", &[&CONNECTION, &OUTPUT]),
@@ -24,6 +27,9 @@ const LOCAL: [(&str, &[&[&str]]); 7] = [
     ("health", &[&OUTPUT]),
     ("master-key", &[&CONNECTION]),
     ("recover", &[&CONNECTION]),
+    ("backup", &[&CONNECTION]),
+    ("restore", &[&CONNECTION]),
+    ("hold", &[&CONNECTION]),
 ];
 
 /// The command tree with its help in order.

@@ -1,12 +1,13 @@
 //! The command line for people: `bailiwick <noun> <verb>`, one file per noun.
 //!
 //! Commands are thin: they turn flags into one call of the native API and the answer into a table, JSON or YAML.
-//! They decide nothing. Only `serve`, `check-config`, `account`, `master-key` and `recover`
+//! They decide nothing. Only `serve`, `check-config`, `account`, `master-key`, `recover`, `hold`, `backup` and `restore`
 //! work on this machine without a server.
 
 mod account;
 mod agency;
 mod audit;
+mod backup;
 mod call;
 mod call_print;
 mod check_config;
@@ -16,15 +17,18 @@ mod completion;
 mod connector;
 mod enterprise_project;
 mod grant;
+mod grant_history;
 mod grant_wait;
 mod group;
 mod health;
 mod help;
+mod hold;
 mod key;
 mod kubeconfig;
 mod master_key;
 mod project;
 mod recover;
+mod removals;
 mod session;
 mod stdin;
 #[cfg(test)]
@@ -123,6 +127,23 @@ enum Noun {
     /// end within a second.
     #[command(after_help = recover::EXAMPLES)]
     Recover(recover::RecoverArgs),
+    /// The hold on a restored or older database, seen and ended on the server's machine
+    #[command(subcommand)]
+    Hold(hold::Command),
+
+    /// Copy the server's database while it runs, on its machine
+    ///
+    /// Writes the embedded database as it is at one instant, and beside it FILE.manifest.json. Of PostgreSQL the
+    /// manifest alone is written, and the command is shown that makes the dump. The master key is in neither: keep
+    /// it elsewhere.
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(backup::BackupArgs),
+
+    /// Put a backup in the place of the database, on the machine of a server that is stopped
+    ///
+    /// Afterwards the installation is held: nothing is applied and nobody is let in until `bailiwick hold confirm`.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::RestoreArgs),
 
     /// Projects: parts of the account, one for each region
     #[command(subcommand)]
@@ -200,6 +221,9 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Account(command) => account::run(command, client.style(), world),
         Noun::MasterKey(command) => master_key::run(command, client.style(), world),
         Noun::Recover(args) => recover::run(&args, client.style(), world),
+        Noun::Hold(command) => hold::run(command, client.style(), world),
+        Noun::Backup(args) => backup::backup(&args, client.style(), world),
+        Noun::Restore(args) => backup::restore(&args, client.style(), world),
         Noun::Project(command) => project::run(command, &mut Session::open(client, world)?),
         Noun::EnterpriseProject(command) => {
             enterprise_project::run(command, &mut Session::open(client, world)?)

@@ -1,6 +1,7 @@
 //! The server's side of the program: settings, files, wiring, and an orderly start and end.
 
 mod audit;
+pub mod backup;
 pub mod check;
 mod demo;
 mod files;
@@ -13,6 +14,7 @@ pub mod offline;
 mod open;
 mod reload;
 pub mod rotate;
+mod seen;
 mod settings;
 mod sole;
 mod tls;
@@ -31,9 +33,11 @@ use fleet::FleetSettings;
 use service::Service;
 use service::connection::AddressPolicy;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::environment::ServerEnvironment;
 use notify::Stage;
+use open::Opened;
 use settings::Settings;
 
 /// How often other servers' commits are looked for.
@@ -151,14 +155,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     log::start(environment.log.as_deref(), args.log_format, traces);
     let settings = Settings::read(&args, &environment)?;
     let end = told_to_stop()?;
-    if settings.demo {
-        demo::require_own_folder(&settings.data_dir)?;
-    }
-    files::private_folder(&settings.data_dir)?;
-    let _claim = sole::claim(&settings.location)?;
-    if settings.demo {
-        demo::clear(&settings.data_dir)?;
-    }
+    let _claim = claim_data(&settings)?;
     let hang_up = reload::hang_up()?;
     let watch = match &settings.tls {
         Some((cert, key)) => Some(tls::Watch::open(cert, key)?),
@@ -171,25 +168,20 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         None => None,
     };
     let opened = open::open(&settings, &environment).await?;
+    let seen = seen::Place::find(&settings, &environment, &opened.installation.id);
+    // Before anybody is let in, and before this start is part of the lineage.
+    let known = seen.as_ref().and_then(seen::Place::read);
+    if let Some(stamp) = &known {
+        opened.bootstrap.check_stamp(stamp).await?;
+    }
     let first = first_start::run(&opened.bootstrap, &environment.bootstrap, &settings.data_dir).await?;
+    opened.bootstrap.begin_lineage().await?;
     let policy = AddressPolicy {
         allow_loopback: settings.allow_loopback,
         denied: own_sockets(&settings, [Some(&listener), for_metrics.as_ref()]).await?,
         allowed_networks: settings.allowed_networks.clone(),
     };
-    let service = Service::new(
-        opened.bootstrap.store.clone(),
-        Arc::clone(&opened.bootstrap.clock),
-        Arc::clone(&opened.bootstrap.entropy),
-        opened.bootstrap.master_key.clone(),
-        opened.installation.id.clone(),
-        service::Settings {
-            addresses: policy.clone(),
-            audit_retention_days: settings.audit_retention_days,
-            quotas: settings.quotas,
-        },
-    )?;
-    let service = Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone()))));
+    let service = make_service(&opened, &settings, &policy)?;
     let advice = match (&first, settings.demo) {
         (Some(account), true) => demo::fill(&service, account, &settings.data_dir, &listener.url()).await?,
         (Some(_) | None, _) => String::new(),
@@ -202,14 +194,21 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     if first.is_none() {
         remind(&app);
     }
-    let poll = tokio::spawn(follow(Arc::clone(&service)));
-    let reload = tokio::spawn(reload::run(hang_up, Arc::clone(&service), watch));
-    let auditing = audit::Keeper::start(Arc::clone(&service));
-    let fleet = fleet::start(Arc::clone(&service), FleetSettings::new(policy));
-    let metrics = for_metrics.map(|listener| {
-        tracing::info!("metrics on {}/metrics", listener.url());
-        tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()))
-    });
+    service.follow_revisions().await?;
+    if known.is_none() {
+        service.ask_clusters_first().await?;
+    }
+    let background = Background {
+        poll: tokio::spawn(follow(Arc::clone(&service))),
+        reload: tokio::spawn(reload::run(hang_up, Arc::clone(&service), watch)),
+        seeing: seen.map(|place| seen::Keeper::start(place, Arc::clone(&service))),
+        auditing: audit::Keeper::start(Arc::clone(&service)),
+        fleet: fleet::start(Arc::clone(&service), of_fleet(policy, &settings)),
+        metrics: for_metrics.map(|listener| {
+            tracing::info!("metrics on {}/metrics", listener.url());
+            tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()))
+        }),
+    };
     announce(&listener, &advice);
     let manager = environment.notify_socket.as_deref();
     notify::tell(manager, Stage::Ready);
@@ -218,14 +217,69 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         notify::tell(manager, Stage::Stopping);
     };
     listener.serve(app, end).await;
-    metrics.inspect(tokio::task::JoinHandle::abort);
-    poll.abort();
-    reload.abort();
-    fleet.stop().await;
-    auditing.finish().await;
+    background.finish().await;
     opened.bootstrap.store.close().await;
     exporter.inspect(traces::Exporter::finish);
     Ok(())
+}
+
+/// Makes the data folder ours alone.
+fn claim_data(settings: &Settings) -> Result<Option<std::fs::File>> {
+    if settings.demo {
+        demo::require_own_folder(&settings.data_dir)?;
+    }
+    files::private_folder(&settings.data_dir)?;
+    let claim = sole::claim(&settings.location)?;
+    if settings.demo {
+        demo::clear(&settings.data_dir)?;
+    }
+    Ok(claim)
+}
+
+fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) -> Result<Arc<Service>> {
+    let service = Service::new(
+        opened.bootstrap.store.clone(),
+        Arc::clone(&opened.bootstrap.clock),
+        Arc::clone(&opened.bootstrap.entropy),
+        opened.bootstrap.master_key.clone(),
+        opened.installation.id.clone(),
+        service::Settings {
+            addresses: policy.clone(),
+            audit_retention_days: settings.audit_retention_days,
+            quotas: settings.quotas,
+        },
+    )?;
+    Ok(Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())))))
+}
+
+/// What goes on beside requests.
+struct Background {
+    poll: JoinHandle<()>,
+    reload: JoinHandle<()>,
+    seeing: Option<seen::Keeper>,
+    auditing: audit::Keeper,
+    fleet: fleet::FleetHandle,
+    metrics: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Ends it in the order in which one needs the other.
+    async fn finish(self) {
+        self.metrics.inspect(JoinHandle::abort);
+        self.poll.abort();
+        self.reload.abort();
+        self.fleet.stop().await;
+        self.auditing.finish().await;
+        if let Some(seeing) = self.seeing {
+            seeing.finish().await;
+        }
+    }
+}
+
+fn of_fleet(policy: AddressPolicy, settings: &Settings) -> FleetSettings {
+    let mut of_fleet = FleetSettings::new(policy);
+    of_fleet.unexplained_removals = settings.unexplained_removals;
+    of_fleet
 }
 
 /// What the first start generated opens everything: it should not lie where it was written for ever.

@@ -39,6 +39,14 @@ pub fn settings(storage: &StorageArgs, environment: &ServerEnvironment) -> Resul
 /// # Errors
 /// `Invalid` if there is none; `Unavailable` without the database; `Conflict` without its key.
 pub async fn open_existing(storage: &StorageArgs) -> Result<Opened> {
+    open(storage).await.map(|(_, opened)| opened)
+}
+
+/// The same, with the settings.
+///
+/// # Errors
+/// `Invalid` if there is none; `Unavailable` without the database; `Conflict` without its key.
+pub async fn open(storage: &StorageArgs) -> Result<(Settings, Opened)> {
     let environment = ServerEnvironment::read();
     let settings = settings(storage, &environment)?;
     if let store::Location::File(path) = &settings.location
@@ -48,7 +56,8 @@ pub async fn open_existing(storage: &StorageArgs) -> Result<Opened> {
             format!("{} is not there: start the server once, or name its data folder", path.display());
         return Err(Error::invalid("data_dir", message));
     }
-    open::open(&settings, &environment).await
+    let opened = open::open(&settings, &environment).await?;
+    Ok((settings, opened))
 }
 
 /// Makes an account with a root user and a key.

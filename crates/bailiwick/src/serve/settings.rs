@@ -38,6 +38,8 @@ pub struct Settings {
     pub master_key: MasterKeySource,
     /// How much one account may hold.
     pub quotas: service::Quotas,
+    /// So many bindings may go at once in a cluster though no recorded revoke explains it.
+    pub unexplained_removals: usize,
     /// How many days the audit is kept.
     pub audit_retention_days: u32,
     /// What the dialects let one set.
@@ -86,6 +88,7 @@ struct TlsFile {
 #[serde(deny_unknown_fields, default)]
 struct ClustersFile {
     allowed_networks: Vec<String>,
+    unexplained_removals: Option<usize>,
 }
 
 #[derive(Deserialize, Default)]
@@ -140,6 +143,7 @@ impl Settings {
             metrics_listen: metrics_listen.map(|text| socket("metrics_listen", &text)).transpose()?,
             limits: limits(&file.limits)?,
             quotas: quotas(&file.quotas),
+            unexplained_removals: file.clusters.unexplained_removals.unwrap_or(5),
             demo: args.demo,
             plain_http: args.insecure_plain_http || file.insecure_plain_http,
             listen,
@@ -206,6 +210,7 @@ impl Settings {
             format!("quotas.clusters = {} for each account", quotas.clusters),
             format!("quotas.principals = {} for each account", quotas.principals),
             format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
+            format!("clusters.unexplained_removals = {}", self.unexplained_removals),
             format!("audit.retention_days = {}", self.audit_retention_days),
         ];
         lines.extend(self.dialects.describe());

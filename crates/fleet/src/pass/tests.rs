@@ -41,6 +41,9 @@ fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
         recorded: BTreeSet::new(),
         names: rbac::SubjectNames::default(),
         suspended: false,
+        removed: false,
+        stamp: None,
+        hold: None,
     }
 }
 

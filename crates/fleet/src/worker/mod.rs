@@ -35,6 +35,8 @@ use crate::tracker::{Aim, Tracker};
 use crate::view::Interest;
 
 mod passing;
+mod removing;
+mod stamping;
 
 /// The least time between passes that only the cluster asks for: a restless one must not keep us busy.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) policy: Arc<AddressPolicy>,
     /// How long until everything is compared even if nothing seems to have changed.
     pub(crate) resync: Duration,
+    /// So many removals of one plan need no recorded reason.
+    pub(crate) unexplained_removals: usize,
 }
 
 /// Works for the cluster of `lease` until told to stop.
@@ -126,6 +130,10 @@ struct Worker {
     last_pass: Option<Instant>,
     /// What was refused and is not tried again before something changes.
     held: Held,
+    /// The mark in the cluster.
+    stamping: stamping::Stamping,
+    /// How many removals wait; `None` before the first pass.
+    waiting: Option<usize>,
 }
 
 /// What woke the worker.
@@ -166,6 +174,8 @@ impl Worker {
             in_doubt: false,
             last_pass: None,
             held: Held::default(),
+            stamping: stamping::Stamping::default(),
+            waiting: None,
         }
     }
 
@@ -193,6 +203,7 @@ impl Worker {
                 }
                 Wake::Timer if now < self.due => {
                     self.ask();
+                    self.renew_stamp().await;
                     if self.report_at.is_some_and(|at| at <= now) {
                         self.report_or_retry().await;
                     }
@@ -225,7 +236,8 @@ impl Worker {
     ) -> Wake {
         // While a batch of reviews is under way no other can begin.
         let question = if self.reviews.is_empty() { self.tracker.next_due() } else { None };
-        let timer = [self.report_at, question].into_iter().flatten().fold(self.due, Instant::min);
+        let timer =
+            [self.report_at, question, self.stamping.due].into_iter().flatten().fold(self.due, Instant::min);
         tokio::select! {
             biased;
             _ = stop.changed() => Wake::Stop,
@@ -323,6 +335,7 @@ impl Worker {
     async fn tell_unreachable(&mut self, reason: &str) -> domain::Result<()> {
         let fleet = self.shared.service.fleet_desired(&self.cluster).await?;
         self.reporter.unreachable(reason);
+        self.shared.service.fleet_asked(&self.cluster);
         let granted = fleet.grants.iter().map(|grant| (grant, Aim::Granted));
         let updates = granted
             .chain(fleet.revoked.iter().map(|grant| (grant, Aim::Revoked)))

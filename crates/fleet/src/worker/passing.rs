@@ -7,6 +7,7 @@ use rbac::{Change, ObjectName, Owner, Slot, Subject};
 use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
+use super::stamping::{Checked, outcomes};
 use super::{LATE, REPORT_DELAY, Worker};
 use crate::apply::{Applier, News, Outcome};
 use crate::client::ApiClient;
@@ -27,6 +28,9 @@ impl Worker {
         let began = Instant::now();
         self.last_pass = Some(began);
         let news = News::since_now(self.shared.service.changes());
+        if self.check_stamp(client, began).await? == Checked::Later {
+            return Ok(());
+        }
         let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
         if fleet.suspended {
             // Whose objects these are is not known before somebody says so.
@@ -36,7 +40,11 @@ impl Worker {
         }
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
-        let look = pass::look(&owner, &fleet, &self.observer.view());
+        let mut look = pass::look(&owner, &fleet, &self.observer.view());
+        if fleet.hold.is_some() {
+            return self.tell_plan(&look, version).await;
+        }
+        self.hold_back(&owner, &fleet, &mut look).await?;
         let planned = Instant::now();
         for taken in &look.plan.taken {
             tracing::warn!(cluster = %self.cluster, object = %taken.object, "fleet.name.taken");
@@ -68,6 +76,7 @@ impl Worker {
         self.held.hold(&look.plan.shrink, &shrunk);
         self.held.roles.clone_from(&role_failures);
         self.retry_after(grown.values().chain(shrunk.values()), role_failures.values());
+        self.stamping.after_pass(&fleet, outcomes(&grown, &shrunk), began);
         self.forget(&fleet, &grown).await?;
 
         let troubles = pass::troubles(&look, &grown, &role_failures);
@@ -86,8 +95,11 @@ impl Worker {
         }
         self.facts = Some(facts);
         self.reporter.connected(version);
+        self.reporter.note(self.about_waiting());
         self.ask();
         self.mind_others();
+        // While the cluster thinks about the reviews. Whoever reads that something is done may copy the database.
+        self.renew_stamp().await;
         let now = Instant::now();
         if self.reviews.is_empty() || *self.report_at.get_or_insert(now + REPORT_DELAY) <= now {
             return self.report().await;

@@ -23,6 +23,7 @@ mod key_rotation;
 mod leases;
 mod migrations;
 mod quotas;
+mod restore;
 mod rights;
 mod rotation;
 mod secrets;

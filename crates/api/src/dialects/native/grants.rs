@@ -85,7 +85,12 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let (grant, states) = app.service.show_grant_states(&call, input.parameters.get("id")).await?;
+    shown(app, &call, input.parameters.get("id")).await
+}
+
+/// A grant as an answer.
+pub(super) async fn shown(app: &App, call: &Call, id: &str) -> Result<Reply> {
+    let (grant, states) = app.service.show_grant_states(call, id).await?;
     Reply::json(StatusCode::OK, &Wire::new(&grant, &states))
 }
 
@@ -94,8 +99,7 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     app.service.show_grant(&call, id).await?;
     let spec = read(app, &call, &input).await?;
     app.service.update_grant(&call, id, spec).await.map_err(field_names)?;
-    let (grant, states) = app.service.show_grant_states(&call, id).await?;
-    Reply::json(StatusCode::OK, &Wire::new(&grant, &states))
+    shown(app, &call, id).await
 }
 
 async fn delete(app: &App, call: Call, input: Input) -> Result<Reply> {

@@ -48,6 +48,13 @@ async fn live() -> Result<Reply> {
 
 async fn ready(app: &App, input: Input) -> Result<Reply> {
     app.service.follow_revisions().await?;
+    if let Some(hold) = app.service.hold() {
+        // To others only that it is not ready.
+        let reason = is_from_this_machine(&input.head).then_some(hold.reason);
+        let body = json!({"status": "held", "reason": reason, "since": hold.since.rfc3339_seconds()});
+        return Reply::json(StatusCode::SERVICE_UNAVAILABLE, &body);
+    }
+    app.service.open_for_requests()?;
     if is_from_this_machine(&input.head) && app.bootstrap_file_present() {
         let warning = "bootstrap.env is still in the data folder: move it to a safe place";
         return Reply::json(StatusCode::OK, &json!({"status": "ok", "warnings": [warning]}));
@@ -59,6 +66,7 @@ async fn show_metrics(app: &App, input: Input) -> Result<Reply> {
     if is_from_this_machine(&input.head) {
         return metrics::reply(app, app.service.measures().await);
     }
+    app.service.open_for_requests()?;
     let call = super::authenticate(app, &input, BodyRule::None).await?;
     let measures = app.service.show_measures(&call).await.inspect_err(|_| {
         app.service.note_refusal(&call.caller, &input.head.origin, "bailiwick:metrics:show", "/metrics");

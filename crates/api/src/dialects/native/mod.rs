@@ -7,9 +7,11 @@ mod clusters;
 mod fault;
 mod grants;
 mod health;
+mod history;
 mod openapi;
 mod principals;
 mod projects;
+mod removals;
 
 use std::sync::Arc;
 
@@ -48,6 +50,8 @@ fn rows() -> Vec<Operation> {
         clusters::operations(),
         cluster_life::operations(),
         grants::operations(),
+        history::operations(),
+        removals::operations(),
         audit::operations(),
     ]
     .concat()

@@ -1,0 +1,113 @@
+//! Removals that no recorded revoke explains: what workers ask and report about them, and who lets them go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ClusterId, Error, GrantId, GrantSpec, Result};
+use rbac::{ObjectName, RecordedVersion};
+use store::WaitingRemoval;
+
+use crate::authz;
+use crate::call::Call;
+use crate::fleet::{applied_name, object_name};
+use crate::history::PastGrant;
+use crate::service::Service;
+
+impl Service {
+    /// Every recorded version, of these roles, that ever spoke about the cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn fleet_versions(
+        &self,
+        id: &ClusterId,
+        roles: &BTreeSet<String>,
+    ) -> Result<Vec<RecordedVersion>> {
+        let account = self.account_of(id).await?;
+        let mut tx = self.store.read().await?;
+        let mut grants: BTreeMap<GrantId, BTreeMap<i64, PastGrant>> = BTreeMap::new();
+        for role in roles {
+            for version in tx.versions_with_role(&account, role).await? {
+                let grant = grants.entry(version.grant.clone()).or_default();
+                grant.insert(version.generation, PastGrant::try_from(version)?);
+            }
+        }
+        tx.end().await?;
+        let recorded = |versions: BTreeMap<i64, PastGrant>| {
+            let latest = versions.last_key_value().map(|(generation, _)| *generation);
+            versions.into_values().map(move |version| RecordedVersion {
+                ended: version.revoked || Some(version.generation) != latest,
+                spec: version.spec,
+            })
+        };
+        let speaks = |version: &RecordedVersion| covers(&version.spec, id);
+        Ok(grants.into_values().flat_map(recorded).filter(speaks).collect())
+    }
+
+    /// Says which removals would wait, with a line for people about each, and learns which of them somebody let go.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn fleet_wait(
+        &self,
+        id: &ClusterId,
+        waiting: &BTreeMap<ObjectName, String>,
+    ) -> Result<BTreeSet<ObjectName>> {
+        let mut tx = self.store.read().await?;
+        let known = tx.waiting_removals(id).await?;
+        tx.end().await?;
+        let names: BTreeMap<ObjectName, bool> =
+            known.into_iter().map(|row| (object_name(row.object), row.confirmed)).collect();
+        let gone: Vec<&ObjectName> = names.keys().filter(|name| !waiting.contains_key(*name)).collect();
+        let new: Vec<_> = waiting.iter().filter(|(name, _)| !names.contains_key(*name)).collect();
+        if !gone.is_empty() || !new.is_empty() {
+            let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+            for name in gone {
+                tx.delete_waiting_removal(id, &applied_name(name)).await?;
+            }
+            for (name, what) in new {
+                let (object, since) = (applied_name(name), self.now());
+                let row = WaitingRemoval { object, what: what.clone(), since, confirmed: false };
+                tx.insert_waiting_removal(id, &row).await?;
+            }
+            tx.commit().await?;
+        }
+        let may_go = |(name, confirmed): (ObjectName, bool)| {
+            (confirmed && waiting.contains_key(&name)).then_some(name)
+        };
+        Ok(names.into_iter().filter_map(may_go).collect())
+    }
+
+    /// What waits in a cluster, by id or name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such cluster in the account.
+    pub async fn list_removals(&self, call: &Call, cluster: &str) -> Result<Vec<WaitingRemoval>> {
+        authz::require(call, "bailiwick:cluster:listRemovals")?;
+        let cluster = self.show_cluster(call, cluster).await?;
+        let mut tx = self.store.read().await?;
+        let waiting = tx.waiting_removals(&cluster.id).await?;
+        tx.end().await?;
+        Ok(waiting.into_iter().filter(|row| !row.confirmed).collect())
+    }
+
+    /// Lets go what waits in a cluster now. Returns how many bindings that are.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such cluster in the account; `Conflict` if nothing waits there.
+    pub async fn confirm_removals(&self, call: &Call, cluster: &str) -> Result<u64> {
+        let action = "bailiwick:cluster:confirmRemovals";
+        authz::require(call, action)?;
+        let cluster = self.show_cluster(call, cluster).await?;
+        let mut tx = self.begin(call).await?;
+        let count = tx.confirm_removals(&cluster.id).await?;
+        if count == 0 {
+            return Err(Error::conflict(format!("no removal waits in cluster `{}`", cluster.name)));
+        }
+        self.commit_for_fleet(tx, call, action, &format!("cluster/{}", cluster.id)).await?;
+        Ok(count)
+    }
+}
+
+fn covers(spec: &GrantSpec, cluster: &ClusterId) -> bool {
+    spec.clusters.contains(cluster)
+}

@@ -1,0 +1,275 @@
+//! Older copies of the database, the hold, what is recorded of grants, and removals that nothing explains.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ClusterId, ErrorKind, GrantId, Namespace, PrincipalKind, Secret, Standing};
+use rbac::ObjectName;
+use service::lineage::PlanView;
+use service::{Login, NewCluster, Scope};
+use store::testing;
+
+use crate::world::{World, origin, spec, worlds};
+
+const KUBECONFIG: &str = "
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: c}}]
+clusters: [{name: c, cluster: {server: 'https://203.0.113.7:6443', certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=}}]
+users: [{name: c, user: {token: t}}]
+";
+
+/// A cluster with a connection, as workers have.
+async fn connected(world: &World, id: &str) -> ClusterId {
+    let new = NewCluster {
+        id: Some(id.to_owned()),
+        name: id.to_owned(),
+        kubeconfig: Some(KUBECONFIG.to_owned()),
+        ..NewCluster::default()
+    };
+    world.service.create_cluster(&world.root, new).await.unwrap().id
+}
+
+async fn sealed_stamp(world: &World, cluster: &ClusterId) -> String {
+    let stamp = world.service.fleet_desired(cluster).await.unwrap().stamp.unwrap();
+    world.service.fleet_seal_stamp(cluster, &stamp).await.unwrap()
+}
+
+/// Takes the database back, as copying yesterday's file would.
+async fn go_back(world: &World, commits: i64) {
+    let account = world.root.caller.account.as_str();
+    let sql = format!("UPDATE revision SET n = n - {commits} WHERE account_id = '{account}'");
+    testing::execute(&world.store, &sql).await;
+}
+
+#[tokio::test]
+async fn a_stamp_of_this_database_is_consistent_whatever_came_after_it() {
+    for world in worlds().await {
+        world.bootstrap.begin_lineage().await.unwrap();
+        let cluster = connected(&world, "c").await;
+        let stamp = sealed_stamp(&world, &cluster).await;
+        world.user("ada").await;
+        world.bootstrap.begin_lineage().await.unwrap();
+        world.user("eve").await;
+        for sealed in [stamp, sealed_stamp(&world, &cluster).await] {
+            let looked = world.service.fleet_check_stamp(&cluster, &sealed).await.unwrap();
+            assert_eq!(looked.standing, Standing::Consistent, "{}", world.on());
+        }
+        assert!(world.service.open_for_requests().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_is_held_until_it_is_confirmed_and_then_every_token_ends() {
+    for world in worlds().await {
+        world.bootstrap.begin_lineage().await.unwrap();
+        let cluster = connected(&world, "c").await;
+        world.user("ada").await;
+        let stamp = sealed_stamp(&world, &cluster).await;
+        let password = Secret::new(world.prepared.password.expose().to_owned());
+        let login = Login::Id { user: world.prepared.root.id.to_string(), password };
+        let scope = Scope::Account { named: None };
+        let token = world.service.issue_token(&login, &scope, &origin()).await.unwrap();
+        go_back(&world, 2).await;
+
+        let looked = world.service.fleet_check_stamp(&cluster, &stamp).await.unwrap();
+        assert_eq!(looked.standing, Standing::Older, "{}", world.on());
+        assert_eq!(world.service.open_for_requests().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(world.service.stamp().await.unwrap().is_none(), "what was seen outside must stay");
+        assert!(world.service.fleet_desired(&cluster).await.unwrap().hold.is_some());
+        let plan = PlanView { grows: 1, shrinks: 0, lines: vec!["apply X".into()] };
+        world.service.fleet_held_plan(&cluster, plan).await.unwrap();
+        let (hold, plans) = world.bootstrap.show_hold().await.unwrap().unwrap();
+        assert!(hold.reason.contains("cluster c was written to"), "{}", hold.reason);
+        assert_eq!((plans[0].grows, plans[0].lines.as_slice()), (1, &["apply X".to_owned()][..]));
+
+        let confirmed = world.bootstrap.confirm_hold().await.unwrap();
+        assert_eq!(confirmed.tokens, 1, "{}", world.on());
+        world.service.follow_revisions().await.unwrap();
+        assert!(world.service.open_for_requests().is_ok());
+        assert!(world.service.call_by_token(token.token.expose(), origin()).await.is_err());
+        let looked = world.service.fleet_check_stamp(&cluster, &stamp).await.unwrap();
+        assert_eq!(looked.standing, Standing::Confirmed, "{}", world.on());
+        let again = sealed_stamp(&world, &cluster).await;
+        let looked = world.service.fleet_check_stamp(&cluster, &again).await.unwrap();
+        assert_eq!(looked.standing, Standing::Consistent, "{}", world.on());
+        assert_eq!(world.bootstrap.confirm_hold().await.unwrap_err().kind(), ErrorKind::Conflict);
+        let audit = "SELECT action FROM audit_events WHERE action = 'bailiwick:installation:confirm'";
+        testing::text(&world.store, audit).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_that_somebody_in_a_cluster_made_up_or_moved_holds_nothing() {
+    let world = worlds().await.remove(0);
+    world.bootstrap.begin_lineage().await.unwrap();
+    let (own, other) = (connected(&world, "own").await, connected(&world, "other").await);
+    world.user("ada").await;
+    let stamp = sealed_stamp(&world, &other).await;
+    go_back(&world, 1).await;
+    for forged in ["{\"lineage\":\"x\",\"sum\":9000000,\"at\":1}", "v1:00:00", stamp.as_str()] {
+        let looked = world.service.fleet_check_stamp(&own, forged).await.unwrap();
+        assert_eq!((looked.standing, looked.sum), (Standing::Consistent, None), "{forged}");
+    }
+    assert!(world.service.open_for_requests().is_ok());
+}
+
+#[tokio::test]
+async fn a_database_that_goes_back_under_a_running_server_is_held() {
+    for world in worlds().await {
+        world.bootstrap.begin_lineage().await.unwrap();
+        world.user("ada").await;
+        world.service.follow_revisions().await.unwrap();
+        assert!(world.service.open_for_requests().is_ok());
+        go_back(&world, 3).await;
+        world.service.follow_revisions().await.unwrap();
+        assert!(world.service.open_for_requests().is_err(), "{}", world.on());
+        assert!(world.bootstrap.show_hold().await.unwrap().unwrap().0.reason.contains("went back"));
+        world.bootstrap.confirm_hold().await.unwrap();
+        for _ in 0..2 {
+            world.service.follow_revisions().await.unwrap();
+            assert!(world.service.open_for_requests().is_ok(), "{}: what was known is forgotten", world.on());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_never_saw_the_database_lets_nobody_in_before_the_clusters_were_asked() {
+    let world = worlds().await.remove(0);
+    let (first, second) = (connected(&world, "first").await, connected(&world, "second").await);
+    world.service.ask_clusters_first().await.unwrap();
+    assert!(world.service.open_for_requests().is_err());
+    world.service.fleet_asked(&first);
+    assert!(world.service.open_for_requests().is_err());
+    world.service.fleet_asked(&second);
+    assert!(world.service.open_for_requests().is_ok());
+}
+
+#[tokio::test]
+async fn every_version_of_a_grant_is_recorded_with_who_made_it_and_can_be_brought_back() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("ada").await;
+        world.user("eve").await;
+        world.cluster("c").await;
+        let grant = service.create_grant(root, spec(&["ada"], &["c"], &["a"])).await.unwrap();
+        let id = grant.id.as_str();
+        service.update_grant(root, id, spec(&["ada", "eve"], &["c"], &["a", "b"])).await.unwrap();
+        service.delete_principal(root, PrincipalKind::User, "eve").await.unwrap();
+        service.restore_grant(root, id, 1).await.unwrap();
+        assert_eq!(service.show_grant(root, id).await.unwrap().spec, grant.spec, "{}", world.on());
+        let gone = service.restore_grant(root, id, 2).await.unwrap_err();
+        assert_eq!((gone.kind(), gone.field()), (ErrorKind::Invalid, Some("principals")));
+        let unknown = service.restore_grant(root, id, 17).await.unwrap_err();
+        assert_eq!(unknown.field(), Some("generation"));
+        service.delete_cluster(root, "c").await.unwrap();
+        service.revoke_grant(root, id).await.unwrap();
+
+        let versions = service.show_grant_history(root, id).await.unwrap();
+        let seen: Vec<(i64, usize, bool)> = versions
+            .iter()
+            .map(|version| (version.generation, version.spec.principals.ids.len(), version.revoked))
+            .collect();
+        let expected =
+            [(1, 1, false), (2, 2, false), (3, 1, false), (4, 1, false), (5, 1, false), (6, 1, true)];
+        assert_eq!(seen, expected, "{}", world.on());
+        assert!(versions.iter().all(|version| version.actor == root.caller.user.as_str()));
+        assert!(versions.windows(2).all(|pair| pair[0].revision < pair[1].revision), "in commit order");
+        let strange = service.show_grant_history(&world.stranger, id).await.unwrap_err();
+        assert_eq!(strange.kind(), ErrorKind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn grants_that_an_older_program_wrote_get_a_record_at_the_next_start() {
+    for world in worlds().await {
+        world.user("ada").await;
+        world.cluster("c").await;
+        let grant = world.service.create_grant(&world.root, spec(&["ada"], &["c"], &[])).await.unwrap();
+        testing::execute(&world.store, "DELETE FROM grant_history").await;
+        world.bootstrap.begin_lineage().await.unwrap();
+        let versions = world.service.show_grant_history(&world.root, grant.id.as_str()).await.unwrap();
+        assert_eq!((versions.len(), versions[0].actor.as_str()), (1, ""), "{}", world.on());
+    }
+}
+
+#[tokio::test]
+async fn recorded_versions_say_which_of_them_ended() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("ada").await;
+        let cluster = connected(&world, "c").await;
+        connected(&world, "other").await;
+        let moved = service.create_grant(root, spec(&["ada"], &["c"], &["a"])).await.unwrap();
+        service.update_grant(root, moved.id.as_str(), spec(&["ada"], &["other"], &["a"])).await.unwrap();
+        let kept = service.create_grant(root, spec(&["ada"], &["c"], &["b"])).await.unwrap();
+        let revoked = service.create_grant(root, spec(&["ada"], &["c"], &["d"])).await.unwrap();
+        service.revoke_grant(root, revoked.id.as_str()).await.unwrap();
+        // By hand, past every rule.
+        testing::execute(&world.store, &format!("DELETE FROM grant_clusters WHERE grant_id = '{}'", kept.id))
+            .await;
+
+        let roles = BTreeSet::from(["viewer".to_owned()]);
+        let versions = service.fleet_versions(&cluster, &roles).await.unwrap();
+        let ended = |namespace: &str| {
+            let namespaces = domain::NamespaceScope::Listed(vec![Namespace::stored(namespace)]);
+            let of: Vec<bool> = versions
+                .iter()
+                .filter(|version| version.spec.namespaces == namespaces)
+                .map(|version| version.ended)
+                .collect();
+            of
+        };
+        assert_eq!(ended("a"), [true], "{}: the later version is about another cluster", world.on());
+        assert_eq!(ended("b"), [false], "{}: nothing recorded its end", world.on());
+        assert_eq!(ended("d"), [true, true], "{}", world.on());
+        let none = service.fleet_versions(&cluster, &BTreeSet::from(["developer".to_owned()])).await.unwrap();
+        assert!(none.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn removals_wait_until_an_administrator_lets_go_those_that_wait_then() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let cluster = connected(&world, "c").await;
+        let named = |names: &[&str]| -> BTreeMap<ObjectName, String> {
+            let object = |name: &str| ObjectName {
+                scope: rbac::Scope::Namespace(Namespace::stored("a")),
+                name: name.to_owned(),
+            };
+            names.iter().map(|name| (object(name), "view for User ada".to_owned())).collect()
+        };
+        assert!(service.fleet_wait(&cluster, &named(&["x", "y"])).await.unwrap().is_empty());
+        let waiting = service.list_removals(root, "c").await.unwrap();
+        assert_eq!(waiting.len(), 2, "{}", world.on());
+        assert_eq!(waiting[0].what, "view for User ada");
+        let strange = service.confirm_removals(&world.stranger, "c").await.unwrap_err();
+        assert_eq!(strange.kind(), ErrorKind::NotFound);
+        assert_eq!(service.confirm_removals(root, "c").await.unwrap(), 2);
+        assert_eq!(service.confirm_removals(root, "c").await.unwrap_err().kind(), ErrorKind::Conflict);
+        let gone = service.fleet_wait(&cluster, &named(&["x", "y", "z"])).await.unwrap();
+        assert_eq!(gone.len(), 2, "{}: what came later was not confirmed", world.on());
+        assert_eq!(service.list_removals(root, "c").await.unwrap().len(), 1);
+        assert!(service.fleet_wait(&cluster, &BTreeMap::new()).await.unwrap().is_empty());
+        assert!(service.fleet_wait(&cluster, &named(&["x"])).await.unwrap().is_empty(), "confirmed once");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_file_says_what_it_is_and_leaves_the_original_alone() {
+    let world = worlds().await.remove(0);
+    world.bootstrap.begin_lineage().await.unwrap();
+    let copy = world.database.folder().join("copy.db");
+    world.store.copy_into(&copy).await.unwrap();
+    let facts = store::Store::facts_of_file(&copy).await.unwrap();
+    assert_eq!(facts, world.store.facts().await.unwrap());
+    assert!(facts.sum > 0 && !facts.lineage.is_empty());
+    world.user("later").await;
+    assert_ne!(facts, world.store.facts().await.unwrap());
+    let in_use = store::Store::take_out_of_use(&world.database.folder().join("test.db")).await.unwrap_err();
+    assert_eq!(in_use.kind(), ErrorKind::Conflict, "its server is running");
+    store::Store::take_out_of_use(&copy).await.unwrap();
+    let name = GrantId::stored("x");
+    assert!(world.store.copy_into(&world.database.folder().join(format!("{name}?.db"))).await.is_err());
+}

@@ -1,0 +1,172 @@
+//! What every grant ever said, version by version. Never changed, never deleted: it is by this record that taking a
+//! right away is known to have been decided.
+
+use domain::{AccountId, GrantId, PrincipalId, Result, Timestamp};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::error::database;
+use crate::transaction::{ReadTx, WriteTx};
+
+/// A version of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantVersion {
+    /// Which grant.
+    pub grant: GrantId,
+    /// The tenant.
+    pub account: AccountId,
+    /// Which version.
+    pub generation: i64,
+    /// The commit that made it.
+    pub revision: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who made it; empty where nobody asked for it.
+    pub actor: String,
+    /// What they were called then.
+    pub actor_name: String,
+    /// The role, by which versions are found.
+    pub role: String,
+    /// Whether the grant ended with this version.
+    pub revoked: bool,
+    /// What it said, in the form that the use cases choose.
+    pub spec: String,
+}
+
+impl WriteTx {
+    /// Adds a version.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn insert_grant_version(&mut self, version: &GrantVersion) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO grant_history (grant_id, generation, account_id, revision, at, actor_id, actor_name, role, \
+             revoked, spec) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        )
+        .bind(version.grant.as_str())
+        .bind(version.generation)
+        .bind(version.account.as_str())
+        .bind(version.revision)
+        .bind(version.at.as_millis())
+        .bind(version.actor.as_str())
+        .bind(version.actor_name.as_str())
+        .bind(version.role.as_str())
+        .bind(i64::from(version.revoked))
+        .bind(version.spec.as_str())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+}
+
+impl ReadTx {
+    /// The versions of a grant, the first one first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grant_versions(&mut self, account: &AccountId, grant: &str) -> Result<Vec<GrantVersion>> {
+        let rows = sqlx::query(
+            "SELECT grant_id, generation, account_id, revision, at, actor_id, actor_name, role, revoked, spec \
+             FROM grant_history WHERE account_id = $1 AND grant_id = $2 ORDER BY generation",
+        )
+        .bind(account.as_str())
+        .bind(grant)
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(version).collect()
+    }
+
+    /// Every version with that role, of all grants of the account; and of those grants every other version, without
+    /// which it would not be known what became of them.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn versions_with_role(&mut self, account: &AccountId, role: &str) -> Result<Vec<GrantVersion>> {
+        let rows = sqlx::query(
+            "SELECT grant_id, generation, account_id, revision, at, actor_id, actor_name, role, revoked, spec \
+             FROM grant_history WHERE account_id = $1 AND grant_id IN (SELECT grant_id FROM grant_history \
+             WHERE account_id = $1 AND role = $2) ORDER BY grant_id, generation",
+        )
+        .bind(account.as_str())
+        .bind(role)
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(version).collect()
+    }
+
+    /// Ids of grants of the account of which no version is recorded: an older program wrote them.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grants_without_history(&mut self) -> Result<Vec<(AccountId, GrantId)>> {
+        let rows = sqlx::query(
+            "SELECT account_id, id FROM grants WHERE id NOT IN (SELECT grant_id FROM grant_history) ORDER BY id",
+        )
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter()
+            .map(|row| {
+                let account: String = row.try_get("account_id").map_err(database)?;
+                let grant: String = row.try_get("id").map_err(database)?;
+                Ok((AccountId::stored(&account), GrantId::stored(&grant)))
+            })
+            .collect()
+    }
+
+    /// Ids of the account's active grants that list this principal.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grants_of_principal(&mut self, principal: &PrincipalId) -> Result<Vec<GrantId>> {
+        self.ids(
+            "SELECT g.id AS id FROM grants g JOIN grant_principals l ON l.grant_id = g.id \
+             WHERE l.principal_id = $1 AND g.revoked_at IS NULL ORDER BY g.id",
+            principal.as_str(),
+        )
+        .await
+    }
+
+    /// Ids of the account's active grants that list this cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn grants_of_cluster(&mut self, cluster: &domain::ClusterId) -> Result<Vec<GrantId>> {
+        self.ids(
+            "SELECT g.id AS id FROM grants g JOIN grant_clusters l ON l.grant_id = g.id \
+             WHERE l.cluster_id = $1 AND g.revoked_at IS NULL ORDER BY g.id",
+            cluster.as_str(),
+        )
+        .await
+    }
+
+    async fn ids(&mut self, sql: &'static str, key: &str) -> Result<Vec<GrantId>> {
+        let rows = sqlx::query(sql).bind(key).fetch_all(self.connection()).await.map_err(database)?;
+        rows.iter()
+            .map(|row| {
+                let id: String = row.try_get("id").map_err(database)?;
+                Ok(GrantId::stored(&id))
+            })
+            .collect()
+    }
+}
+
+fn version(row: &AnyRow) -> Result<GrantVersion> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(database);
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(database);
+    Ok(GrantVersion {
+        grant: GrantId::stored(&text("grant_id")?),
+        account: AccountId::stored(&text("account_id")?),
+        generation: number("generation")?,
+        revision: number("revision")?,
+        at: Timestamp::from_millis(number("at")?),
+        actor: text("actor_id")?,
+        actor_name: text("actor_name")?,
+        role: text("role")?,
+        revoked: number("revoked")? == 1,
+        spec: text("spec")?,
+    })
+}

@@ -40,6 +40,8 @@ pub struct FleetDesired {
     pub revoked: Vec<Grant>,
     /// Names that we applied in the cluster and did not see gone.
     pub recorded: BTreeSet<ObjectName>,
+    /// How many bindings there may be in the cluster.
+    pub most_bindings: usize,
 }
 
 /// What a worker saw.
@@ -119,7 +121,9 @@ impl Service {
             }
         }
         tx.end().await?;
-        Ok(FleetDesired { revision, installation: self.installation.clone(), grants, revoked, recorded })
+        let most_bindings = usize::try_from(self.settings.quotas.bindings_per_cluster).unwrap_or(usize::MAX);
+        let installation = self.installation.clone();
+        Ok(FleetDesired { revision, installation, grants, revoked, recorded, most_bindings })
     }
 
     /// The account's grants at `revision`: from memory if the copy there is of exactly that one.

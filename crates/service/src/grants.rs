@@ -54,7 +54,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = self.begin_with_room(call, &spec, None).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -90,7 +90,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
         let old = active(&mut tx, call, id).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {

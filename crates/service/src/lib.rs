@@ -7,6 +7,7 @@
 pub mod access_keys;
 pub mod audit;
 pub mod authz;
+mod bindings;
 pub mod bootstrap;
 mod cache;
 pub mod call;

@@ -16,11 +16,19 @@ pub struct Quotas {
     pub principals: u32,
     /// Access keys of a user.
     pub access_keys_per_user: u32,
+    /// Bindings that the grants of an account ask for in one cluster.
+    pub bindings_per_cluster: u32,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { grants: 10_000, clusters: 1_000, principals: 100_000, access_keys_per_user: 100 }
+        Self {
+            grants: 10_000,
+            clusters: 1_000,
+            principals: 100_000,
+            access_keys_per_user: 100,
+            bindings_per_cluster: 20_000,
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Service {
     pub(crate) failures: Failures,
     pub(crate) counters: Counters,
     pub(crate) counted_grants: Counted,
+    pub(crate) counted_places: Counted,
     pub(crate) shares: Shares,
     changes: watch::Sender<u64>,
 }
@@ -87,6 +88,7 @@ impl Service {
             failures: Failures::default(),
             counters: Counters::default(),
             counted_grants: Counted::default(),
+            counted_places: Counted::default(),
             shares: Shares::default(),
             changes: watch::Sender::new(0),
         })

@@ -59,6 +59,19 @@ impl ReadTx {
         .await
     }
 
+    /// How many namespaces the grants of the account list, all together; one that is about all of them counts once.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn count_places_of(&mut self, account: &AccountId) -> Result<i64> {
+        self.count(
+            "SELECT COUNT(*) AS n FROM grants g LEFT JOIN grant_namespaces l ON l.grant_id = g.id \
+             WHERE g.account_id = $1 AND g.revoked_at IS NULL",
+            account.as_str(),
+        )
+        .await
+    }
+
     /// How many clusters the account has.
     ///
     /// # Errors

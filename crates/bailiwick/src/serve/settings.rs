@@ -100,6 +100,7 @@ struct QuotasFile {
     clusters: Option<u32>,
     principals: Option<u32>,
     access_keys_per_user: Option<u32>,
+    bindings_per_cluster: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -187,8 +188,12 @@ impl Settings {
         ));
         let quotas = self.quotas;
         lines.push(format!(
-            "an account has at most {} grants, {} clusters, {} principals; a user {} access keys",
-            quotas.grants, quotas.clusters, quotas.principals, quotas.access_keys_per_user
+            "an account has at most {} grants, {} clusters, {} principals, {} bindings in a cluster; a user {} access keys",
+            quotas.grants,
+            quotas.clusters,
+            quotas.principals,
+            quotas.bindings_per_cluster,
+            quotas.access_keys_per_user
         ));
         let metrics = self.metrics_listen.map(|address| format!(" and on {address}")).unwrap_or_default();
         lines.push(format!("metrics to this machine{metrics}, elsewhere against a credential"));
@@ -258,6 +263,7 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         clusters: file.clusters.unwrap_or(default.clusters),
         principals: file.principals.unwrap_or(default.principals),
         access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
+        bindings_per_cluster: file.bindings_per_cluster.unwrap_or(default.bindings_per_cluster),
     }
 }
 

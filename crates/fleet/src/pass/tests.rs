@@ -33,7 +33,7 @@ fn grant(id: &str, user: &str, role: Role) -> Grant {
 
 fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
     let installation = InstallationId::stored("i");
-    FleetDesired { revision: 1, installation, grants, revoked, recorded: BTreeSet::new() }
+    FleetDesired { revision: 1, installation, grants, revoked, recorded: BTreeSet::new(), most_bindings: 3 }
 }
 
 /// A view with namespace `a`, as it is after `grants` were applied.
@@ -244,4 +244,29 @@ fn the_names_of_what_is_ours_by_labels_alone_are_to_be_written_down() {
     assert_eq!(labelled.len(), 1);
     fleet.recorded.extend(labelled);
     assert!(look(&owner(), &fleet, &view).labelled.is_empty());
+}
+
+#[tokio::test]
+async fn what_exceeds_the_bindings_that_an_account_may_have_fails_and_what_was_applied_stays() {
+    let before = vec![
+        grant("g1", "ann", Role::Viewer),
+        grant("g2", "ann", Role::Developer),
+        grant("g3", "ann", Role::Operator),
+    ];
+    let view = view_of(before.clone());
+    let mut more = before;
+    more.push(grant("g0", "bob", Role::Administrator));
+    more.push(grant("g4", "bob", Role::Viewer));
+    let fleet = fleet(more, Vec::new());
+    let look = look(&owner(), &fleet, &view);
+    let Change::Apply(only) = &look.plan.grow[0] else { panic!("somebody is added") };
+    assert_eq!((look.plan.grow.len(), &only.role), (1, &Role::Viewer), "what is there may change");
+    assert!(look.plan.shrink.is_empty(), "nothing makes room for it");
+    let troubles = troubles(&look, &BTreeMap::new(), &BTreeMap::new());
+    let Trouble::Refused(why) = &troubles[&slot(Role::Administrator)] else { panic!("refused") };
+    assert!(why.contains("the 3 bindings that it may have"), "{why}");
+    let Look { desired, former, .. } = look;
+    let facts = Facts { fleet, owner: owner(), desired, former, troubles, leftovers: Vec::new() };
+    let found = states(&facts);
+    assert_eq!((found["g0"].0, found["g1"].0), (State::Failed, State::Effective));
 }

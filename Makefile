@@ -42,9 +42,12 @@ e2e: setup ## Real API server, real databases, official SDKs; ARGS='-k squatted'
 	cd e2e && $(PYTHON) -m pytest $(ARGS)
 
 .PHONY: bench
-bench: ## Figures as ratios, each beside its peer in one run; never part of the tests
+bench: setup ## Figures as ratios, each beside its peer in one run; never part of the tests
 	cargo build --release -p bailiwick -p benches
-	"$${CARGO_TARGET_DIR:-target}/release/benches" "$${CARGO_TARGET_DIR:-target}/release/bailiwick"
+	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
+	"$$release/benches" reads "$$release/bailiwick"; \
+	scripts/with-postgres --durable sh -c "'$$release/benches' writes '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
+	$(PYTHON) benches/fleet.py "$$release/bailiwick" "$$release/benches" $(ARGS)
 
 .PHONY: setup
 setup: ## Install and build what the tests need, outside the repository

@@ -10,6 +10,7 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Executor};
 
 use crate::error::database;
+use crate::group::OLDEST;
 use crate::turns::Lanes;
 
 /// Where the database is.
@@ -54,6 +55,8 @@ pub struct Store {
     /// SQLite has one writer at a time and lets those who wait poll for their turn; PostgreSQL has one for each account.
     /// Both would let each of them hold a connection that readers need. Here they queue up before they ask for one.
     pub(crate) lanes: Arc<Lanes>,
+    /// How old a transaction may be that a writer joins.
+    pub(crate) oldest_shared: Duration,
 }
 
 /// Which database it is, for the four statements that differ.
@@ -124,12 +127,12 @@ impl Store {
             .connect(&format!("sqlite://{text}?mode=rwc"))
             .await
             .map_err(database)?;
-        Ok(Self { pool, backend: Backend::Sqlite, lanes: Arc::default() })
+        Ok(Self { pool, backend: Backend::Sqlite, lanes: Arc::default(), oldest_shared: OLDEST })
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
         let pool = options(16).connect(url).await.map_err(database)?;
-        Ok(Self { pool, backend: Backend::Postgres, lanes: Arc::default() })
+        Ok(Self { pool, backend: Backend::Postgres, lanes: Arc::default(), oldest_shared: OLDEST })
     }
 
     /// Closes all connections. A SQLite file is left without its write-ahead log.

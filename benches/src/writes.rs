@@ -10,7 +10,7 @@ use crate::raw::{Owner, Raw};
 use crate::{load, signed};
 
 /// Writers at once, and how many writes a round has.
-const LOADS: [(usize, usize); 3] = [(1, 300), (16, 3_200), (64, 6_400)];
+const LOADS: [(usize, usize); 3] = [(1, 100), (16, 1_600), (64, 3_200)];
 /// Rounds of each.
 const ROUNDS: usize = 5;
 

@@ -40,17 +40,28 @@ impl Service {
         self.begin_grants(call).await
     }
 
-    /// Whether there is room even if everything that the account lists were in one cluster.
+    /// Whether there is room even if everything that the account lists, or at least what it lists for the same
+    /// clusters, were of no use for `spec`.
     async fn surely_room(&self, tx: &mut WriteTx, spec: &GrantSpec) -> Result<bool> {
         let (account, revision) = (tx.account().clone(), tx.revision());
         let most = i64::from(self.settings.quotas.bindings_per_cluster) - size(spec);
         let each = i64::try_from(MAX_NAMESPACES).unwrap_or(i64::MAX);
-        if self.counted_places.at_most(&account, revision, each).is_some_and(|have| have <= most) {
+        let known = self.counted_places.at_most(&account, revision, each);
+        let have = match known.filter(|have| *have <= most) {
+            Some(have) => have,
+            None => tx.count_places_of(&account).await?,
+        };
+        self.counted_places.note(&account, revision, have.saturating_add(size(spec)));
+        if have <= most {
             return Ok(true);
         }
-        let have = tx.count_places_of(&account).await?;
-        self.counted_places.note(&account, revision, have);
-        Ok(have <= most)
+        let ClusterScope::Listed(clusters) = &spec.clusters else { return Ok(false) };
+        for cluster in clusters {
+            if tx.count_places_in(&account, cluster).await? > most {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -74,11 +74,12 @@ impl Service {
 
     async fn room_for_grant(&self, tx: &mut WriteTx) -> Result<()> {
         let (account, revision, most) = (tx.account().clone(), tx.revision(), self.settings.quotas.grants);
-        if self.counted_grants.at_most(&account, revision, 1).is_some_and(|have| have < i64::from(most)) {
-            return Ok(());
-        }
-        let have = tx.count_grants_of(&account).await?;
-        self.counted_grants.note(&account, revision, have);
+        let known = self.counted_grants.at_most(&account, revision, 1);
+        let have = match known.filter(|have| *have < i64::from(most)) {
+            Some(have) => have,
+            None => tx.count_grants_of(&account).await?,
+        };
+        self.counted_grants.note(&account, revision, have.saturating_add(1));
         room("grants", have, most)
     }
 

@@ -183,7 +183,6 @@ impl Service {
     /// `Unavailable` if the database does not answer.
     pub async fn fleet_report(&self, id: &ClusterId, report: FleetReport) -> Result<()> {
         self.counters.reported(report.connection);
-        let _share = self.shares.take(&self.account_of(id).await?).await;
         let news = self.news(id, report.states).await?;
         let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
         tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
@@ -203,6 +202,7 @@ impl Service {
     /// Those updates that are news, and since when they hold. Read before the write lock is taken: only the cluster's
     /// one worker writes these rows, so nobody changes them in between.
     async fn news(&self, id: &ClusterId, updates: Vec<StateUpdate>) -> Result<Vec<(StateUpdate, Timestamp)>> {
+        let _share = self.shares.take(&self.account_of(id).await?).await;
         let mut tx = self.store.read().await?;
         let mut news = Vec::new();
         for update in updates {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{Error, Result};
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor};
+use sqlx::{AnyPool, Connection, Executor};
 
 use crate::error::database;
 use crate::group::OLDEST;
@@ -93,6 +93,9 @@ impl Backend {
     }
 }
 
+/// A connection that lay idle for so long proves that it lives before it is used.
+const PROOF: Duration = Duration::from_secs(1);
+
 impl Store {
     /// Opens the database, creating a SQLite file where there is none, and brings its schema up to date.
     ///
@@ -142,7 +145,19 @@ impl Store {
 }
 
 fn options(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10))
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        // One that was used a moment ago needs no proof of life; a round trip less for every transaction.
+        .test_before_acquire(false)
+        .before_acquire(|connection, usage| {
+            Box::pin(async move {
+                if usage.idle_for >= PROOF {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 #[cfg(test)]

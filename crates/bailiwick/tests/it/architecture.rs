@@ -22,7 +22,11 @@ const ARROWS_OF_TESTS: [(&str, &str); 2] = [("api", "store"), ("fleet", "store")
 
 /// Dependencies that only some crates may have, and why.
 const RESTRICTED: [(&str, &[&str], &str); 10] = [
-    ("sqlx", &["benches", "store"], "SQL is written in one place; the benchmarks insert the same rows without it"),
+    (
+        "sqlx",
+        &["benches", "store"],
+        "SQL is written in one place; the benchmarks insert the same rows without it",
+    ),
     ("axum", &["benches"], "it is what our own dispatch is measured against"),
     ("hyper", &["api"], "one crate serves HTTP"),
     ("hyper-rustls", &["fleet"], "clusters are reached through the guarded connector"),

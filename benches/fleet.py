@@ -273,14 +273,14 @@ def dead(api_server):
     place = kube.create_namespace("dead")
     with running() as server, dead_addresses() as ports:
         cluster = server.add_cluster(api_server)
-        show("dead, 201 to first yes without them", felt(server, kube, cluster, place), "ms")
+        show("dead, POST to first yes without them", felt(server, kube, cluster, place), "ms")
         alone = idle_share(server)
         kubeconfig = api_server.kubeconfig
         configs = [kubeconfig.replace(f":{api_server.port}", f":{ports[n % 3]}") for n in range(CLUSTERS)]
         add(server, configs, "unreachable")
         time.sleep(90)
         beside = idle_share(server)
-        show(f"dead, 201 to first yes beside {CLUSTERS} dead ones", felt(server, kube, cluster, place), "ms")
+        show(f"dead, POST to first yes beside {CLUSTERS} dead ones", felt(server, kube, cluster, place), "ms")
         print(f"dead, CPU while idle: {alone:.2f} % of one core alone, {beside:.2f} % beside them", flush=True)
 
 

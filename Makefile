@@ -49,9 +49,12 @@ dist: static ## Archive, container image and checksums in dist/, for machines wi
 	scripts/dist "$${CARGO_TARGET_DIR:-target}/release/bailiwick" dist
 
 .PHONY: bench
-bench: ## Figures as ratios, each beside its peer in one run; never part of the tests
+bench: setup ## Figures as ratios, each beside its peer in one run; never part of the tests
 	cargo build --release -p bailiwick -p benches
-	"$${CARGO_TARGET_DIR:-target}/release/benches" "$${CARGO_TARGET_DIR:-target}/release/bailiwick"
+	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
+	"$$release/benches" reads "$$release/bailiwick"; \
+	scripts/with-postgres --durable sh -c "'$$release/benches' writes '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
+	$(PYTHON) benches/fleet.py "$$release/bailiwick" "$$release/benches" $(ARGS)
 
 .PHONY: setup
 setup: ## Install and build what the tests need, outside the repository

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Sends one request and gives the body of its answer.
@@ -33,20 +33,29 @@ pub async fn many(address: SocketAddr, request: &str, connections: usize, total:
     Ok(())
 }
 
-struct Connection {
-    stream: TcpStream,
+/// A connection that is kept open.
+pub struct Connection<S> {
+    stream: S,
     buffer: Vec<u8>,
     body: Vec<u8>,
 }
 
-impl Connection {
+impl Connection<TcpStream> {
     async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024), body: Vec::new() })
+        Ok(Self::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection over what is connected already.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::with_capacity(64 * 1024), body: Vec::new() }
     }
 
-    async fn send(&mut self, request: &str) -> io::Result<()> {
+    /// Sends one request and reads its answer.
+    pub async fn send(&mut self, request: &str) -> io::Result<()> {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         let (head, length) = loop {

@@ -3,6 +3,7 @@
 //!
 //! What happens in clusters is measured by `fleet.py` beside this, on the servers of `e2e/harness`.
 
+mod bare;
 mod figures;
 mod load;
 mod peer;
@@ -23,6 +24,9 @@ async fn main() -> io::Result<()> {
         ["reads", server] => reads::compare(server).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
-        _ => Err(io::Error::other("usage: benches reads SERVER | writes SERVER [POSTGRES-URL]")),
+        ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
+        _ => Err(io::Error::other(
+            "usage: benches reads SERVER | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+        )),
     }
 }

@@ -103,11 +103,7 @@ pub async fn postgres_databases<const N: usize>(server: &str, names: [&str; N]) 
 impl Measured {
     /// User and system time so far. The kernel counts in hundredths of a second.
     pub fn cpu_micros(&self) -> io::Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
-        Ok(ticks.sum::<u64>() * 10_000)
+        cpu_micros(&self.child.id().to_string())
     }
 
     /// Resident memory.
@@ -118,6 +114,18 @@ impl Measured {
             line.split_whitespace().next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
         Ok(kib / 1024)
     }
+}
+
+/// User and system time of this program so far.
+pub fn own_cpu_micros() -> io::Result<u64> {
+    cpu_micros("self")
+}
+
+fn cpu_micros(process: &str) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    Ok(ticks.sum::<u64>() * 10_000)
 }
 
 impl Drop for Measured {

@@ -10,7 +10,7 @@ use crate::raw::{Owner, Raw};
 use crate::{load, signed};
 
 /// Writers at once, and how many writes a round has.
-const LOADS: [(usize, usize); 3] = [(1, 300), (16, 3_200), (64, 6_400)];
+const LOADS: [(usize, usize); 3] = [(1, 100), (16, 1_600), (64, 3_200)];
 /// Rounds of each.
 const ROUNDS: usize = 5;
 
@@ -38,11 +38,12 @@ async fn on(name: &str, server: &str, folder: &Path, [ours, raw]: [String; 2]) -
     let request = signed::policy(&account, bailiwick.address, "load");
     for (writers, total) in LOADS {
         let (mut theirs, mut mine) = (Figures::default(), Figures::default());
-        let mut cpu = Figures::default();
+        let (mut cpu, mut peer_cpu) = (Figures::default(), Figures::default());
         for _ in 0..ROUNDS {
-            let began = Instant::now();
+            let (began, used) = (Instant::now(), process::own_cpu_micros()?);
             peer.many(writers, total).await?;
             theirs.push(per_second(total, began));
+            peer_cpu.push(per_write(process::own_cpu_micros()? - used, total));
             let (began, used) = (Instant::now(), bailiwick.cpu_micros()?);
             load::many(bailiwick.address, &request, writers, total).await?;
             mine.push(per_second(total, began));
@@ -52,7 +53,9 @@ async fn on(name: &str, server: &str, folder: &Path, [ours, raw]: [String; 2]) -
         println!("{title}: raw {}", theirs.show("writes/s"));
         println!("{title}: signed POST {}", mine.show("writes/s"));
         println!("{title}: ratio {}", mine.over(&theirs).show(""));
-        println!("{title}: server CPU per write {}", cpu.show("µs"));
+        println!("{title}: client CPU per raw write, without the database's {}", peer_cpu.show("µs"));
+        println!("{title}: server CPU per write, without the database's {}", cpu.show("µs"));
+        println!("{title}: ratio of CPU {}", peer_cpu.over(&cpu).show(""));
     }
     check(&bailiwick, &account).await
 }

@@ -289,7 +289,7 @@ mod tests {
     fn what_waits_stays_and_everything_else_goes_on() {
         for left in [&[][..], &["cid"][..]] {
             let (mut model, plan, _) = shrinking(&["ann", "bob", "cid"], left);
-            let object = plan.shrink[0].object().clone();
+            let object = plan.revoke[0].object().clone();
             let waiting = BTreeMap::from([(object.clone(), BTreeSet::from([user("ann")]))]);
             let lesser = hold_back(&model.owner, plan, &model.observed(), &waiting);
             lesser.changes().for_each(|change| model.apply(change));

@@ -69,7 +69,7 @@ mod tests {
         assert!(plan(&owner, &Desired::default(), std::slice::from_ref(&stamp), &none).is_empty());
         // Of a removed cluster every recorded name is to go, the stamp's too.
         let recorded = BTreeSet::from([stamp.object.clone()]);
-        assert_eq!(plan(&owner, &Desired::default(), &[stamp], &recorded).shrink.len(), 1);
+        assert_eq!(plan(&owner, &Desired::default(), &[stamp], &recorded).revoke.len(), 1);
     }
 
     #[test]

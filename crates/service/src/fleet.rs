@@ -52,6 +52,8 @@ pub struct FleetDesired {
     pub stamp: Option<Stamp>,
     /// While there is one, nothing may be written in any cluster.
     pub hold: Option<Hold>,
+    /// How many bindings there may be in the cluster.
+    pub most_bindings: usize,
 }
 
 /// What a worker saw.
@@ -150,6 +152,7 @@ impl Service {
         tx.end().await?;
         let (installation, suspended) = (self.installation.clone(), row.suspended);
         let removed = row.removed;
+        let most_bindings = usize::try_from(self.settings.quotas.bindings_per_cluster).unwrap_or(usize::MAX);
         Ok(FleetDesired {
             revision,
             installation,
@@ -161,6 +164,7 @@ impl Service {
             removed,
             stamp,
             hold,
+            most_bindings,
         })
     }
 
@@ -252,7 +256,6 @@ impl Service {
     pub async fn fleet_report(&self, lease: &Lease, report: FleetReport) -> Result<()> {
         self.counters.reported(report.connection);
         let id = &lease.cluster;
-        let _share = self.shares.take(&self.account_of(id).await?).await;
         let news = self.news(id, report.states).await?;
         let mut tx = self.write_observed(lease).await?;
         tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
@@ -272,6 +275,7 @@ impl Service {
     /// Those updates that are news, and since when they hold. Read before the write lock is taken: only the cluster's
     /// one worker writes these rows, so nobody changes them in between.
     async fn news(&self, id: &ClusterId, updates: Vec<StateUpdate>) -> Result<Vec<(StateUpdate, Timestamp)>> {
+        let _share = self.shares.take(&self.account_of(id).await?).await;
         let mut tx = self.store.read().await?;
         let mut news = Vec::new();
         for update in updates {

@@ -55,7 +55,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = self.begin_with_room(call, &spec, None).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -76,11 +76,12 @@ impl Service {
 
     async fn room_for_grant(&self, tx: &mut WriteTx) -> Result<()> {
         let (account, revision, most) = (tx.account().clone(), tx.revision(), self.settings.quotas.grants);
-        if self.counted_grants.at_most(&account, revision, 1).is_some_and(|have| have < i64::from(most)) {
-            return Ok(());
-        }
-        let have = tx.count_grants_of(&account).await?;
-        self.counted_grants.note(&account, revision, have);
+        let known = self.counted_grants.at_most(&account, revision, 1);
+        let have = match known.filter(|have| *have < i64::from(most)) {
+            Some(have) => have,
+            None => tx.count_grants_of(&account).await?,
+        };
+        self.counted_grants.note(&account, revision, have.saturating_add(1));
         room("grants", have, most)
     }
 
@@ -92,7 +93,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
         let old = active(&mut tx, call, id).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {

@@ -8,6 +8,7 @@ pub mod access_keys;
 mod arrivals;
 pub mod audit;
 pub mod authz;
+mod bindings;
 pub mod bootstrap;
 mod cache;
 pub mod call;

@@ -16,11 +16,19 @@ pub struct Quotas {
     pub principals: u32,
     /// Access keys of a user.
     pub access_keys_per_user: u32,
+    /// Bindings that the grants of an account ask for in one cluster.
+    pub bindings_per_cluster: u32,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { grants: 10_000, clusters: 1_000, principals: 100_000, access_keys_per_user: 100 }
+        Self {
+            grants: 10_000,
+            clusters: 1_000,
+            principals: 100_000,
+            access_keys_per_user: 100,
+            bindings_per_cluster: 20_000,
+        }
     }
 }
 
@@ -35,27 +43,26 @@ pub(crate) fn room(what: &str, have: i64, most: u32) -> Result<()> {
     Err(Error::conflict(format!("{what} must be at most {most}: delete some, or have the quota raised")))
 }
 
-/// What was counted at some revision of an account. Counting anew with each write would make the tenth thousand grant cost
-/// thousand times what the tenth did; no commit adds more than some, so most of the time the old count is enough.
+/// How many there are at most after some commit of an account. Counting anew with each write would make the ten thousandth
+/// grant cost a thousand times what the tenth did; no commit adds more than some, so most of the time the old count is
+/// enough. Where it is not, what was deleted meanwhile is found by counting.
 #[derive(Default)]
 pub(crate) struct Counted {
     counts: Mutex<HashMap<AccountId, (i64, i64)>>,
 }
 
-/// A count is taken anew after so many commits: others may have made room.
-const OLDEST: i64 = 1_000;
-
 impl Counted {
-    /// The most that there can be at `revision`, if each commit adds `each` at most; `None` if that is to be counted.
+    /// The most that there can be before the commit `revision`, if each that is not known added `each` at most; `None`
+    /// if that is to be counted.
     pub(crate) fn at_most(&self, account: &AccountId, revision: i64, each: i64) -> Option<i64> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, count) = counts.get(account)?;
         // The numbers of commits that failed are given again.
-        let commits = revision.checked_sub(*at).filter(|commits| (1..OLDEST).contains(commits))?;
-        Some(count.saturating_add(commits.saturating_mul(each)))
+        let unknown = revision.checked_sub(*at)?.checked_sub(1).filter(|commits| *commits >= 0)?;
+        Some(count.saturating_add(unknown.saturating_mul(each)))
     }
 
-    /// Notes what was counted at `revision`, before what is written there.
+    /// Notes how many there are at most after the commit `revision`.
     pub(crate) fn note(&self, account: &AccountId, revision: i64, count: i64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.insert(account.clone(), (revision, count));
@@ -73,8 +80,7 @@ mod tests {
         assert_eq!(counted.at_most(&account, 8, 1), None);
         counted.note(&account, 8, 100);
         assert_eq!(counted.at_most(&account, 8, 1), None, "what was counted there may have been taken back");
-        assert_eq!(counted.at_most(&account, 10, 1), Some(102));
-        assert_eq!(counted.at_most(&account, 10, 500), Some(1100));
-        assert_eq!(counted.at_most(&account, 8 + OLDEST, 1), None);
+        assert_eq!(counted.at_most(&account, 9, 1), Some(100));
+        assert_eq!(counted.at_most(&account, 11, 500), Some(1_100));
     }
 }

@@ -59,7 +59,12 @@ impl Store {
         sqlx::any::install_default_drivers();
         let url = format!("sqlite://{}?mode=ro&immutable=1", text(path)?);
         let pool = connect(&url).await?;
-        let store = Self { pool, backend: Backend::Sqlite, lanes: std::sync::Arc::default() };
+        let store = Self {
+            pool,
+            backend: Backend::Sqlite,
+            lanes: std::sync::Arc::default(),
+            oldest_shared: std::time::Duration::ZERO,
+        };
         let found = store.facts().await;
         store.close().await;
         found

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use domain::{Error, Result};
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor};
+use sqlx::{AnyPool, Connection, Executor};
 
 use crate::error::database;
+use crate::group::OLDEST;
 use crate::turns::Lanes;
 
 /// Where the database is.
@@ -54,6 +55,8 @@ pub struct Store {
     /// SQLite has one writer at a time and lets those who wait poll for their turn; PostgreSQL has one for each account.
     /// Both would let each of them hold a connection that readers need. Here they queue up before they ask for one.
     pub(crate) lanes: Arc<Lanes>,
+    /// How old a transaction may be that a writer joins.
+    pub(crate) oldest_shared: Duration,
 }
 
 /// Which database it is, for the four statements that differ.
@@ -89,6 +92,9 @@ impl Backend {
         }
     }
 }
+
+/// A connection that lay idle for so long proves that it lives before it is used.
+const PROOF: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens the database, creating a SQLite file where there is none, and brings its schema up to date.
@@ -128,7 +134,7 @@ impl Store {
             .connect(&format!("sqlite://{text}?mode=rwc"))
             .await
             .map_err(database)?;
-        Ok(Self { pool, backend: Backend::Sqlite, lanes: Arc::default() })
+        Ok(Self { pool, backend: Backend::Sqlite, lanes: Arc::default(), oldest_shared: OLDEST })
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
@@ -143,7 +149,7 @@ impl Store {
             .connect(url)
             .await
             .map_err(database)?;
-        Ok(Self { pool, backend: Backend::Postgres, lanes: Arc::default() })
+        Ok(Self { pool, backend: Backend::Postgres, lanes: Arc::default(), oldest_shared: OLDEST })
     }
 
     /// Whether other servers may work on this database at the same time. An embedded one is one server's.
@@ -159,7 +165,19 @@ impl Store {
 }
 
 fn options(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10))
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        // One that was used a moment ago needs no proof of life; a round trip less for every transaction.
+        .test_before_acquire(false)
+        .before_acquire(|connection, usage| {
+            Box::pin(async move {
+                if usage.idle_for >= PROOF {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 #[cfg(test)]

@@ -48,7 +48,12 @@ impl Store {
         };
         let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5));
         let pool = options.connect(&url).await.map_err(database)?;
-        let store = Self { pool, backend, lanes: std::sync::Arc::default() };
+        let store = Self {
+            pool,
+            backend,
+            lanes: std::sync::Arc::default(),
+            oldest_shared: std::time::Duration::ZERO,
+        };
         let peek = store.look().await;
         store.close().await;
         peek

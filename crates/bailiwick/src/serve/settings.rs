@@ -105,6 +105,7 @@ struct QuotasFile {
     clusters: Option<u32>,
     principals: Option<u32>,
     access_keys_per_user: Option<u32>,
+    bindings_per_cluster: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -208,6 +209,7 @@ impl Settings {
             format!("limits.connections_per_source = {}", limits.connections_per_source),
             format!("quotas.grants = {} for each account", quotas.grants),
             format!("quotas.clusters = {} for each account", quotas.clusters),
+            format!("quotas.bindings_per_cluster = {} for each account", quotas.bindings_per_cluster),
             format!("quotas.principals = {} for each account", quotas.principals),
             format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
             format!("clusters.unexplained_removals = {}", self.unexplained_removals),
@@ -314,6 +316,7 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         clusters: file.clusters.unwrap_or(default.clusters),
         principals: file.principals.unwrap_or(default.principals),
         access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
+        bindings_per_cluster: file.bindings_per_cluster.unwrap_or(default.bindings_per_cluster),
     }
 }
 

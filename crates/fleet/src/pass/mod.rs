@@ -8,6 +8,7 @@ use rbac::{Binding, Change, Desired, ObjectName, Owner, Placement, Plan, Slot, S
 use service::fleet::{FleetDesired, StateUpdate};
 
 use crate::apply::Outcome;
+use crate::excess::Excess;
 use crate::explain;
 use crate::failure::Failure;
 use crate::remarks;
@@ -29,6 +30,8 @@ pub(crate) struct Look {
     pub(crate) lacking: Vec<ClusterRoleSpec>,
     /// Bindings that are ours by their labels alone.
     pub(crate) labelled: Vec<ObjectName>,
+    /// What is not applied because there would be too many bindings.
+    pub(crate) excess: Excess,
     /// Who gets something new where.
     pub(crate) added: HashMap<Slot, BTreeSet<Subject>>,
 }
@@ -37,12 +40,14 @@ pub(crate) struct Look {
 pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
     let namespaces = view.namespaces();
     let desired = rbac::desired(&owner.cluster, &fleet.grants, &fleet.names, &namespaces);
-    let plan = rbac::plan(owner, &desired, view.bindings(), &fleet.recorded);
+    let mut plan = rbac::plan(owner, &desired, view.bindings(), &fleet.recorded);
+    let excess = Excess::cut(&mut plan, owner, fleet, view);
     let former: Vec<Grant> = fleet.revoked.iter().map(|grant| as_it_was(grant, &owner.cluster)).collect();
     Look {
         former: rbac::desired(&owner.cluster, &former, &fleet.names, &namespaces).placements,
         lacking: roles::lacking(&desired, view),
         labelled: labelled(owner, fleet, view),
+        excess,
         added: plan.grow.iter().filter_map(|change| added(change, view)).collect(),
         desired,
         plan,
@@ -196,7 +201,8 @@ pub(crate) fn troubles(
         let right = Right::binding(action, binding.role.cluster_role());
         Some((slot_of(binding), outcome_trouble(outcomes.get(&binding.object)?, &right)?))
     });
-    of_roles.chain(of_changes).collect()
+    let of_excess = look.excess.slots.iter().map(|slot| (slot.clone(), look.excess.trouble()));
+    of_roles.chain(of_changes).chain(of_excess).collect()
 }
 
 /// Who is named by bindings of ours beyond what is desired, and what became of removing them.

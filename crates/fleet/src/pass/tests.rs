@@ -44,6 +44,7 @@ fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
         removed: false,
         stamp: None,
         hold: None,
+        most_bindings: 3,
     }
 }
 
@@ -338,4 +339,28 @@ async fn an_old_name_that_cannot_be_removed_holds_the_grants_in_its_place() {
     let found = states(&facts(fleet, look, left));
     assert_eq!((found["g"].0, found["other"].0), (State::Failed, State::Effective));
     assert!(found["g"].1.starts_with("ann still has view"), "{}", found["g"].1);
+}
+
+#[test]
+fn what_exceeds_the_bindings_that_an_account_may_have_fails_and_what_was_applied_stays() {
+    let before = vec![
+        grant("g1", "ann", Role::Viewer),
+        grant("g2", "ann", Role::Developer),
+        grant("g3", "ann", Role::Operator),
+    ];
+    let view = view_of(before.clone());
+    let mut more = before;
+    more.push(grant("g0", "bob", Role::Administrator));
+    more.push(grant("g4", "bob", Role::Viewer));
+    let fleet = fleet(more, Vec::new());
+    let look = look(&owner(), &fleet, &view);
+    let Change::Apply(only) = &look.plan.grow[0] else { panic!("somebody is added") };
+    assert_eq!((look.plan.grow.len(), &only.role), (1, &Role::Viewer), "what is there may change");
+    assert!(look.plan.removals().next().is_none(), "nothing makes room for it");
+    let troubles = troubles(&look, &BTreeMap::new(), &BTreeMap::new());
+    let Trouble::Refused(why) = &troubles[&slot(Role::Administrator)] else { panic!("refused") };
+    assert!(why.contains("the 3 bindings that it may have"), "{why}");
+    let facts = Facts { troubles, ..facts(fleet, look, Vec::new()) };
+    let found = states(&facts);
+    assert_eq!((found["g0"].0, found["g1"].0), (State::Failed, State::Effective));
 }

@@ -226,6 +226,7 @@ mod tests {
             removed: false,
             stamp: Some(Stamp { lineage: "l".into(), sum, at: Timestamp::from_millis(0) }),
             hold: None,
+            most_bindings: 100,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::world::{new_principal, spec, worlds_with};
 
 fn quotas() -> Quotas {
     // The root user and the group of administrators are two principals, and the root user has one key.
-    Quotas { grants: 1, clusters: 1, principals: 3, access_keys_per_user: 2 }
+    Quotas { grants: 1, clusters: 1, principals: 3, access_keys_per_user: 2, bindings_per_cluster: 5 }
 }
 
 fn refused<T>(outcome: Result<T>, what: &str) {
@@ -41,6 +41,34 @@ async fn each_quota_refuses_one_too_many_and_what_is_deleted_makes_room() {
         service.create_access_key(root, root.caller.user.as_str(), "").await.unwrap();
         service.delete_principal(root, PrincipalKind::User, "ada").await.unwrap();
         service.create_principal(root, eve()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_asks_for_too_many_bindings_in_one_cluster_is_refused_with_their_number() {
+    for world in worlds_with(Quotas { grants: 100, clusters: 100, ..quotas() }).await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("ada").await;
+        for cluster in ["one", "two"] {
+            world.cluster(cluster).await;
+        }
+        let everywhere = service.create_grant(root, spec(&["ada"], &[], &["a", "b"])).await.unwrap();
+        service.create_grant(root, spec(&["ada"], &["one"], &["b", "c", "d"])).await.unwrap();
+        service.create_grant(root, spec(&["ada"], &["two"], &["w", "x", "y"])).await.unwrap();
+        let too_much = |cluster: &str, count: usize| {
+            format!("cluster `{cluster}` would need {count} bindings for this account, at most 5")
+        };
+        let one_more = service.create_grant(root, spec(&["ada"], &["one"], &["e", "f"])).await;
+        refused(one_more, &too_much("one", 6));
+        refused(service.create_grant(root, spec(&["ada"], &["two"], &["z"])).await, &too_much("two", 6));
+        service.create_grant(root, spec(&["ada"], &["one"], &["a", "b", "c", "d", "e"])).await.unwrap();
+        let wider =
+            service.update_grant(root, everywhere.id.as_str(), spec(&["ada"], &[], &["a", "b", "z"])).await;
+        refused(wider, &too_much("one", 6));
+        let other =
+            service.update_grant(root, everywhere.id.as_str(), spec(&["ada"], &[], &["a", "y"])).await;
+        refused(other, &too_much("one", 6));
+        service.update_grant(root, everywhere.id.as_str(), spec(&["ada"], &[], &["c", "e"])).await.unwrap();
     }
 }
 

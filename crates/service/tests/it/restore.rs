@@ -162,7 +162,7 @@ async fn every_version_of_a_grant_is_recorded_with_who_made_it_and_can_be_brough
         assert_eq!((gone.kind(), gone.field()), (ErrorKind::Invalid, Some("principals")));
         let unknown = service.restore_grant(root, id, 17).await.unwrap_err();
         assert_eq!(unknown.field(), Some("generation"));
-        service.delete_cluster(root, "c").await.unwrap();
+        service.delete_cluster(root, "c", service::Removal::Revoke).await.unwrap();
         service.revoke_grant(root, id).await.unwrap();
 
         let versions = service.show_grant_history(root, id).await.unwrap();

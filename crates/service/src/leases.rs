@@ -21,7 +21,7 @@ pub const BEAT: Duration = Duration::from_secs(2);
 /// cluster may take it has to stay below [`STANDS_STILL`].
 pub const CONFIRMED_FOR: Duration = Duration::from_secs(2);
 /// How long counters must stand still until others take over.
-const STANDS_STILL: Duration = Duration::from_secs(10);
+pub const STANDS_STILL: Duration = Duration::from_secs(10);
 /// How long until a server that stands still is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 

@@ -105,7 +105,7 @@ def test_a_hang_up_makes_it_read_at_once_and_does_not_end_it(served, authority):
 
 def test_a_clusters_credential_that_ends_soon_is_counted_and_named_in_the_log(new_server, api_server):
     server = new_server().start()
-    cluster = server.add_cluster(api_server)  # its certificate is for two days
+    cluster = server.add_cluster_as_root(api_server)  # its certificate is for two days
     detached = server.add_cluster()
 
     def counts():

@@ -23,13 +23,16 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    /// A fence that is open as long as `lease` holds.
+    /// A fence that is open as long as `lease` holds and the installation is not held.
     pub(crate) fn new(service: Arc<Service>, lease: Lease) -> Self {
         Self { service, lease, confirmed: Mutex::default() }
     }
 
     /// Whether the cluster may be changed now.
     pub(crate) async fn is_open(&self) -> bool {
+        if self.service.hold().is_some() {
+            return false;
+        }
         let mut confirmed = self.confirmed.lock().await;
         // Before the question: the answer is as old as that.
         let now = Instant::now();

@@ -129,6 +129,10 @@ impl Supervisor {
         let mut former = std::mem::take(&mut self.workers);
         for cluster in &self.known {
             let Some(lease) = self.share.held.get(&cluster.id) else { continue };
+            if self.releasing.contains(&cluster.id) {
+                // It is being given back; whoever takes it then begins.
+                continue;
+            }
             let worker = match former.remove(&cluster.id) {
                 Some(worker) if worker.is_fit(lease) => worker,
                 predecessor => {

@@ -27,8 +27,9 @@ type Place = (String, Scope);
 /// What was recorded about a place.
 #[derive(Default)]
 struct Record {
-    /// Whether some version that ended granted something there.
-    ended: bool,
+    /// Whether somebody decided that something ends there: a version that granted it ended, or it stands and whom it
+    /// names has no name in the cluster any more.
+    decided: bool,
     /// Whom versions that did not end name there.
     standing: HashSet<Subject>,
 }
@@ -74,7 +75,7 @@ pub fn unexplained(
         let (wanted, record) = (wanted.get(&place), records.get(&place));
         let is_unexplained = |subject: &Subject| {
             let contradicted = record.is_some_and(|record| record.standing.contains(subject));
-            let decided = wanted.is_some() || record.is_some_and(|record| record.ended);
+            let decided = wanted.is_some() || record.is_some_and(|record| record.decided);
             contradicted || !decided
         };
         let mut lost = lost(change, binding);
@@ -185,6 +186,9 @@ fn records(
     versions: &[RecordedVersion],
     names: &SubjectNames,
 ) -> HashMap<Place, Record> {
+    let of = |version: &RecordedVersion| -> BTreeSet<Subject> {
+        names.subjects(&version.spec.principals).collect()
+    };
     let mut records: HashMap<Place, Record> = HashMap::new();
     for version in versions.iter().filter(|version| !version.spec.principals.ids.is_empty()) {
         let role = version.spec.role.cluster_role();
@@ -197,11 +201,9 @@ fn records(
                 continue;
             }
             let record = records.entry(place).or_default();
-            if version.ended {
-                record.ended = true;
-            } else {
-                record.standing.extend(names.subjects(&version.spec.principals));
-            }
+            let standing = if version.ended { BTreeSet::new() } else { of(version) };
+            record.decided |= standing.is_empty();
+            record.standing.extend(standing);
         }
     }
     records
@@ -256,6 +258,20 @@ mod tests {
         let desired = if left.is_empty() { Desired::default() } else { desire(&[(slot(), left)]) };
         let plan = model.plan(&desired);
         (model, plan, desired)
+    }
+
+    #[test]
+    fn who_lost_his_name_and_not_his_grant_is_explained_and_a_lost_grant_is_not() {
+        let (model, plan, desired) = shrinking(&["old-name"], &[]);
+        let versions = [version(&["ann"], &["a"], false)];
+        let mut nameless = SubjectNames::default();
+        nameless.insert(PrincipalId::stored("ann"), crate::Named::default());
+        let namespaces = [Namespace::stored("a")].into();
+        let look = |names: &SubjectNames| {
+            unexplained(&plan, &desired, &model.observed(), &namespaces, (&versions, names)).len()
+        };
+        assert_eq!(look(&nameless), 0, "the grant stands, and ann has no name here any more");
+        assert_eq!(look(&SubjectNames::default()), 1, "nobody knows why it should go");
     }
 
     #[test]

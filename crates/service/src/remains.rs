@@ -34,16 +34,21 @@ impl Remains {
         let recorded = tx.applied_names(cluster).await?;
         let mut objects: Vec<ObjectName> = recorded.into_iter().map(crate::fleet::object_name).collect();
         objects.sort();
-        Ok(Self { objects, command: command(installation, cluster) })
+        let owner = Owner { installation: installation.clone(), cluster: cluster.clone() };
+        let mark = Some(rbac::stamp::name(&owner)).filter(|mark| objects.contains(mark));
+        Ok(Self { command: command(&owner, mark.as_ref()), objects })
     }
 }
 
 /// Deletes by our labels, so that it holds for what was relabelled back, too, and for nothing else.
-fn command(installation: &InstallationId, cluster: &ClusterId) -> String {
-    let labels = rbac::labels(&Owner { installation: installation.clone(), cluster: cluster.clone() });
+fn command(owner: &Owner, mark: Option<&ObjectName>) -> String {
+    let labels = rbac::labels(owner);
     let selector: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mark =
+        mark.map(|mark| format!(" && kubectl delete clusterrolebinding --ignore-not-found {}", mark.name));
     format!(
-        "kubectl delete clusterrolebindings,rolebindings --all-namespaces --selector={}",
-        selector.join(",")
+        "kubectl delete clusterrolebindings,rolebindings --all-namespaces --selector={}{}",
+        selector.join(","),
+        mark.unwrap_or_default()
     )
 }

@@ -10,6 +10,7 @@ use crate::authz;
 use crate::call::Call;
 use crate::fleet::{applied_name, object_name};
 use crate::history::PastGrant;
+use crate::leases::Lease;
 use crate::service::Service;
 
 impl Service {
@@ -46,12 +47,13 @@ impl Service {
     /// Says which removals would wait, with a line for people about each, and learns which of them somebody let go.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer.
+    /// `Unavailable` if the database does not answer; `Conflict` if another server works for the cluster now.
     pub async fn fleet_wait(
         &self,
-        id: &ClusterId,
+        lease: &Lease,
         waiting: &BTreeMap<ObjectName, String>,
     ) -> Result<BTreeSet<ObjectName>> {
+        let id = &lease.cluster;
         let mut tx = self.store.read().await?;
         let known = tx.waiting_removals(id).await?;
         tx.end().await?;
@@ -60,7 +62,7 @@ impl Service {
         let gone: Vec<&ObjectName> = names.keys().filter(|name| !waiting.contains_key(*name)).collect();
         let new: Vec<_> = waiting.iter().filter(|(name, _)| !names.contains_key(*name)).collect();
         if !gone.is_empty() || !new.is_empty() {
-            let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
+            let mut tx = self.write_observed(lease).await?;
             for name in gone {
                 tx.delete_waiting_removal(id, &applied_name(name)).await?;
             }

@@ -61,7 +61,7 @@ impl WriteTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn advance_all(&mut self) -> Result<()> {
-        sqlx::query("UPDATE revision SET n = n + 1 WHERE account_id <> ''")
+        sqlx::query("UPDATE revision SET n = n + 1, directory = n + 1 WHERE account_id <> ''")
             .execute(self.connection())
             .await
             .map_err(database)?;

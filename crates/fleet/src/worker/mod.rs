@@ -46,6 +46,9 @@ const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(1);
 /// cheaper than two.
 const REPORT_DELAY: Duration = Duration::from_millis(25);
 
+/// How soon every server has noticed that a hold has ended.
+const NOTICED: Duration = Duration::from_millis(300);
+
 /// How long a write that was not answered may still come to be.
 const LATE: Duration = Duration::from_secs(10);
 
@@ -101,6 +104,11 @@ pub(crate) async fn run(shared: Shared, lease: Lease, mut stop: watch::Receiver<
     };
     drop(connection);
     Worker::new(shared, lease, client, observer, backoff).work(stop).await;
+}
+
+/// Whether the cluster was removed, has another connection, or is another server's now.
+fn is_superseded(error: &domain::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
 }
 
 struct Worker {
@@ -275,7 +283,7 @@ impl Worker {
         match result {
             Ok(()) => {}
             // The cluster was removed or detached, or is another server's now: the supervisor ends this worker.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {
+            Err(error) if is_superseded(&error) => {
                 tracing::info!(cluster = %self.cluster, reason = %error, "fleet.worker.superseded");
             }
             Err(error) => {
@@ -319,6 +327,9 @@ impl Worker {
 
     async fn report_or_retry(&mut self) {
         if let Err(error) = self.report().await {
+            if is_superseded(&error) {
+                return;
+            }
             tracing::error!(cluster = %self.cluster, error = ?error, "fleet.report.failed");
             self.due = self.due.min(Instant::now() + self.backoff.next());
         }

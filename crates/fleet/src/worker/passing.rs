@@ -8,7 +8,7 @@ use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
 use super::stamping::{Checked, outcomes};
-use super::{LATE, REPORT_DELAY, Worker};
+use super::{LATE, NOTICED, REPORT_DELAY, Worker};
 use crate::apply::{Applier, News, Outcome};
 use crate::client::ApiClient;
 use crate::failure::Failure;
@@ -32,6 +32,11 @@ impl Worker {
             return Ok(());
         }
         let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        if fleet.hold.is_none() && !self.stamping.is_checked() {
+            // The hold has just ended, and this server has yet to hear of it: the mark was not looked at.
+            self.due = began + NOTICED;
+            return Ok(());
+        }
         if fleet.suspended {
             // Whose objects these are is not known before somebody says so.
             self.facts = None;

@@ -45,7 +45,7 @@ impl Worker {
         if waiting.len() <= few {
             return self.nothing_waits().await;
         }
-        let confirmed = self.shared.service.fleet_wait(&self.cluster, &lines).await?;
+        let confirmed = self.shared.service.fleet_wait(&self.lease, &lines).await?;
         waiting.retain(|object, _| !confirmed.contains(object));
         if waiting.len() <= few {
             waiting.clear();
@@ -58,7 +58,8 @@ impl Worker {
                 self.sentence(waiting.len())
             );
         }
-        self.waiting = Some(waiting.len());
+        // A confirmation is for this once: the next pass with nothing to confirm forgets it.
+        self.waiting = if confirmed.is_empty() { Some(waiting.len()) } else { None };
         let plan = std::mem::take(&mut look.plan);
         look.plan = rbac::hold_back(owner, plan, self.observer.view().bindings(), &waiting);
         Ok(())
@@ -82,7 +83,7 @@ impl Worker {
 
     async fn nothing_waits(&mut self) -> domain::Result<()> {
         if self.waiting != Some(0) {
-            self.shared.service.fleet_wait(&self.cluster, &BTreeMap::new()).await?;
+            self.shared.service.fleet_wait(&self.lease, &BTreeMap::new()).await?;
             self.waiting = Some(0);
         }
         Ok(())

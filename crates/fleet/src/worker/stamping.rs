@@ -57,6 +57,11 @@ impl Stamping {
         self.confirmed
     }
 
+    /// Whether the mark was looked at since the installation was last held.
+    pub(super) fn is_checked(&self) -> bool {
+        self.checked_at.is_some()
+    }
+
     /// Notes what a pass did.
     pub(super) fn after_pass<'a>(
         &mut self,
@@ -72,6 +77,10 @@ impl Stamping {
                 Outcome::Failed(_) | Outcome::Skipped(_) => failed = true,
             }
         }
+        if fleet.removed {
+            self.due = None;
+            return;
+        }
         let Some(now) = &fleet.stamp else { return };
         let moved = self.written != Some(now.sum);
         let looked_anew = self.checked_at == Some(began);
@@ -81,7 +90,7 @@ impl Stamping {
             // Where nothing of ours is, nothing is left to show that we were there.
             false => changed || (looked_anew && moved && !fleet.recorded.is_empty()),
         };
-        if wanted && !fleet.removed {
+        if wanted {
             let earliest = self.not_before.unwrap_or_else(Instant::now);
             self.due.get_or_insert(earliest);
         }

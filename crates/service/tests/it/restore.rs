@@ -240,7 +240,13 @@ async fn removals_wait_until_an_administrator_lets_go_those_that_wait_then() {
             };
             names.iter().map(|name| (object(name), "view for User ada".to_owned())).collect()
         };
-        assert!(service.fleet_wait(&cluster, &named(&["x", "y"])).await.unwrap().is_empty());
+        assert!(
+            service
+                .fleet_wait(&world.lease(cluster.as_str()).await, &named(&["x", "y"]))
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let waiting = service.list_removals(root, "c").await.unwrap();
         assert_eq!(waiting.len(), 2, "{}", world.on());
         assert_eq!(waiting[0].what, "view for User ada");
@@ -248,11 +254,25 @@ async fn removals_wait_until_an_administrator_lets_go_those_that_wait_then() {
         assert_eq!(strange.kind(), ErrorKind::NotFound);
         assert_eq!(service.confirm_removals(root, "c").await.unwrap(), 2);
         assert_eq!(service.confirm_removals(root, "c").await.unwrap_err().kind(), ErrorKind::Conflict);
-        let gone = service.fleet_wait(&cluster, &named(&["x", "y", "z"])).await.unwrap();
+        let gone =
+            service.fleet_wait(&world.lease(cluster.as_str()).await, &named(&["x", "y", "z"])).await.unwrap();
         assert_eq!(gone.len(), 2, "{}: what came later was not confirmed", world.on());
         assert_eq!(service.list_removals(root, "c").await.unwrap().len(), 1);
-        assert!(service.fleet_wait(&cluster, &BTreeMap::new()).await.unwrap().is_empty());
-        assert!(service.fleet_wait(&cluster, &named(&["x"])).await.unwrap().is_empty(), "confirmed once");
+        assert!(
+            service
+                .fleet_wait(&world.lease(cluster.as_str()).await, &BTreeMap::new())
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert!(
+            service
+                .fleet_wait(&world.lease(cluster.as_str()).await, &named(&["x"]))
+                .await
+                .unwrap()
+                .is_empty(),
+            "confirmed once"
+        );
     }
 }
 

@@ -79,7 +79,7 @@ fn all() -> Vec<(Grammar, &'static Known, bool)> {
     let of = |grammar: Grammar| {
         grammar.operators().filter(|known| known.name != "Null").map(move |known| (grammar, known))
     };
-    Grammar::ALL
+    Grammar::ATTACHED
         .into_iter()
         .flat_map(of)
         .map(|(grammar, known)| (grammar, known, known.name.contains("Not")))
@@ -120,7 +120,9 @@ fn an_absent_key_meets_negated_operators_and_no_others() {
 
 #[test]
 fn if_exists_is_met_by_an_absent_key_and_compares_one_that_is_there() {
-    for (grammar, known, negated) in all().into_iter().filter(|(grammar, ..)| grammar.modifies_operators()) {
+    for (grammar, known, negated) in
+        all().into_iter().filter(|(grammar, ..)| grammar.rules().modifies_operators)
+    {
         let [value, meant, other] = sample(known);
         let name = format!("{}IfExists", known.name);
         assert_eq!(met(grammar, &name, &[value], &Context::new()), Met::Yes, "{name}");
@@ -131,7 +133,9 @@ fn if_exists_is_met_by_an_absent_key_and_compares_one_that_is_there() {
 
 #[test]
 fn several_values_of_a_key_are_quantified_or_must_agree() {
-    for (grammar, known, negated) in all().into_iter().filter(|(grammar, ..)| grammar.modifies_operators()) {
+    for (grammar, known, negated) in
+        all().into_iter().filter(|(grammar, ..)| grammar.rules().modifies_operators)
+    {
         let [value, meant, other] = sample(known);
         let ask = |prefix: &str, found: &[&str]| {
             met(grammar, &format!("{prefix}{}", known.name), &[value], &key(found))
@@ -183,7 +187,7 @@ fn a_key_that_stands_for_every_value_leaves_every_comparison_open() {
         for prefix in ["", "ForAllValues:", "ForAnyValue:"] {
             for suffix in ["", "IfExists"] {
                 let name = format!("{prefix}{}{suffix}", known.name);
-                if name != known.name && !grammar.modifies_operators() {
+                if name != known.name && !grammar.rules().modifies_operators {
                     continue;
                 }
                 assert_eq!(met(grammar, &name, &[value], &every), Met::Open, "{name}");
@@ -242,7 +246,7 @@ fn a_value_of_a_condition_that_cannot_be_compared_is_refused() {
     ] {
         let text = serde_json::json!({"Version": "5.0", "Statement": [{"Effect": "Deny", "Action": ["s:t:op"],
             "Condition": {operator: {"x:Key": [value]}}}]});
-        let error = Document::parse("d", &text.to_string(), &Grammar::ALL).unwrap_err();
+        let error = Document::parse("d", &text.to_string(), &Grammar::ATTACHED).unwrap_err();
         assert_eq!(error.field(), Some(format!("Statement[0].Condition.{operator}.x:Key").as_str()));
         assert!(error.message().contains(hint) && error.message().contains(value), "{error}");
     }

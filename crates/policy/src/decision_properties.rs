@@ -163,9 +163,9 @@ proptest! {
         at in any::<prop::sample::Index>(), field in any::<prop::sample::Index>(),
     ) {
         let text = json!({"Version": "5.0", "Statement": broken(all.clone(), at, field)}).to_string();
-        let stored = Document::stored("d", &text);
+        let stored = Document::stored("d", &text, &Grammar::ATTACHED);
         prop_assert!(!stored.problems().is_empty());
-        prop_assert!(Document::parse("d", &text, &Grammar::ALL).is_err());
+        prop_assert!(Document::parse("d", &text, &Grammar::ATTACHED).is_err());
         let before = effect(&[&document(&all)], &request);
         prop_assert!(generosity(effect(&[&stored], &request)) <= generosity(before));
     }
@@ -223,8 +223,12 @@ impl Noise {
 
 /// Reads a text in both ways and asks it; both readings must agree about whether it is in order.
 fn survive(text: &str) {
-    let stored = Document::stored("d", text);
-    assert_eq!(stored.problems().is_empty(), Document::parse("d", text, &Grammar::ALL).is_ok(), "{text}");
+    let stored = Document::stored("d", text, &Grammar::ATTACHED);
+    assert_eq!(
+        stored.problems().is_empty(),
+        Document::parse("d", text, &Grammar::ATTACHED).is_ok(),
+        "{text}"
+    );
     assert!(stored.problems().len() <= 50);
     let resource = Resource::parse("s:r:acc:a:1").unwrap_or_default();
     let mut context = Context::new().with("g:UserId", "1").with("g:Age", "x");
@@ -274,7 +278,7 @@ fn the_most_hostile_document_of_legal_size_is_asked_in_bounded_time() {
     let statements = vec![json!({"Effect": "Deny", "Action": [pattern]}); 20];
     let text = json!({"Version": "5.0", "Statement": statements}).to_string();
     assert!(text.len() <= crate::MAX_BYTES);
-    let document = Document::parse("d", &text, &Grammar::ALL).unwrap();
+    let document = Document::parse("d", &text, &Grammar::ATTACHED).unwrap();
     let request = Request::new(&format!("s:a:{}", "a".repeat(1_000)), Resource::none(), Context::new());
     assert_eq!(effect(&[&document], &request), Effect::DefaultDeny);
 }

@@ -7,7 +7,7 @@ use crate::{decide, decide_all, decide_over};
 
 fn document(name: &str, statements: &serde_json::Value) -> Document {
     let text = json!({"Version": "5.0", "Statement": statements}).to_string();
-    Document::parse(name, &text, &Grammar::ALL).unwrap()
+    Document::parse(name, &text, &Grammar::ATTACHED).unwrap()
 }
 
 fn ask(documents: &[&Document], action: &str, resource: &str, context: Context) -> Decision {

@@ -40,12 +40,12 @@ impl Document {
         }
     }
 
-    /// Reads a document that is kept, of any grammar. It was in order when it was stored; if it is not now (another
+    /// Reads a document that is kept. It was in order when it was stored; if it is not now (another
     /// program wrote it, or a rule became stricter), what is broken grants nothing, and denies whatever it could have
     /// meant to deny. [`Document::problems`] says what that is.
     #[must_use]
-    pub fn stored(name: &str, text: &str) -> Self {
-        Self::read(name, text, &Grammar::ALL)
+    pub fn stored(name: &str, text: &str, grammars: &[Grammar]) -> Self {
+        Self::read(name, text, grammars)
     }
 
     fn read(name: &str, text: &str, grammars: &[Grammar]) -> Self {

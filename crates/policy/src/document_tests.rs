@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{Context, Document, Effect, Grammar, MAX_BYTES, Request, Resource, decide, effect};
 
 fn parse(text: &str) -> Result<Document, domain::Error> {
-    Document::parse("d", text, &Grammar::ALL)
+    Document::parse("d", text, &Grammar::ATTACHED)
 }
 
 /// A document of one statement; `fields` are put over those of an ordinary one, `null` takes one away.
@@ -237,15 +237,37 @@ fn grammars_that_are_not_welcome_are_refused() {
 fn every_problem_is_collected_and_there_are_never_too_many() {
     let broken = json!({"Effect": "x", "Action": "y", "Sid": 1});
     let text = json!({"Version": "5.0", "Statement": [broken, broken]}).to_string();
-    let paths: Vec<String> =
-        Document::stored("d", &text).problems().iter().map(|p| p.path().to_owned()).collect();
+    let paths: Vec<String> = Document::stored("d", &text, &Grammar::ATTACHED)
+        .problems()
+        .iter()
+        .map(|p| p.path().to_owned())
+        .collect();
     let expected = ["Sid", "Effect", "Action"];
     let of = |at: usize| expected.map(|field| format!("Statement[{at}].{field}"));
     assert_eq!(paths, [of(0), of(1)].concat());
     let text = json!({"Version": "5.0", "Statement": vec![broken; 100]}).to_string();
-    let document = Document::stored("d", &text);
+    let document = Document::stored("d", &text, &Grammar::ATTACHED);
     assert_eq!(document.problems().len(), 50);
     assert_eq!(asked(&document, "s:t:op"), Effect::ExplicitDeny);
+}
+
+#[test]
+fn what_comes_after_too_many_problems_grants_nothing() {
+    let broken = json!({"Effect": "Allow", "Action": ["*"], "Notes": "x"});
+    let text = json!({"Version": "5.0", "Statement": vec![broken; 60]}).to_string();
+    let document = Document::stored("d", &text, &Grammar::ATTACHED);
+    assert_eq!(document.problems().len(), 50);
+    assert_eq!(asked(&document, "s:t:op"), Effect::DefaultDeny);
+}
+
+#[test]
+fn a_stored_document_of_no_statements_or_too_many_denies_everything() {
+    for count in [0, 201] {
+        let deny = json!({"Effect": "Deny", "Action": ["s:t:op"]});
+        let text = json!({"Version": "5.0", "Statement": vec![deny; count]}).to_string();
+        let document = Document::stored("d", &text, &Grammar::ATTACHED);
+        assert_eq!(asked(&document, "s:t:op"), Effect::ExplicitDeny, "{count}");
+    }
 }
 
 #[test]
@@ -277,7 +299,7 @@ fn a_broken_allow_in_a_stored_document_grants_nothing_and_the_rest_still_does() 
             _ => (json!({"Effect": "Allow", "Action": ["o:t:op"]}), "o:t:op"),
         };
         text["Statement"].as_array_mut().unwrap().push(good);
-        let document = Document::stored("d", &text.to_string());
+        let document = Document::stored("d", &text.to_string(), &Grammar::ATTACHED);
         assert!(!document.problems().is_empty(), "{fields}");
         for asked_for in ["s:t:op", "s:op", "x:y:z"] {
             assert_eq!(asked(&document, asked_for), Effect::DefaultDeny, "{fields}");
@@ -299,7 +321,7 @@ fn a_broken_deny_in_a_stored_document_denies_what_it_may_have_meant() {
             _ => json!({"Effect": "Allow", "Action": ["*"]}),
         };
         text["Statement"].as_array_mut().unwrap().push(everything);
-        let document = Document::stored("d", &text.to_string());
+        let document = Document::stored("d", &text.to_string(), &Grammar::ATTACHED);
         // What is denied is what was asked for, on any resource: the parts that are whole still narrow it.
         let resource = Resource::parse("s:r:a:t:p").unwrap();
         let mut context = Context::new();
@@ -318,7 +340,7 @@ fn a_stored_document_that_cannot_be_read_at_all_denies_everything_and_says_so() 
     for text in
         ["", "{", r#"{"Version":"6.0","Statement":[]}"#, r#"{"Version":"5.0","Statement":[],"Id":"x"}"#]
     {
-        let broken = Document::stored("torn", text);
+        let broken = Document::stored("torn", text, &Grammar::ATTACHED);
         assert_eq!(broken.grammar(), None);
         assert_eq!(broken.problems().len(), 1);
         let request = Request::new("s:t:op", Resource::none(), Context::new());

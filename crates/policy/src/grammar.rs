@@ -13,92 +13,32 @@ pub enum Grammar {
     Role,
     /// Version `1`: single values may stand for lists of one, and resources must be named.
     Classic,
+    /// Trust policies of version `5.0`: who may assume that to which the document belongs.
+    IdentityTrust,
+    /// Trust policies of version `1`.
+    ClassicTrust,
 }
 
-impl Grammar {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Identity, Self::RolePolicy, Self::Role, Self::Classic];
-
-    /// What stands in `Version`.
-    #[must_use]
-    pub fn version(self) -> &'static str {
-        match self {
-            Self::Identity => "5.0",
-            Self::RolePolicy => "1.1",
-            Self::Role => "1.0",
-            Self::Classic => "1",
-        }
-    }
-
+/// What a grammar knows.
+pub(crate) struct Rules {
+    version: &'static str,
     /// The fields of a statement.
-    pub(crate) fn fields(self) -> &'static [&'static str] {
-        match self {
-            Self::Identity => {
-                &["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"]
-            }
-            Self::RolePolicy => &["Effect", "Action", "Resource", "Condition"],
-            Self::Role => &["Effect", "Action"],
-            Self::Classic => &["Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"],
-        }
-    }
-
+    pub(crate) fields: &'static [&'static str],
+    /// The kinds of principals that a statement names; none where it is about whom it is attached to.
+    pub(crate) principals: &'static [&'static str],
     /// Whether a statement must say which resources it concerns.
-    pub(crate) fn demands_resource(self) -> bool {
-        match self {
-            Self::Classic => true,
-            Self::Identity | Self::RolePolicy | Self::Role => false,
-        }
-    }
-
+    pub(crate) demands_resource: bool,
     /// Whether a single text may stand for a list of one.
-    pub(crate) fn takes_single_texts(self) -> bool {
-        self.demands_resource()
-    }
-
-    /// Whether operators may be prefixed and suffixed (`ForAnyValue:`, `IfExists`).
-    pub(crate) fn modifies_operators(self) -> bool {
-        match self {
-            Self::Identity | Self::RolePolicy => true,
-            Self::Role | Self::Classic => false,
-        }
-    }
-
+    pub(crate) takes_single_texts: bool,
     /// How many parts an action has.
-    pub(crate) fn action_parts(self) -> usize {
-        match self {
-            Self::Identity | Self::RolePolicy | Self::Role => 3,
-            Self::Classic => 2,
-        }
-    }
-
+    pub(crate) action_parts: usize,
     /// What an action looks like, for messages.
-    pub(crate) fn action_form(self) -> &'static str {
-        match self {
-            Self::Identity | Self::RolePolicy | Self::Role => "`service:type:operation`",
-            Self::Classic => "`service:Operation`",
-        }
-    }
-
-    /// The operators of conditions, without prefixes and suffixes.
-    pub(crate) fn operators(self) -> impl Iterator<Item = &'static Known> {
-        let groups: &[&[Known]] = match self {
-            Self::Identity => &[SHARED, IDENTITY],
-            Self::RolePolicy => &[SHARED, IDENTITY, ROLE_POLICY],
-            Self::Role => &[],
-            Self::Classic => &[SHARED, CLASSIC],
-        };
-        groups.iter().copied().flatten()
-    }
-
+    pub(crate) action_form: &'static str,
+    operators: &'static [&'static [Known]],
+    /// Whether operators may be prefixed and suffixed (`ForAnyValue:`, `IfExists`).
+    pub(crate) modifies_operators: bool,
     /// The most of something in one statement, where the grammar's documents say so.
-    pub(crate) fn limits(self) -> Option<Limits> {
-        match self {
-            Self::RolePolicy => {
-                Some(Limits { actions: 100, resources: 10, resource_length: 128, conditions: 10 })
-            }
-            Self::Identity | Self::Role | Self::Classic => None,
-        }
-    }
+    pub(crate) limits: Option<Limits>,
 }
 
 /// Documented limits of a statement.
@@ -108,4 +48,99 @@ pub(crate) struct Limits {
     pub(crate) resources: usize,
     pub(crate) resource_length: usize,
     pub(crate) conditions: usize,
+}
+
+const IDENTITY_RULES: Rules = Rules {
+    version: "5.0",
+    fields: &["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"],
+    principals: &[],
+    demands_resource: false,
+    takes_single_texts: false,
+    action_parts: 3,
+    action_form: "`service:type:operation`",
+    operators: &[SHARED, IDENTITY],
+    modifies_operators: true,
+    limits: None,
+};
+
+const ROLE_POLICY_RULES: Rules = Rules {
+    version: "1.1",
+    fields: &["Effect", "Action", "Resource", "Condition"],
+    operators: &[SHARED, IDENTITY, ROLE_POLICY],
+    limits: Some(Limits { actions: 100, resources: 10, resource_length: 128, conditions: 10 }),
+    ..IDENTITY_RULES
+};
+
+const ROLE_RULES: Rules = Rules {
+    version: "1.0",
+    fields: &["Effect", "Action"],
+    operators: &[],
+    modifies_operators: false,
+    ..IDENTITY_RULES
+};
+
+const CLASSIC_RULES: Rules = Rules {
+    version: "1",
+    fields: &["Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"],
+    principals: &[],
+    demands_resource: true,
+    takes_single_texts: true,
+    action_parts: 2,
+    action_form: "`service:Operation`",
+    operators: &[SHARED, CLASSIC],
+    modifies_operators: false,
+    limits: None,
+};
+
+const IDENTITY_TRUST_RULES: Rules = Rules {
+    fields: &[
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    ],
+    principals: &["IAM", "Service", "Identity_provider"],
+    ..IDENTITY_RULES
+};
+
+const CLASSIC_TRUST_RULES: Rules = Rules {
+    fields: &["Effect", "Principal", "Action", "Condition"],
+    principals: &["RAM", "Service", "Federated"],
+    demands_resource: false,
+    ..CLASSIC_RULES
+};
+
+impl Grammar {
+    /// Those of documents that are attached to principals. Their versions are different.
+    pub const ATTACHED: [Self; 4] = [Self::Identity, Self::RolePolicy, Self::Role, Self::Classic];
+
+    /// Those of documents that say whom something trusts. Their versions are different.
+    pub const TRUST: [Self; 2] = [Self::IdentityTrust, Self::ClassicTrust];
+
+    /// What stands in `Version`.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        self.rules().version
+    }
+
+    pub(crate) fn rules(self) -> &'static Rules {
+        match self {
+            Self::Identity => const { &IDENTITY_RULES },
+            Self::RolePolicy => const { &ROLE_POLICY_RULES },
+            Self::Role => const { &ROLE_RULES },
+            Self::Classic => const { &CLASSIC_RULES },
+            Self::IdentityTrust => const { &IDENTITY_TRUST_RULES },
+            Self::ClassicTrust => const { &CLASSIC_TRUST_RULES },
+        }
+    }
+
+    /// The operators of conditions, without prefixes and suffixes.
+    pub(crate) fn operators(self) -> impl Iterator<Item = &'static Known> {
+        self.rules().operators.iter().copied().flatten()
+    }
 }

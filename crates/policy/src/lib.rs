@@ -17,6 +17,7 @@ mod grammar;
 mod json;
 mod network;
 mod operator;
+mod principals;
 mod problem;
 mod reader;
 mod request;
@@ -33,6 +34,8 @@ mod decision_properties;
 mod decision_tests;
 #[cfg(test)]
 mod document_tests;
+#[cfg(test)]
+mod trust_tests;
 
 pub use decision::{Decision, Effect, Miss, StatementRef, Why, decide, effect};
 pub use document::{Dependency, Document};

@@ -159,7 +159,7 @@ impl Operator {
             return Err(unknown(name, grammar));
         };
         let modified = name.len() != text.len();
-        if modified && !grammar.modifies_operators() {
+        if modified && !grammar.rules().modifies_operators {
             return Err(format!(
                 "has no prefixes and suffixes in version `{}`: use `{name}`",
                 grammar.version()

@@ -11,13 +11,15 @@ pub struct Request {
     pub(crate) actions: Vec<String>,
     pub(crate) resource: Resource,
     pub(crate) context: Context,
+    /// Who asks, as kinds and names, for documents that say whom they trust.
+    pub(crate) principals: Vec<(String, String)>,
 }
 
 impl Request {
     /// Whether `action` may be performed on `resource`. Actions are compared without regard to case.
     #[must_use]
     pub fn new(action: &str, resource: Resource, context: Context) -> Self {
-        Self { actions: vec![action.to_ascii_lowercase()], resource, context }
+        Self { actions: vec![action.to_ascii_lowercase()], resource, context, principals: Vec::new() }
     }
 
     /// The same operation has another name, by which documents may call it as well. One name that a list holds is
@@ -25,6 +27,14 @@ impl Request {
     #[must_use]
     pub fn also_called(mut self, action: &str) -> Self {
         self.actions.push(action.to_ascii_lowercase());
+        self
+    }
+
+    /// Who asks is called `name` among the principals of that kind: an account's id, a service. For trust policies,
+    /// which compare exactly; whoever has several names is given all of them.
+    #[must_use]
+    pub fn asked_by(mut self, kind: &str, name: &str) -> Self {
+        self.principals.push((kind.to_owned(), name.to_owned()));
         self
     }
 
@@ -37,7 +47,7 @@ impl Request {
 /// What is known about one condition key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
-    /// It has these values; none means that it is absent.
+    /// It has these values, at least one.
     Values(Vec<String>),
     /// It is there, and its value stands for every possible one, now and later.
     Every,
@@ -105,7 +115,6 @@ impl Context {
     /// What is known about a folded key; `None` if it is absent.
     pub(crate) fn fact(&self, key: &str) -> Option<&Fact> {
         match self.facts.get(key) {
-            Some(Fact::Values(values)) if values.is_empty() => None,
             Some(fact) => Some(fact),
             None => {
                 self.unknown.iter().any(|prefix| key.starts_with(prefix.as_str())).then_some(&Fact::Unknown)

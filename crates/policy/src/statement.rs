@@ -3,6 +3,7 @@
 use crate::certainty::Certainty;
 use crate::condition::Condition;
 use crate::glob::Glob;
+use crate::principals::Principals;
 use crate::request::Request;
 use crate::resource::Resources;
 
@@ -20,6 +21,7 @@ pub(crate) struct Statement {
     pub(crate) index: Option<usize>,
     pub(crate) sid: Option<String>,
     pub(crate) does: Does,
+    pub(crate) principals: Principals,
     pub(crate) actions: Actions,
     pub(crate) resources: Resources,
     pub(crate) conditions: Vec<Condition>,
@@ -88,6 +90,7 @@ impl Statement {
             index: None,
             sid: None,
             does: Does::Deny,
+            principals: Principals::Unreadable,
             actions: Actions::Unreadable,
             resources: Resources::Unreadable,
             conditions: Vec::new(),
@@ -104,7 +107,7 @@ impl Statement {
     }
 
     fn applies(&self, request: &Request) -> Certainty {
-        let named = self.actions.concern(&request.actions);
+        let named = self.names(request);
         if named == Certainty::No {
             return named;
         }
@@ -113,9 +116,18 @@ impl Statement {
         concerned.min(Certainty::all(conditions))
     }
 
+    /// Whether it names who asks and the action.
+    fn names(&self, request: &Request) -> Certainty {
+        let action = self.actions.concern(&request.actions);
+        if action == Certainty::No {
+            return action;
+        }
+        action.min(self.principals.concern(&request.principals))
+    }
+
     /// Why an allow that names the action did not allow. `None` for others.
     pub(crate) fn stop(&self, request: &Request) -> Option<Stop<'_>> {
-        if self.does == Does::Deny || self.actions.concern(&request.actions) == Certainty::No {
+        if self.does == Does::Deny || self.names(request) == Certainty::No {
             return None;
         }
         if self.reading == Reading::Broken {

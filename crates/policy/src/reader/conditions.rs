@@ -8,7 +8,7 @@ use crate::quoted;
 
 impl Reader {
     pub(super) fn conditions(&mut self, path: &str, fields: &mut Fields) -> Vec<Condition> {
-        let known = self.grammar.fields().contains(&"Condition");
+        let known = self.grammar.rules().fields.contains(&"Condition");
         let Some(value) = take(fields, "Condition").filter(|_| known) else { return Vec::new() };
         let path = format!("{path}.Condition");
         let Value::Object(operators) = value else {
@@ -23,7 +23,7 @@ impl Reader {
         for (name, keys) in operators {
             found.extend(self.operator(&path, &name, keys));
         }
-        let most = self.grammar.limits().map(|limits| limits.conditions);
+        let most = self.grammar.rules().limits.map(|limits| limits.conditions);
         if let Some(most) = most.filter(|most| found.len() > *most) {
             self.report(path, format!("must hold at most {most} conditions"));
         }

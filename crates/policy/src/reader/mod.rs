@@ -2,6 +2,7 @@
 //! in the database, and makes of it what is safe.
 
 mod conditions;
+mod principals;
 
 use crate::document::Dependency;
 use crate::glob::Glob;
@@ -72,17 +73,19 @@ impl Reader {
             index: Some(index),
             sid: self.sid(&path, &mut fields),
             does: self.effect(&path, &mut fields),
+            principals: self.principals(&path, &mut fields),
             actions: self.actions(&path, &mut fields),
             resources: self.resources(&path, &mut fields),
             conditions: self.conditions(&path, &mut fields),
             reading: Reading::Whole,
         };
+        self.refuse_trust_in_everybody_else(&path, &statement);
         let whole = !full && self.problems.len() == before;
         Statement { reading: if whole { Reading::Whole } else { Reading::Broken }, ..statement }
     }
 
     fn refuse_unknown(&mut self, path: &str, fields: &Fields) {
-        let known = self.grammar.fields();
+        let known = self.grammar.rules().fields;
         for (field, _) in fields.iter().filter(|(field, _)| !known.contains(&field.as_str())) {
             let path = format!("{path}.{}", quoted(field));
             if field == "Principal" || field == "NotPrincipal" {
@@ -126,7 +129,7 @@ impl Reader {
     }
 
     fn actions(&mut self, path: &str, fields: &mut Fields) -> Actions {
-        let negation = self.grammar.fields().contains(&"NotAction");
+        let negation = self.grammar.rules().fields.contains(&"NotAction");
         match (take(fields, "Action"), take(fields, "NotAction")) {
             (Some(actions), None) => {
                 self.globs(&format!("{path}.Action"), actions).map_or(Actions::Unreadable, Actions::In)
@@ -149,7 +152,7 @@ impl Reader {
     fn globs(&mut self, path: &str, value: Value) -> Option<Vec<Glob>> {
         let texts = self.texts(path, value)?;
         if let Some(most) =
-            self.grammar.limits().map(|limits| limits.actions).filter(|most| texts.len() > *most)
+            self.grammar.rules().limits.map(|limits| limits.actions).filter(|most| texts.len() > *most)
         {
             self.report(path, format!("must hold at most {most} actions"));
             return None;
@@ -157,7 +160,7 @@ impl Reader {
         let mut globs = Vec::with_capacity(texts.len());
         for (at, text) in texts.iter().enumerate() {
             if !self.is_action(text) {
-                let form = self.grammar.action_form();
+                let form = self.grammar.rules().action_form;
                 let message =
                     format!("must be {form}, with `*` and `?` as wildcards, not `{}`", quoted(text));
                 self.report(entry(path, at), message);
@@ -172,7 +175,7 @@ impl Reader {
     fn is_action(&self, text: &str) -> bool {
         let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.*?".contains(c);
         let parts: Vec<&str> = text.split(':').collect();
-        let most = self.grammar.action_parts();
+        let most = self.grammar.rules().action_parts;
         let short = parts.len() < most;
         parts.first().is_some_and(|service| !service.is_empty())
             && parts.last().is_some_and(|operation| !operation.is_empty())
@@ -182,7 +185,7 @@ impl Reader {
     }
 
     fn resources(&mut self, path: &str, fields: &mut Fields) -> Resources {
-        let known = self.grammar.fields();
+        let known = self.grammar.rules().fields;
         let positive = take(fields, "Resource").filter(|_| known.contains(&"Resource"));
         let negative = take(fields, "NotResource").filter(|_| known.contains(&"NotResource"));
         match (positive, negative) {
@@ -196,7 +199,7 @@ impl Reader {
                 self.report(format!("{path}.NotResource"), "cannot stand beside `Resource`: use one of them");
                 Resources::Unreadable
             }
-            (None, None) if self.grammar.demands_resource() => {
+            (None, None) if self.grammar.rules().demands_resource => {
                 self.report(format!("{path}.Resource"), "is required; `*` means all");
                 Resources::Unreadable
             }
@@ -240,7 +243,7 @@ impl Reader {
     }
 
     fn check_resource_limits(&mut self, path: &str, texts: &[String]) -> Option<()> {
-        let Some(limits) = self.grammar.limits() else { return Some(()) };
+        let Some(limits) = self.grammar.rules().limits else { return Some(()) };
         if texts.len() > limits.resources {
             self.report(path, format!("must hold at most {} resources", limits.resources));
             return None;
@@ -256,7 +259,7 @@ impl Reader {
     fn texts(&mut self, path: &str, value: Value) -> Option<Vec<String>> {
         let entries = match value {
             Value::List(entries) => entries,
-            single @ Value::Text(_) if self.grammar.takes_single_texts() => vec![single],
+            single @ Value::Text(_) if self.grammar.rules().takes_single_texts => vec![single],
             other => {
                 self.report(path, format!("must be a list of texts, not {}", other.kind()));
                 return None;

@@ -1,4 +1,4 @@
-//! The policies that the dialects ship (`policies/` in their folders), read and asked: each is in order, and gives what
+//! The examples of `docs/policies.md`, and the policies that the dialects ship (`policies/` in their folders), read and asked: each is in order, and gives what
 //! its row in `index.json` says over the actions in `actions.json`. Nothing here knows which dialects there are.
 
 #![allow(
@@ -45,7 +45,7 @@ fn texts<'v>(row: &'v Value, key: &str) -> Vec<&'v str> {
 fn document(folder: &Path, row: &Value) -> Document {
     let name = text(row, "name");
     let content = fs::read_to_string(folder.join(text(row, "file"))).unwrap();
-    Document::parse(name, &content, &Grammar::ALL).unwrap_or_else(|error| panic!("{name}: {error}"))
+    Document::parse(name, &content, &Grammar::ATTACHED).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// An operation by all names of its action, on every resource and with every value of its keys.
@@ -120,4 +120,25 @@ fn no_action_is_listed_twice() {
         names.dedup();
         assert_eq!(names.len(), actions.len(), "{}", folder.display());
     }
+}
+
+/// The documents among the blocks of a text.
+fn examples(text: &str) -> Vec<&str> {
+    let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("json\n"));
+    blocks.filter(|block| block.contains("\"Version\"")).collect()
+}
+
+#[test]
+fn every_example_in_the_documentation_is_in_order() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policies.md");
+    let documentation = fs::read_to_string(path).unwrap();
+    let examples = examples(&documentation);
+    for example in &examples {
+        let trust = example.contains("\"Principal\"");
+        let grammars: &[Grammar] = if trust { &Grammar::TRUST } else { &Grammar::ATTACHED };
+        if let Err(error) = Document::parse("example", example, grammars) {
+            panic!("{example}: {error}");
+        }
+    }
+    assert!(examples.len() >= 5, "only {} examples found", examples.len());
 }

@@ -99,7 +99,7 @@ impl Values {
         match kind {
             Kind::Exact => Ok(Self::Exact(texts.to_vec())),
             Kind::IgnoringCase => {
-                Ok(Self::IgnoringCase(texts.iter().map(|text| text.to_lowercase()).collect()))
+                Ok(Self::IgnoringCase(texts.iter().map(|text| lowered(text).collect()).collect()))
             }
             Kind::Pattern => Ok(Self::Patterns(texts.iter().map(|text| Glob::new(text)).collect())),
             Kind::Beginning => Ok(Self::Patterns(texts.iter().map(|text| Glob::begins_with(text)).collect())),
@@ -125,9 +125,7 @@ impl Values {
     fn compare(&self, found: &str) -> Certainty {
         match self {
             Self::Exact(texts) => texts.iter().any(|text| text == found).into(),
-            Self::IgnoringCase(texts) => {
-                texts.iter().any(|text| text.chars().eq(found.chars().flat_map(char::to_lowercase))).into()
-            }
+            Self::IgnoringCase(texts) => texts.iter().any(|text| text.chars().eq(lowered(found))).into(),
             Self::Patterns(globs) => globs.iter().any(|glob| glob.matches(found)).into(),
             Self::Numbers(order, all) => one_of(all, number(found), |a, b| order.is_met_by(b.cmp(a))),
             Self::Dates(order, all) => {
@@ -166,6 +164,11 @@ fn each<T>(texts: &[String], form: &str, read: impl Fn(&str) -> Option<T>) -> Re
     let one =
         |text: &String| read(text).ok_or_else(|| format!("must be {form}, not `{}`", crate::quoted(text)));
     texts.iter().map(one).collect()
+}
+
+/// Character by character, on both sides: `str::to_lowercase` looks at a character's neighbours.
+fn lowered(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_lowercase)
 }
 
 fn number(text: &str) -> Option<i64> {

@@ -41,7 +41,7 @@ fn sample(known: &Known) -> [&'static str; 3] {
         "Match" | "NotMatch" | "Like" | "NotLike" => return ["pr?d-*", "prod-7", "dev-7"],
         "StartWith" => return ["prod", "prod-7", "dev-prod"],
         "EndWith" => return ["-7", "prod-7", "-7-prod"],
-        "EqualsIgnoreCase" | "NotEqualsIgnoreCase" => return ["Größe", "GRÖßE", "Grösse"],
+        "EqualsIgnoreCase" | "NotEqualsIgnoreCase" => return ["ΟΔΟΣ Größe", "οδοΣ GRÖßE", "ΟΔΟΣ Grösse"],
         "Equals" | "NotEquals" => return ["Prod", "Prod", "prod"],
         _ => {}
     }

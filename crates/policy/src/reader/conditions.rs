@@ -33,6 +33,9 @@ impl Reader {
     fn operator(&mut self, path: &str, name: &str, keys: Value) -> Vec<Condition> {
         let path = format!("{path}.{}", quoted(name));
         let broken = || vec![Condition::unreadable(format!("Condition.{}", quoted(name)))];
+        if self.is_full() {
+            return broken();
+        }
         let operator = match Operator::parse(name, self.grammar) {
             Ok(operator) => operator,
             Err(message) => {

@@ -33,13 +33,21 @@ impl Reader {
         Self { grammar, problems: Vec::new() }
     }
 
+    /// Whether so much is wrong that nothing more is collected. Looking for remedies stops too: it takes time.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
+    }
+
     fn report(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        if self.problems.len() < MAX_PROBLEMS {
+        if !self.is_full() {
             self.problems.push(Problem::new(path, message));
         }
     }
 
     fn report_unknown(&mut self, path: String, field: &str, known: &[&str]) {
+        if self.is_full() {
+            return;
+        }
         let version = self.grammar.version();
         let message = match nearest(field, known.iter().copied()) {
             Some(meant) => format!("is not known in version `{version}`: did you mean `{meant}`?"),
@@ -67,7 +75,7 @@ impl Reader {
             return Statement { index: Some(index), ..Statement::of_unreadable_document() };
         };
         // What was not looked at because there is too much wrong already is not well either.
-        let full = before >= MAX_PROBLEMS;
+        let full = self.is_full();
         self.refuse_unknown(&path, &fields);
         let statement = Statement {
             index: Some(index),

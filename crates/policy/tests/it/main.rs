@@ -1,5 +1,6 @@
-//! The examples of `docs/policies.md`, and the policies that the dialects ship (`policies/` in their folders), read and asked: each is in order, and gives what
-//! its row in `index.json` says over the actions in `actions.json`. Nothing here knows which dialects there are.
+//! The examples of `docs/policies.md`, and the policies that the dialects ship (`policies/` in their folders): each is
+//! in order, and those that are shipped give what their rows in `index.json` say over the actions in `actions.json`.
+//! Nothing here knows which dialects there are.
 
 #![allow(
     clippy::allow_attributes,

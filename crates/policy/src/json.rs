@@ -156,12 +156,27 @@ mod tests {
     #[test]
     fn documents_with_two_readings_or_none_are_refused() {
         let (deep, lists) = ("{\"a\":".repeat(5_000), "[".repeat(5_000));
+        let just_too_deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
         let many = format!("[{}1]", "1,".repeat(15_000));
         let long = format!("\"{}\"", "x".repeat(MAX_BYTES));
         let twice = r#"{"a":{"b":1,"b":1}}"#;
-        for bad in ["", "{", "{} {}", "{\"a\":1,}", "NaN", "\u{feff}{}", twice, &deep, &lists, &many, &long] {
+        for bad in [
+            "",
+            "{",
+            "{} {}",
+            "{\"a\":1,}",
+            "NaN",
+            "\u{feff}{}",
+            twice,
+            &deep,
+            &lists,
+            &just_too_deep,
+            &many,
+            &long,
+        ] {
             assert!(read(bad).is_err(), "{bad:.40}");
         }
+        assert!(read(&("[".repeat(MAX_DEPTH) + &"]".repeat(MAX_DEPTH))).is_ok());
         assert!(read(twice).unwrap_err().contains("`b` is given twice"));
     }
 

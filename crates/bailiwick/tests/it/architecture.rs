@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::repository::{assert_none, manifest, members, read};
 
 /// The arrows. A crate that is not here may not exist; a dependency that is not here may not be.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("domain", &[]),
+    ("policy", &["domain"]),
     ("rbac", &["domain"]),
     ("store", &["domain"]),
     ("service", &["domain", "rbac", "store"]),
@@ -35,7 +36,7 @@ const RESTRICTED: [(&str, &[&str], &str); 10] = [
 ];
 
 /// Crates that decide and do nothing else.
-const PURE: [&str; 2] = ["domain", "rbac"];
+const PURE: [&str; 3] = ["domain", "policy", "rbac"];
 
 /// What a crate that only decides has no use for: tasks, sockets, files, logs, chance.
 const IMPURE: [&str; 12] = [

@@ -1,0 +1,192 @@
+//! Resources in five parts, and the patterns that mean them.
+
+use crate::certainty::Certainty;
+use crate::glob::Glob;
+
+/// How many parts the name of a resource has; the last takes the colons that are left.
+pub(crate) const PARTS: usize = 5;
+
+/// What an action is performed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resource {
+    name: Option<[Part; PARTS]>,
+    uri: Option<String>,
+}
+
+/// One part of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Is(String),
+    /// It stands for every text, now and later.
+    Every,
+}
+
+impl Resource {
+    /// The action has no resource: only statements on `*` concern it.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// A resource by its five parts, for instance service, region, account, type and path.
+    #[must_use]
+    pub fn new(parts: [&str; PARTS]) -> Self {
+        Self { name: Some(parts.map(|part| Part::Is(part.to_owned()))), uri: None }
+    }
+
+    /// A resource by its name, parts separated by colons. `None` if there are fewer than five.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        split(name).map(Self::new)
+    }
+
+    /// All resources of this kind, now and later: the last part stands for every text.
+    #[must_use]
+    pub fn every(mut self) -> Self {
+        if let Some([_, _, _, _, path]) = &mut self.name {
+            *path = Part::Every;
+        }
+        self
+    }
+
+    /// The resource has an address as well, by which documents of version 1.1 may name it.
+    #[must_use]
+    pub fn with_uri(mut self, uri: &str) -> Self {
+        self.uri = Some(uri.to_owned());
+        self
+    }
+
+    fn is_none(&self) -> bool {
+        self.name.is_none() && self.uri.is_none()
+    }
+}
+
+fn split(name: &str) -> Option<[&str; PARTS]> {
+    let parts: Vec<&str> = name.splitn(PARTS, ':').collect();
+    parts.try_into().ok()
+}
+
+/// One entry of `Resource` or `NotResource`.
+#[derive(Clone, Debug)]
+pub(crate) enum Pattern {
+    Everything,
+    Name(Box<[Glob; PARTS]>),
+    Uri(Glob),
+}
+
+impl Pattern {
+    /// Reads `*` or five parts. `None` if it is neither.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if !text.is_empty() && text.chars().all(|c| c == '*') {
+            return Some(Self::Everything);
+        }
+        // Each part is matched by itself: a `*` in the region must not swallow the account behind it.
+        split(text).map(|parts| Self::Name(Box::new(parts.map(Glob::new))))
+    }
+
+    /// Whether it means `resource`.
+    fn means(&self, resource: &Resource) -> Certainty {
+        match self {
+            Self::Everything => Certainty::Yes,
+            Self::Uri(glob) => resource.uri.as_ref().is_some_and(|uri| glob.matches(uri)).into(),
+            Self::Name(globs) => match &resource.name {
+                Some(parts) => {
+                    Certainty::all(globs.iter().zip(parts).map(|(glob, part)| part_matches(glob, part)))
+                }
+                // `*:*:*:*:*` is not the `*` that actions without resource ask for, but its author meant everything.
+                None if globs.iter().all(Glob::means_everything) => Certainty::Maybe,
+                None => Certainty::No,
+            },
+        }
+    }
+}
+
+fn part_matches(glob: &Glob, part: &Part) -> Certainty {
+    match part {
+        Part::Is(text) => glob.matches(text).into(),
+        Part::Every if glob.means_everything() => Certainty::Yes,
+        Part::Every => Certainty::Maybe,
+    }
+}
+
+/// Which resources a statement concerns.
+#[derive(Clone, Debug)]
+pub(crate) enum Resources {
+    /// It names none.
+    All,
+    In(Vec<Pattern>),
+    NotIn(Vec<Pattern>),
+    Unreadable,
+}
+
+impl Resources {
+    /// Whether the statement concerns `resource`.
+    pub(crate) fn concern(&self, resource: &Resource) -> Certainty {
+        let one_of = |patterns: &[Pattern]| Certainty::any(patterns.iter().map(|p| p.means(resource)));
+        match self {
+            Self::All => Certainty::Yes,
+            Self::In(patterns) => one_of(patterns),
+            // "Everything but x" names no `*`, so it cannot grant an action without resource; it can deny it.
+            Self::NotIn(patterns) if resource.is_none() => one_of(patterns).not().min(Certainty::Maybe),
+            Self::NotIn(patterns) => one_of(patterns).not(),
+            Self::Unreadable => Certainty::Maybe,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Certainty::{Maybe, No, Yes};
+    use super::*;
+
+    fn listed(patterns: &[&str]) -> Vec<Pattern> {
+        patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn parts_are_matched_one_by_one() {
+        let resource = Resource::parse("fleet:eu:acc:cluster:c1").unwrap();
+        for (pattern, expected) in [
+            ("*", Yes),
+            ("fleet:*:*:cluster:*", Yes),
+            ("fleet:eu:acc:cluster:c?", Yes),
+            ("*:*:*:*:*", Yes),
+            ("fleet:*:*:node:*", No),
+            ("fleet:*:*:cluster:", No),
+            ("fleet:*:cluster:c1:*", No),
+        ] {
+            assert_eq!(Resources::In(listed(&[pattern])).concern(&resource), expected, "{pattern}");
+        }
+        let hostile = Resource::parse("fleet:eu:acc:node:x:cluster:c1").unwrap();
+        assert_eq!(Resources::In(listed(&["fleet:*:*:cluster:c1"])).concern(&hostile), No);
+        assert_eq!(Resources::In(listed(&["fleet:*:*:node:x:*"])).concern(&hostile), Yes);
+    }
+
+    #[test]
+    fn an_action_without_resource_is_granted_by_a_star_alone() {
+        let none = Resource::none();
+        assert_eq!(Resources::All.concern(&none), Yes);
+        assert_eq!(Resources::In(listed(&["*"])).concern(&none), Yes);
+        assert_eq!(Resources::In(listed(&["fleet:*:*:cluster:*"])).concern(&none), No);
+        assert_eq!(Resources::In(listed(&["*:*:*:*:*"])).concern(&none), Maybe);
+        assert_eq!(Resources::NotIn(listed(&["fleet:*:*:cluster:c1"])).concern(&none), Maybe);
+        assert_eq!(Resources::NotIn(listed(&["*"])).concern(&none), No);
+    }
+
+    #[test]
+    fn every_resource_is_meant_by_what_names_every_one() {
+        let every = Resource::parse("fleet:eu:acc:cluster:").unwrap().every();
+        assert_eq!(Resources::In(listed(&["fleet:*:*:cluster:*"])).concern(&every), Yes);
+        assert_eq!(Resources::In(listed(&["fleet:*:*:cluster:prod-*"])).concern(&every), Maybe);
+        assert_eq!(Resources::In(listed(&["fleet:*:*:node:prod-*"])).concern(&every), No);
+        assert_eq!(Resources::NotIn(listed(&["fleet:*:*:cluster:prod-*"])).concern(&every), Maybe);
+    }
+
+    #[test]
+    fn an_address_is_meant_by_addresses_only() {
+        let resource = Resource::parse("iam::acc:agency:a").unwrap().with_uri("/iam/agencies/1");
+        let address = |text| Resources::In(vec![Pattern::Uri(Glob::new(text))]).concern(&resource);
+        assert_eq!((address("/iam/agencies/1"), address("/iam/agencies/2")), (Yes, No));
+        assert_eq!(Resources::In(listed(&["iam:*:*:agency:a"])).concern(&resource), Yes);
+    }
+}

@@ -217,6 +217,41 @@ EXECUTES = [
 ]
 
 
+READS = ("get", "list", "watch")
+CHANGES = ("create", "update", "patch", "delete", "deletecollection", "bind", "escalate", "impersonate", "approve", "sign")
+
+
+def served(kube):
+    """Every resource and subresource that the cluster serves: (group, resource, subresource)."""
+    versions = [("", "/api/v1")]
+    for group in kube.get("/apis")["groups"]:
+        versions += [(group["name"], f"/apis/{version['groupVersion']}") for version in group["versions"]]
+    found = set()
+    for group, path in versions:
+        for resource in kube.get(path)["resources"]:
+            name, _, subresource = resource["name"].partition("/")
+            found.add((group, name, subresource))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("role", ["administrator-view", "viewer"])
+def test_a_role_that_reads_only_reads_whatever_the_cluster_serves(bailiwick, kube, cluster, namespace, user, role):
+    principals = {"type": "user", "ids": [user]}
+    asked = {"name": "reads", "role": role, "principals": principals, "clusters": [cluster], "namespaces": ["*"]}
+    grant = bailiwick.client().call("POST", "/bailiwick/v1/grants", asked, status=201)["id"]
+    bailiwick.until_state(grant, cluster, "effective")
+    everything, readable = served(kube), 0
+    assert len(everything) > 80
+    for group, resource, subresource in everything:
+        what = f"{resource}/{subresource}".rstrip("/")
+        powerful = what in EXECUTES or subresource in ("exec", "attach", "portforward", "proxy", "token")
+        for verb in CHANGES + (READS if powerful else ()):
+            refused = not kube.allowed(user, verb, resource, namespace, group=group, subresource=subresource)
+            assert refused, f"{role} may {verb} {what} of {group or 'core'}"
+        readable += kube.allowed(user, "get", resource, namespace, group=group, subresource=subresource)
+    assert readable > 20, "there is something that it may read"
+
+
 @pytest.mark.parametrize("role", ["administrator-view", "viewer"])
 def test_a_role_that_reads_neither_reads_secrets_nor_executes(
     bailiwick, api_server, kube, cluster, namespace, user, role

@@ -211,6 +211,29 @@ def test_the_dockerfile_makes_the_same_image(podman, image, dist, tmp_path):
     assert tree(podman, "built", tmp_path) == tree(podman, image, tmp_path)
 
 
+def test_a_build_of_the_image_is_given_its_sources_and_no_secret_that_lies_beside_them(podman, tmp_path):
+    listed = subprocess.run(
+        ["git", "ls-files"], check=True, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ).stdout.splitlines()
+    needed = ("Cargo.", "LICENSE", "Makefile", "benches/", "crates/", "deploy/connector/", "scripts/")
+    secret = ["master.key", "bootstrap.env", "recovered.env", "bailiwick-data/bailiwick.db", "backup.dump"]
+    secret += ["deploy/compose/secrets/master.key", "deploy/compose/secrets/pgpass", "crates/bailiwick/master.key"]
+    for name in listed + secret:
+        (tmp_path / "context" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "context" / name).touch()
+    (tmp_path / "context/.dockerignore").write_bytes((REPOSITORY / ".dockerignore").read_bytes())
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n", encoding="utf-8")
+    build = ("--isolation", "chroot", "--format", "docker", "--tag", "context", "--file", tmp_path / "Dockerfile")
+    podman.do("build", *build, tmp_path / "context")
+    podman.do("create", "--name", "context", "context", "/none")
+    podman.do("export", "--output", tmp_path / "context.tar", "context")
+    with tarfile.open(tmp_path / "context.tar") as tar:
+        given = {entry.name for entry in tar if entry.isfile()}
+    assert not given & set(secret)
+    assert {name for name in listed if name.startswith(needed)} <= given
+    assert not [name for name in given if name in listed and not name.startswith(needed)]
+
+
 def saved_config(dist):
     """The settings in an image's archive."""
     (archive,) = dist.glob("*.image.tar")

@@ -19,7 +19,7 @@ struct Case {
 const GOOD: Case = Case { what: "", file: "", arguments: &[], environment: &[], code: 0, says: &[] };
 
 /// Texts may name the test's folder as `{}`.
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     Case {
         what: "nothing is set",
         says: &[
@@ -114,6 +114,13 @@ const CASES: [Case; 14] = [
         arguments: &["--database", "postgres://u:hunter2@db.invalid/b"],
         code: 1,
         says: &["sslmode=verify-full"],
+        ..GOOD
+    },
+    Case {
+        what: "a parameter of the database that nobody knows",
+        arguments: &["--database", "postgres://u@127.0.0.1:1/b?sslpassword=hunter2"],
+        code: 1,
+        says: &["a parameter that is not known"],
         ..GOOD
     },
     Case {

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ import yaml
 from harness import helm
 from harness.certificates import Authority
 from harness.containers import Podman, as_root
+from harness.postgres import Postgres
 from harness.process import free_port, until
 from harness.server import REPOSITORY, program
 from harness.wire import Client
@@ -211,6 +213,29 @@ def test_the_dockerfile_makes_the_same_image(podman, image, dist, tmp_path):
     assert tree(podman, "built", tmp_path) == tree(podman, image, tmp_path)
 
 
+def test_a_build_of_the_image_is_given_its_sources_and_no_secret_that_lies_beside_them(podman, tmp_path):
+    listed = subprocess.run(
+        ["git", "ls-files"], check=True, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ).stdout.splitlines()
+    needed = ("Cargo.", "LICENSE", "Makefile", "benches/", "crates/", "deploy/connector/", "scripts/")
+    secret = ["master.key", "bootstrap.env", "recovered.env", "bailiwick-data/bailiwick.db", "backup.dump"]
+    secret += ["deploy/compose/secrets/master.key", "deploy/compose/secrets/pgpass", "crates/bailiwick/master.key"]
+    for name in listed + secret:
+        (tmp_path / "context" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "context" / name).touch()
+    (tmp_path / "context/.dockerignore").write_bytes((REPOSITORY / ".dockerignore").read_bytes())
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n", encoding="utf-8")
+    build = ("--isolation", "chroot", "--format", "docker", "--tag", "context", "--file", tmp_path / "Dockerfile")
+    podman.do("build", *build, tmp_path / "context")
+    podman.do("create", "--name", "context", "context", "/none")
+    podman.do("export", "--output", tmp_path / "context.tar", "context")
+    with tarfile.open(tmp_path / "context.tar") as tar:
+        given = {entry.name for entry in tar if entry.isfile()}
+    assert not given & set(secret)
+    assert {name for name in listed if name.startswith(needed)} <= given
+    assert not [name for name in given if name in listed and not name.startswith(needed)]
+
+
 def saved_config(dist):
     """The settings in an image's archive."""
     (archive,) = dist.glob("*.image.tar")
@@ -249,34 +274,39 @@ def test_the_compose_file_is_one_by_its_published_schema():
     assert published == ["127.0.0.1:8470:8470"], "without TLS it is published on loopback alone"
 
 
-def test_the_compose_files_server_runs_on_a_database_that_asks_for_its_password(podman, image, postgres, tmp_path):
+def test_the_compose_files_server_runs_on_a_database_that_asks_for_its_password(podman, image, own_postgres, tmp_path):
+    postgres, socket_folder = own_postgres
     password = secrets.token_hex(16)
-    database = with_password(postgres, password)
+    with_password(postgres, socket_folder, password)
     folder = tmp_path / "compose"
     folder.mkdir()
     (folder / "compose.yaml").write_bytes((DEPLOY / "compose/compose.yaml").read_bytes())
     as_root("mkdir", "--mode", "700", folder / "secrets")
-    pgpass = f"postgres:{postgres.port}:{database}:{database}:{password}\n"
+    readme = (DEPLOY / "compose/README.md").read_text(encoding="utf-8")
+    pgpass = re.search(r"^printf '(.*)%s\\n' .* > secrets/pgpass$", readme, re.MULTILINE)[1] + password + "\n"
     for name, text in (("master.key", MASTER_KEY), ("pgpass", pgpass), ("postgres-password", password)):
         as_root("mv", podman.secret(f"compose-{name}", text), folder / "secrets" / name)
     port = free_port()
+    url = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))
+    url = url["services"]["bailiwick"]["environment"]["BAILIWICK_DATABASE"]
     override = {
         "services": {
             "bailiwick": {
                 "image": image,
-                # The test's PostgreSQL and its ports are on this machine.
+                # Its port is asked on this machine.
                 "network_mode": "host",
-                "extra_hosts": ["postgres:127.0.0.1"],
                 "environment": {
                     "BAILIWICK_LISTEN": f"127.0.0.1:{port}",
-                    "BAILIWICK_DATABASE": f"postgres://{database}@postgres:{postgres.port}/{database}",
+                    "BAILIWICK_DATABASE": f"{url}&port={postgres.port}",
                 },
             }
-        }
+        },
+        # The folder of the test's PostgreSQL, made as that of the image that the file names.
+        "volumes": {"socket": {"driver_opts": {"type": "none", "o": "bind", "device": str(socket_folder)}}},
     }
     files = ["--file", folder / "compose.yaml", "--file", folder / "override.yaml"]
     host = "    network_mode: host\n"
-    text = yaml.safe_dump(override).replace(host, f"{host}    networks: !reset\n    ports: !reset\n")
+    text = yaml.safe_dump(override).replace(host, f"{host}    ports: !reset\n")
     assert "!reset" in text
     (folder / "override.yaml").write_text(text, encoding="utf-8")
     compose = podman.command(pathlib.Path(sys.executable).with_name("podman-compose"), *files)
@@ -291,31 +321,36 @@ def test_the_compose_files_server_runs_on_a_database_that_asks_for_its_password(
             assert password.encode() not in as_root("cat", f"/proc/{pid}/{file}").encode(), f"in its {file}"
         assert password not in log().stdout + log().stderr
     finally:
-        subprocess.run([*compose, "down", "--timeout", "5"], capture_output=True, timeout=120, check=False)
+        subprocess.run([*compose, "down", "--volumes", "--timeout", "5"], capture_output=True, timeout=120, check=False)
 
 
-def with_password(postgres, password):
-    """A user of the database server who must give a password, and a database of the same name. Answers the name."""
-    name = f"compose_{secrets.token_hex(4)}"
+@pytest.fixture
+def own_postgres():
+    """A PostgreSQL, and the folder of its socket with the mode that the official image gives it."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bailiwick-socket-"))
+    as_root("chown", "postgres:postgres", folder)
+    as_root("chmod", "3775", folder)
+    running = Postgres(options=(f"unix_socket_directories={folder}",))
+    yield running, folder
+    running.stop()
+    as_root("rm", "-rf", folder)
+
+
+def with_password(postgres, socket_folder, password):
+    """A user `bailiwick` of the database server who must give a password, and a database of the same name."""
     rules = pathlib.Path(postgres.data) / "pg_hba.conf"
-    rule = f"host all {name} 127.0.0.1/32 scram-sha-256\n"
+    rule = "local all bailiwick scram-sha-256\n"
     rules.write_text(rule + rules.read_text(encoding="utf-8"), encoding="utf-8")
-    psql = ["psql", "--no-psqlrc", "--quiet", "--dbname", postgres.url(), "--set", "ON_ERROR_STOP=1"]
     for statement in (
-        f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
-        f"CREATE DATABASE {name} OWNER {name}",
+        f"CREATE ROLE bailiwick LOGIN PASSWORD '{password}'",
+        "CREATE DATABASE bailiwick OWNER bailiwick",
         "SELECT pg_reload_conf()",
     ):
-        subprocess.run([*psql, "--command", statement], check=True, stdout=subprocess.DEVNULL)
-    refused = subprocess.run(
-        ["psql", "--no-password", "--dbname", postgres.url(name).replace("postgres@", f"{name}@")],
-        input="",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        postgres.query("postgres", statement)
+    database = f"postgres:///bailiwick?host={socket_folder}&user=bailiwick&port={postgres.port}"
+    command = ["psql", "--no-password", "--dbname", database, "--command", "SELECT 1"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode != 0 and "password" in refused.stderr, "the database asks for the password"
-    return name
 
 
 # --- systemd --------------------------------------------------------------------------------------------------------

@@ -347,9 +347,11 @@ def test_on_postgres_a_backup_names_the_dump_that_belongs_to_it(new_server, data
     file = server.folder / "b.dump"
     made = server.cli("backup", *storage(server), file)
     command = made["command"]
-    assert re.fullmatch(r"pg_dump --format=custom --file='\S+' --dbname='postgres://\S+'", command), command
+    line = r"\(umask 077 && pg_dump --format=custom --file='\S+' --dbname='postgres://\S+'\)"
+    assert re.fullmatch(line, command), command
     server.stop()
     subprocess.run(["sh", "-c", command], check=True)
+    assert file.stat().st_mode & 0o777 == 0o600
     restored = postgres.create_database(f"restored_{secrets.token_hex(4)}")
     subprocess.run(["pg_restore", "--dbname", restored, file], check=True)
     server.database = restored

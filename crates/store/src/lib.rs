@@ -13,6 +13,7 @@ mod backup;
 mod clusters;
 mod connections;
 mod counts;
+mod database_url;
 mod error;
 mod grants;
 mod group;

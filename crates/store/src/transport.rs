@@ -46,6 +46,7 @@ impl Location {
 }
 
 fn options(field: &str, url: &str) -> Result<PgConnectOptions> {
+    crate::database_url::parse(field, url)?;
     PgConnectOptions::from_str(url)
         .map_err(|_| Error::invalid(field, "is no URL of the form `postgres://user@host/database`"))
 }

@@ -114,8 +114,8 @@ pub async fn backup(storage: &StorageArgs, file: &Path) -> Result<Made> {
             }
             (copied?, None)
         }
-        Location::Postgres(url) => {
-            (Manifest::new(&store.facts().await?, None), Some(dump_command(url, file)))
+        Location::Postgres(_) => {
+            (Manifest::new(&store.facts().await?, None), dump_command(&settings.location, file)?)
         }
     };
     manifest.write(&manifest_file)?;
@@ -130,26 +130,12 @@ async fn copy(store: &Store, file: &Path) -> Result<Manifest> {
     Ok(Manifest::new(&Store::facts_of_file(file).await?, Some(sha256(file)?)))
 }
 
-/// The command that belongs to a manifest. No password is in it: process arguments are visible to everybody.
-fn dump_command(url: &str, file: &Path) -> String {
-    format!(
-        "pg_dump --format=custom --file={} --dbname={}",
-        quoted(&file.display().to_string()),
-        quoted(&bare(url))
-    )
-}
-
-/// A database URL without the password.
-fn bare(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
-        None => authority.to_owned(),
-    };
-    // A query may hold a password as well.
-    format!("{scheme}://{authority}{}", path.split('?').next().unwrap_or_default())
+/// The command that belongs to a manifest, which makes a file that only its maker can read. No password is in it:
+/// process arguments are visible to everybody.
+fn dump_command(location: &Location, file: &Path) -> Result<Option<String>> {
+    let Some(url) = location.url_for_tools()? else { return Ok(None) };
+    let (file, url) = (quoted(&file.display().to_string()), quoted(&url));
+    Ok(Some(format!("(umask 077 && pg_dump --format=custom --file={file} --dbname={url})")))
 }
 
 fn quoted(text: &str) -> String {
@@ -301,16 +287,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_dump_command_holds_no_password_and_survives_a_shell() {
+    fn the_dump_command_holds_no_password_survives_a_shell_and_makes_a_closed_file() {
         let file = Path::new("/b/it's.dump");
-        for url in
-            ["postgres://u:hunter2@db:5432/b?sslmode=require&password=hunter2", "postgres://u@db:5432/b"]
-        {
-            assert_eq!(
-                dump_command(url, file),
-                r"pg_dump --format=custom --file='/b/it'\''s.dump' --dbname='postgres://u@db:5432/b'"
-            );
-        }
+        let url = "postgres://u:hunter2@db:5432/it's?sslmode=verify-full&password=hunter2";
+        assert_eq!(
+            dump_command(&Location::parse("database", url).unwrap(), file).unwrap().unwrap(),
+            r"(umask 077 && pg_dump --format=custom --file='/b/it'\''s.dump' --dbname='postgres://u@db:5432/it'\''s?sslmode=verify-full')"
+        );
     }
 
     #[test]

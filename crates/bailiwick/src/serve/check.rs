@@ -9,7 +9,7 @@ use service::expiring::Soon;
 use store::{Location, Peek, Schema, Store};
 
 use super::settings::Settings;
-use super::{ServeArgs, first_start, master_key, tls, traces};
+use super::{ServeArgs, first_start, master_key, seen, tls, traces};
 use crate::environment::{self, ServerEnvironment};
 use crate::system::SystemClock;
 
@@ -62,6 +62,7 @@ pub async fn run(args: &ServeArgs) -> Result<Report> {
     let fresh = check.data_folder();
     let database = check.database(fresh).await;
     check.master_key(&environment, database.as_ref());
+    check.seen(&environment);
     check.log(args, &environment);
     let findings = check.findings;
     Ok(Report { settings: sources(args, &settings, &environment), findings })
@@ -217,6 +218,25 @@ impl Check<'_> {
             let text =
                 format!("master key {next} is about to take over: finish with `bailiwick master-key rotate`");
             self.say(Verdict::Warning, text);
+        }
+    }
+
+    fn seen(&mut self, environment: &ServerEnvironment) {
+        match (seen::look(self.settings, environment), self.settings.seen_dir.is_some()) {
+            (Ok(Some(folder)), _) => self.say(
+                Verdict::Fine,
+                format!("{} is to remember how far the database had come", folder.display()),
+            ),
+            (Ok(None), _) if self.settings.demo => {}
+            (Err(error), true) => self.say(Verdict::Problem, error.to_string()),
+            (Ok(None), _) => self.say(
+                Verdict::Warning,
+                "an older copy of the database would not be noticed at the start: name a folder by --seen-dir",
+            ),
+            (Err(error), false) => self.say(
+                Verdict::Warning,
+                format!("an older copy of the database would not be noticed at the start: {error}"),
+            ),
         }
     }
 

@@ -44,14 +44,21 @@ fn own_uid() -> u32 {
 pub fn secret_folder(field: &str, path: &Path) -> Result<()> {
     let failed = |error: std::io::Error| Error::invalid(field, format!("{}: {error}", path.display()));
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    let mode = fs::metadata(path).map_err(failed)?.mode();
-    // In a folder with the sticky bit others cannot rename or remove what is ours.
-    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        let message =
-            format!("{} can be written by others, who could replace the key: close it", path.display());
-        return Err(Error::invalid(field, message));
+    let metadata = fs::metadata(path).map_err(failed)?;
+    match weakness(metadata.uid(), own_uid(), metadata.mode()) {
+        None => Ok(()),
+        Some(how) => Err(Error::invalid(field, format!("{} {how}", path.display()))),
     }
-    Ok(())
+}
+
+/// Why others could replace what is in a folder of that owner and mode.
+fn weakness(owner: u32, own: u32, mode: u32) -> Option<&'static str> {
+    if owner != own && owner != 0 {
+        return Some("belongs to somebody else: it must be the server's own or root's");
+    }
+    // In a folder with the sticky bit others cannot rename or remove what is ours.
+    (mode & 0o022 != 0 && mode & 0o1000 == 0)
+        .then_some("can be written by others, who could replace what is in it: close it")
 }
 
 /// Makes a file that only we can read, if it is not there. SQLite gives its companions the same mode.
@@ -124,4 +131,20 @@ pub fn read_secret(field: &str, path: &Path) -> Result<Option<Zeroizing<String>>
         return Err(Error::invalid(field, message));
     }
     fs::read_to_string(path).map(|text| Some(Zeroizing::new(text))).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_which_others_could_replace_a_secret_is_refused() {
+        let (own, root, other) = (1000, 0, 1001);
+        for (owner, mode) in [(own, 0o700), (own, 0o755), (own, 0o1777), (root, 0o755), (root, 0o1777)] {
+            assert_eq!(weakness(owner, own, mode), None, "{owner} {mode:o}");
+        }
+        for (owner, mode) in [(own, 0o777), (own, 0o770), (root, 0o2775), (other, 0o700), (other, 0o1777)] {
+            assert!(weakness(owner, own, mode).is_some(), "{owner} {mode:o}");
+        }
+    }
 }

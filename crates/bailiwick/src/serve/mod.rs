@@ -93,6 +93,11 @@ pub struct ServeArgs {
     #[arg(long, env = "BAILIWICK_ALLOW_LOOPBACK_CLUSTERS", value_parser = BoolishValueParser::new())]
     pub allow_loopback_clusters: bool,
 
+    /// Folder outside the data folder that remembers how far the database had come [default: `seen` beside the master key's
+    /// file]
+    #[arg(long, value_name = "DIR", env = "BAILIWICK_SEEN_DIR")]
+    pub seen_dir: Option<PathBuf>,
+
     /// Days for which the audit is kept [default: 400]
     #[arg(long, value_name = "DAYS", env = "BAILIWICK_AUDIT_RETENTION_DAYS")]
     pub audit_retention_days: Option<u32>,
@@ -121,6 +126,7 @@ impl ServeArgs {
             "tls.key" => path(&self.tls_key),
             "insecure_plain_http" => yes(self.insecure_plain_http),
             "allow_loopback_clusters" => yes(self.allow_loopback_clusters),
+            "seen_dir" => path(&self.seen_dir),
             "audit.retention_days" => self.audit_retention_days.map(|days| days.to_string()),
             _ => None,
         }
@@ -138,6 +144,7 @@ impl ServeArgs {
             tls_key: None,
             insecure_plain_http: false,
             allow_loopback_clusters: false,
+            seen_dir: None,
             audit_retention_days: None,
             log_format: log::LogFormat::Text,
             otlp_endpoint: None,
@@ -168,7 +175,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         None => None,
     };
     let opened = open::open(&settings, &environment).await?;
-    let seen = seen::Place::find(&settings, &environment, &opened.installation.id);
+    let seen = seen::Place::find(&settings, &environment, &opened.installation.id)?;
     // Before anybody is let in, and before this start is part of the lineage.
     let known = seen.as_ref().and_then(seen::Place::read);
     if let Some(stamp) = &known {

@@ -36,6 +36,8 @@ pub struct Settings {
     pub allowed_networks: Vec<(IpAddr, u8)>,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
+    /// Where it is kept how far the database had come; beside the master key if nothing is said.
+    pub seen_dir: Option<PathBuf>,
     /// How much one account may hold.
     pub quotas: service::Quotas,
     /// So many bindings may go at once in a cluster though no recorded revoke explains it.
@@ -70,6 +72,7 @@ struct File {
     allow_loopback_clusters: bool,
     master_key_file: Option<PathBuf>,
     master_key_command: Option<Vec<String>>,
+    seen_dir: Option<PathBuf>,
     tls: TlsFile,
     clusters: ClustersFile,
     audit: AuditFile,
@@ -140,6 +143,7 @@ impl Settings {
             allow_loopback: loopback || args.allow_loopback_clusters || file.allow_loopback_clusters,
             allowed_networks: networks(&file.clusters.allowed_networks)?,
             master_key: master_key_source(environment, file.master_key_command, file.master_key_file),
+            seen_dir: args.seen_dir.clone().or(file.seen_dir),
             audit_retention_days: retention(args.audit_retention_days.or(file.audit.retention_days))?,
             metrics_listen: metrics_listen.map(|text| socket("metrics_listen", &text)).transpose()?,
             limits: limits(&file.limits)?,
@@ -196,6 +200,7 @@ impl Settings {
             format!("database = {:?}", self.location),
             format!("demo = {}", if self.demo { "yes" } else { "no" }),
             format!("master_key = {}", self.master_key.describe()),
+            format!("seen_dir = {}", or(self.seen_dir.as_ref().map(path), "beside the master key's file")),
             format!("allow_loopback_clusters = {}", if self.allow_loopback { "yes" } else { "no" }),
             format!(
                 "clusters.allowed_networks = {}",

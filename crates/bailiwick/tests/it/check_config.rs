@@ -19,7 +19,7 @@ struct Case {
 const GOOD: Case = Case { what: "", file: "", arguments: &[], environment: &[], code: 0, says: &[] };
 
 /// Texts may name the test's folder as `{}`.
-const CASES: [Case; 14] = [
+const CASES: [Case; 17] = [
     Case {
         what: "nothing is set",
         says: &[
@@ -114,6 +114,27 @@ const CASES: [Case; 14] = [
         arguments: &["--database", "postgres://u:hunter2@db.invalid/b"],
         code: 1,
         says: &["sslmode=verify-full"],
+        ..GOOD
+    },
+    Case {
+        what: "a parameter of the database that nobody knows",
+        arguments: &["--database", "postgres://u@127.0.0.1:1/b?sslpassword=hunter2"],
+        code: 1,
+        says: &["a parameter that is not known"],
+        ..GOOD
+    },
+    Case {
+        what: "a folder of what was seen, where the database is copied back",
+        file: "data_dir = '/nowhere/data'",
+        arguments: &["--seen-dir", "/nowhere/data/seen"],
+        code: 1,
+        says: &["seen_dir /nowhere/data/seen --seen-dir", "problem", "must not be in the data folder"],
+        ..GOOD
+    },
+    Case {
+        what: "a folder of what was seen",
+        environment: &[("BAILIWICK_SEEN_DIR", "{}/seen")],
+        says: &["/seen BAILIWICK_SEEN_DIR", "/seen is to remember how far the database had come"],
         ..GOOD
     },
     Case {

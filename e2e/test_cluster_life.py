@@ -162,6 +162,34 @@ def test_a_replaced_clusters_grants_are_suspended_until_somebody_resumes_them(
     assert applied(elsewhere, cluster) == []
 
 
+def test_what_stays_in_a_replaced_cluster_is_not_called_revoked(
+    bailiwick, api_server, other_api_server, kube, namespace, user
+):
+    cluster = bailiwick.add_cluster(api_server)
+    grant = grant_to(bailiwick, user, cluster, namespace)
+    bailiwick.until_state(grant, cluster, "effective")
+    until_identified(bailiwick, cluster)
+    [left] = applied(kube, cluster)
+    assert rotate(bailiwick, cluster, other_api_server.kubeconfig, "--replace").returncode == 0
+    bailiwick.client().call("DELETE", f"/bailiwick/v1/grants/{grant}", status=204)
+    row = bailiwick.state(grant, cluster)
+    assert row["state"] == "pending"
+    assert "not revoked in the cluster as it was" in row["reason"]
+    refusal = bailiwick.run("cluster", "remove", cluster)
+    assert refusal.returncode == 1
+    assert left["metadata"]["name"] in refusal.stderr
+    assert "--abandon" in refusal.stderr
+    assert kube.allowed(user, "get", "pods", namespace)
+
+    # It was the same cluster, after all.
+    assert rotate(bailiwick, cluster, api_server.kubeconfig, "--replace").returncode == 0
+    bailiwick.do("cluster", "resume", cluster)
+    bailiwick.until_state(grant, cluster, "revoked", timeout=30)
+    assert not kube.allowed(user, "get", "pods", namespace)
+    bailiwick.do("cluster", "remove", cluster)
+    assert applied(kube, cluster) == []
+
+
 def kubectl(api_server, bailiwick, command):
     config = bailiwick.folder / f"kubectl-{secrets.token_hex(3)}"
     config.write_text(api_server.kubeconfig, encoding="utf-8")

@@ -71,7 +71,7 @@ def test_the_master_key_changes_while_requests_and_workers_go_on(new_server, dat
     done = rotate(server)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert (said["resealed"], said["servers"]) == (32, 1)
+    assert (said["resealed"], said["servers"]) == (33, 1)
     assert "backups" in done.stderr and said["retired"][0] in done.stderr
     until(lambda: f"holding master keys {said['id']} keys" in server.process.output(), 10, "the old key is let go")
     made.append(server.add_key(user))
@@ -81,7 +81,7 @@ def test_the_master_key_changes_while_requests_and_workers_go_on(new_server, dat
     figures.note(f"requests during a change of the master key ({kind}): {good}, all 200")
     listed = keys(server)
     assert list(listed) == [said["id"]]
-    assert (listed[said["id"]]["use"], listed[said["id"]]["sealed"]) == ("seals", 33)
+    assert (listed[said["id"]]["use"], listed[said["id"]]["sealed"]) == ("seals", 34)
     held = key_file(server).read_text(encoding="utf-8").split()
     assert len(held) == 1 and held[0] not in former.read_text(encoding="utf-8")
     for file in (key_file(server), key_file(server).parent / f"master.key.retired-{said['former']}"):

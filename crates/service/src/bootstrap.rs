@@ -83,6 +83,7 @@ impl Bootstrap {
             return Err(Error::conflict("the database is not a demo's; a demo never touches a real one"));
         }
         self.require_keys(&found.master_key_id).await?;
+        self.make_stamp_key().await?;
         Ok(found)
     }
 

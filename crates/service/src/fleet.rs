@@ -44,7 +44,7 @@ pub struct FleetDesired {
     pub recorded: BTreeSet<ObjectName>,
     /// What principals are called in the cluster.
     pub names: SubjectNames,
-    /// Whether nothing may be written there, because its grants are suspended. Then there is nothing in the lists above.
+    /// Whether nothing may be written there, because its grants are suspended. Then no grants are listed.
     pub suspended: bool,
     /// Whether the cluster was removed: whatever is there of ours is to go.
     pub removed: bool,

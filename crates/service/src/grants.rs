@@ -206,9 +206,10 @@ fn states_of<'a>(
         let row = rows.remove(&cluster.id);
         let concerned = grant.revoked_at.is_none() && grant.covers(&cluster.id);
         match row {
-            // What a former cluster's worker said is about another cluster.
-            _ if cluster.suspended_at.is_some() && !concerned => {}
-            _ if cluster.suspended_at.is_some() => states.push(suspended(grant, cluster)),
+            _ if cluster.suspended_at.is_some() && concerned => states.push(suspended(grant, cluster)),
+            Some(row) if cluster.suspended_at.is_some() && row.state != State::Revoked => {
+                states.push(out_of_reach(grant, cluster));
+            }
             Some(row) if row.observed_generation == grant.generation => states.push(row.clone()),
             // A finished revoke is finished, whatever became of the grant elsewhere.
             Some(row) if !concerned && row.state == State::Revoked => states.push(row.clone()),
@@ -246,6 +247,17 @@ fn suspended(grant: &Grant, cluster: &domain::Cluster) -> ClusterGrantState {
         "suspended: the cluster was replaced by another; the grant takes effect there after `bailiwick cluster resume {}`",
         cluster.name
     );
+    while_suspended(grant, cluster, reason)
+}
+
+/// The state of a grant that ended, or left the cluster, after the cluster was replaced by another.
+fn out_of_reach(grant: &Grant, cluster: &domain::Cluster) -> ClusterGrantState {
+    let reason = "it was not revoked in the cluster as it was before the replacement: what it gave there stays, \
+                  until somebody deletes it there or the cluster is resumed and turns out to be the same";
+    while_suspended(grant, cluster, reason.to_owned())
+}
+
+fn while_suspended(grant: &Grant, cluster: &domain::Cluster, reason: String) -> ClusterGrantState {
     let since = cluster.suspended_at.unwrap_or(cluster.updated_at).max(grant.updated_at);
     let (cluster, state) = (cluster.id.clone(), State::Pending);
     ClusterGrantState { cluster, state, reason, since, observed_generation: 0 }

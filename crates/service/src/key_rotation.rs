@@ -15,6 +15,7 @@ use store::{Answer, AuditEvent, MasterKeyState, Outcome, Sealed, SealedValue, Wr
 use crate::bootstrap::Bootstrap;
 use crate::seal::{MasterKey, Record};
 use crate::service::Service;
+use crate::stamp_key;
 
 /// How many values are sealed anew in one transaction, during which nothing else of their account can change.
 const BATCH: i64 = 100;
@@ -131,9 +132,11 @@ impl Bootstrap {
         // and that is not in the list.
         self.store.begin_account(&AccountId::stored("")).await?.commit().await?;
         let mut resealed = Resealed::default();
-        for revision in self.store.revisions().await? {
+        let revisions = self.store.revisions().await?;
+        let nobody = std::iter::once(AccountId::stored(""));
+        for account in revisions.into_iter().map(|revision| revision.account).chain(nobody) {
             for what in Sealed::ALL {
-                self.reseal_column(key, &revision.account, what, &mut resealed).await?;
+                self.reseal_column(key, &account, what, &mut resealed).await?;
             }
         }
         Ok(resealed)
@@ -193,6 +196,7 @@ fn kind(what: Sealed) -> &'static str {
     match what {
         Sealed::AccessKeys => "access-key",
         Sealed::Connections => "connection",
+        Sealed::StampKeys => stamp_key::KIND,
     }
 }
 

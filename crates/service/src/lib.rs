@@ -38,6 +38,7 @@ pub mod rotation;
 pub mod seal;
 mod service;
 mod shares;
+mod stamp_key;
 pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};

@@ -104,10 +104,7 @@ impl Service {
     pub async fn fleet_seal_stamp(&self, id: &ClusterId, stamp: &Stamp) -> Result<String> {
         let account = self.account_of(id).await?;
         let record = Record { kind: "stamp", id: id.as_str(), account: &account };
-        let mut tx = self.store.read().await?;
-        let sealing = self.master_key.sealing(&mut tx).await?;
-        tx.end().await?;
-        sealing.seal(&*self.entropy, &record, stamp_to_json(stamp)?.as_bytes())
+        self.stamp_key().await?.seal(&*self.entropy, &record, stamp_to_json(stamp)?.as_bytes())
     }
 
     /// Looks at the stamp that was found in a cluster, before anything is written there. If it says that this database
@@ -118,7 +115,7 @@ impl Service {
     pub async fn fleet_check_stamp(&self, id: &ClusterId, sealed: &str) -> Result<Looked> {
         let account = self.account_of(id).await?;
         let record = Record { kind: "stamp", id: id.as_str(), account: &account };
-        let plain = self.master_key.open(&record, sealed).ok();
+        let plain = self.stamp_key().await?.open(&record, sealed).ok();
         let Some(stamp) = plain.and_then(|plain| stamp_from_json(&plain)) else {
             tracing::warn!(cluster = %id, "the stamp in cluster {id} is none of ours; it is taken for none");
             return Ok(Looked { standing: Standing::Consistent, sum: None });

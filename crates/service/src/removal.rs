@@ -1,12 +1,16 @@
 //! The end of a cluster: revoked and waited for, given up, or left as it is.
 
-use domain::{Cluster, ClusterId, Error, Result};
+use domain::{ClusterId, Error, Result};
+use store::ClusterRow;
 
 use crate::authz;
 use crate::call::Call;
 use crate::history;
 use crate::remains::Remains;
 use crate::service::Service;
+
+/// So many bindings are named in a refusal.
+const MAX_NAMED: usize = 10;
 
 /// What becomes of our bindings in a cluster that is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +73,8 @@ impl Service {
     /// cluster's id, to be given up.
     ///
     /// # Errors
-    /// `NotFound` if there is none in the account, or nothing of its removal is left to be done.
+    /// `NotFound` if there is none in the account, or nothing of its removal is left to be done; `Conflict` if bindings
+    /// are to be revoked that are in the cluster as it was before it was replaced.
     pub async fn delete_cluster(&self, call: &Call, id_or_name: &str, removal: Removal) -> Result<Removed> {
         authz::require(call, "bailiwick:cluster:delete")?;
         let active = self.find_cluster(call, id_or_name).await?;
@@ -77,6 +82,10 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let missing = || Error::not_found("cluster", id_or_name);
         let row = tx.cluster_row(&id).await?;
+        let remains = Remains::read(&mut tx, &self.installation, &id).await?;
+        if let (Removal::Revoke, Some(row)) = (removal, &row) {
+            refuse_out_of_reach(row, &remains)?;
+        }
         match &active {
             Some(_) if tx.cluster_exists(call.account(), &id).await? => {
                 let grants = tx.grants_of_cluster(&id).await?;
@@ -87,9 +96,7 @@ impl Service {
             None if row.as_ref().is_some_and(|row| row.removed && row.account == *call.account()) => {}
             Some(_) | None => return Err(missing()),
         }
-        let remains = Remains::read(&mut tx, &self.installation, &id).await?;
         match removal {
-            Removal::Revoke if is_untouched(active.as_ref()) => tx.abandon_connection(&id).await?,
             Removal::Revoke => drop(tx.forget_removed_connection(&id).await?),
             Removal::Abandon | Removal::Keep => tx.abandon_connection(&id).await?,
         }
@@ -122,7 +129,21 @@ impl Service {
     }
 }
 
-/// Whether nothing was ever written where the connection leads now: after a replacement, before grants were resumed.
-fn is_untouched(cluster: Option<&Cluster>) -> bool {
-    cluster.is_some_and(|cluster| cluster.suspended_at.is_some())
+/// After a replacement, and before grants are resumed, what is recorded as applied is where the connection led before.
+/// Looking for it where it leads now would find nothing, and call that revoked.
+fn refuse_out_of_reach(cluster: &ClusterRow, remains: &Remains) -> Result<()> {
+    if !cluster.suspended || remains.objects.is_empty() {
+        return Ok(());
+    }
+    let named =
+        remains.objects.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let others = match remains.objects.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        others => format!(" and {others} others"),
+    };
+    Err(Error::conflict(format!(
+        "the cluster was replaced by another, and what was applied in it as it was cannot be revoked over the \
+         connection that it has now: {named}{others}; nothing was changed; `--abandon` gives them up and names the \
+         command that deletes them there, `--keep-bindings` leaves them on purpose"
+    )))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{Clock, Entropy, Error, ErrorKind, Id, InstallationId, Result, Timestamp};
 use store::{AuditEvent, Outcome, Page, Store, WriteTx};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::access_keys::SigningKey;
 use crate::audit::{Failures, Refusals};
@@ -21,6 +21,7 @@ use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
 use crate::quotas::{Counted, Quotas};
+use crate::seal::MasterKey;
 use crate::shares::Shares;
 use crate::tokens::KnownToken;
 
@@ -47,6 +48,7 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) master_key: MasterKeys,
+    pub(crate) stamp_key: OnceCell<MasterKey>,
     pub(crate) installation: InstallationId,
     pub(crate) settings: Settings,
     pub(crate) passwords: Passwords,
@@ -87,6 +89,7 @@ impl Service {
             leases: Leases::new(&*entropy),
             entropy,
             master_key,
+            stamp_key: OnceCell::new(),
             installation,
             settings,
             revisions: Revisions::default(),

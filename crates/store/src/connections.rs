@@ -126,7 +126,8 @@ impl WriteTx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Suspends the cluster's grants until [`WriteTx::resume_cluster`], and forgets what was done for them.
+    /// Suspends the cluster's grants until [`WriteTx::resume_cluster`]. What is recorded as applied stays recorded: it is
+    /// still there, in the cluster as it was.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -137,11 +138,11 @@ impl WriteTx {
             .execute(self.connection())
             .await
             .map_err(database)?;
-        self.forget_work(id).await
+        Ok(())
     }
 
-    /// Ends the suspension. Returns whether there was one. What a worker of the former connection wrote meanwhile is
-    /// about another cluster, and is forgotten.
+    /// Ends the suspension. Returns whether there was one. What is known of grants is about the cluster as it was, so
+    /// each has to be seen anew. Recorded names stay: the worker forgets those that it does not find.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -158,7 +159,15 @@ impl WriteTx {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        self.forget_work(id).await?;
+        sqlx::query(
+            "UPDATE grant_states SET state = 'pending', reason = '', since = $2, observed_generation = 0 \
+             WHERE cluster_id = $1 AND state <> 'revoked'",
+        )
+        .bind(id.as_str())
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
         Ok(true)
     }
 

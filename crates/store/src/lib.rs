@@ -33,6 +33,7 @@ mod principals;
 mod recovery;
 mod removals;
 mod sealed;
+mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -56,6 +57,7 @@ pub use open::{Location, Store};
 pub use peek::{Peek, Schema};
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
+pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
 pub use tokens::Token;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

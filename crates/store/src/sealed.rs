@@ -13,6 +13,8 @@ pub enum Sealed {
     AccessKeys,
     /// The connections of clusters, removed ones too while they have one.
     Connections,
+    /// The key that seals stamps.
+    StampKeys,
 }
 
 /// A sealed value in its row.
@@ -33,7 +35,7 @@ struct Statements {
 
 impl Sealed {
     /// All of them. A test compares this with the schema.
-    pub const ALL: [Self; 2] = [Self::AccessKeys, Self::Connections];
+    pub const ALL: [Self; 3] = [Self::AccessKeys, Self::Connections, Self::StampKeys];
 
     fn statements(self) -> Statements {
         match self {
@@ -54,6 +56,15 @@ impl Sealed {
                           WHERE account_id = $1 AND id = $2 AND sealed_connection = $3",
                 count: "SELECT substr(sealed_connection, 4, 16) AS key_id, COUNT(*) AS n FROM clusters \
                         WHERE sealed_connection IS NOT NULL GROUP BY substr(sealed_connection, 4, 16)",
+            },
+            Self::StampKeys => Statements {
+                otherwise: "SELECT id, sealed_key AS sealed FROM stamp_keys \
+                            WHERE account_id = $1 AND substr(sealed_key, 4, 16) <> $2 AND id > $3 \
+                            ORDER BY id LIMIT $4",
+                replace: "UPDATE stamp_keys SET sealed_key = $4 \
+                          WHERE account_id = $1 AND id = $2 AND sealed_key = $3",
+                count: "SELECT substr(sealed_key, 4, 16) AS key_id, COUNT(*) AS n FROM stamp_keys \
+                        GROUP BY substr(sealed_key, 4, 16)",
             },
         }
     }

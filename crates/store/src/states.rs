@@ -45,7 +45,8 @@ impl WriteTx {
 
 impl WriteTx {
     /// Notes, before a grant is revoked or changed, that it stands somewhere in every connected cluster that it
-    /// covers now and where it is not suspended. Without that a revoke that overtakes the first report would leave no trace in a cluster.
+    /// covers now, unless the grant is younger than the cluster's suspension. Without that a revoke that overtakes the
+    /// first report would leave no trace in a cluster.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -54,7 +55,7 @@ impl WriteTx {
             "INSERT INTO grant_states (cluster_id, grant_id, state, reason, since, observed_generation) \
              SELECT c.id, $1, 'pending', '', $2, 0 FROM clusters c \
              WHERE c.account_id = $3 AND c.removed_at IS NULL AND c.sealed_connection IS NOT NULL \
-             AND c.suspended_at IS NULL \
+             AND (c.suspended_at IS NULL OR $5 <= c.suspended_at) \
              AND ($4 = 1 OR c.id IN (SELECT l.cluster_id FROM grant_clusters l WHERE l.grant_id = $1)) \
              ON CONFLICT (cluster_id, grant_id) DO UPDATE SET state = 'pending', reason = '', since = excluded.since \
              WHERE grant_states.state = 'revoked'",
@@ -63,6 +64,7 @@ impl WriteTx {
         .bind(now.as_millis())
         .bind(grant.account.as_str())
         .bind(i64::from(grant.spec.clusters == ClusterScope::All))
+        .bind(grant.created_at.as_millis())
         .execute(self.connection())
         .await
         .map_err(database)?;

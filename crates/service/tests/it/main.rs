@@ -23,6 +23,7 @@ mod key_rotation;
 mod leases;
 mod migrations;
 mod quotas;
+mod replacement;
 mod restore;
 mod rights;
 mod rotation;

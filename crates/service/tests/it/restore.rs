@@ -1,14 +1,15 @@
 //! Older copies of the database, the hold, what is recorded of grants, and removals that nothing explains.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::{ClusterId, ErrorKind, GrantId, Namespace, PrincipalKind, Secret, Standing};
 use rbac::ObjectName;
 use service::lineage::PlanView;
-use service::{Login, NewCluster, Scope};
-use store::testing;
+use service::{Login, MasterKey, MasterKeys, NewCluster, Scope};
+use store::testing::{self, number};
 
-use crate::world::{World, origin, spec, worlds};
+use crate::world::{World, bootstrap, origin, spec, worlds};
 
 const KUBECONFIG: &str = "
 apiVersion: v1
@@ -96,6 +97,60 @@ async fn an_older_copy_is_held_until_it_is_confirmed_and_then_every_token_ends()
         assert_eq!(world.bootstrap.confirm_hold().await.unwrap_err().kind(), ErrorKind::Conflict);
         let audit = "SELECT action FROM audit_events WHERE action = 'bailiwick:installation:confirm'";
         testing::text(&world.store, audit).await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_is_noticed_after_a_change_of_the_master_key() {
+    for world in worlds().await {
+        world.bootstrap.begin_lineage().await.unwrap();
+        let cluster = connected(&world, "c").await;
+        let old = world.bootstrap.master_key.first_id().unwrap();
+        let copied = testing::text(&world.store, "SELECT sealed_key FROM stamp_keys").await;
+        let copied_at =
+            number(&world.store, "SELECT CAST(SUM(n) AS BIGINT) FROM revision WHERE account_id <> ''").await;
+        world.user("ada").await;
+        let before = sealed_stamp(&world, &cluster).await;
+
+        let new = MasterKey::generate(&domain::entropy::Fixed::new(100));
+        let both = vec![MasterKey::generate(&domain::entropy::Fixed::new(99)), new.clone()];
+        let keys = MasterKeys::from_source(both, Arc::new(|| Ok(Vec::new())));
+        let mut operator = bootstrap(world.store.clone(), world.clock.clone(), 77);
+        operator.master_key = keys;
+        operator.announce_key(&new).await.unwrap();
+        operator.switch_key(&old, &new).await.unwrap();
+        assert!(operator.reseal(&new).await.unwrap().broken.is_empty(), "{}", world.on());
+        operator.end_key_change().await.unwrap();
+        assert_eq!(operator.keys_in_use().await.unwrap().unwrap().sealed.len(), 1, "{}", world.on());
+        let server = || world.another_server_with(operator.master_key.clone());
+        let stamp = world.service.stamp().await.unwrap().unwrap();
+        let after = server().fleet_seal_stamp(&cluster, &stamp).await.unwrap();
+
+        // The copy from before, opened with the key that it needs.
+        testing::execute(&world.store, &format!("UPDATE stamp_keys SET sealed_key = '{copied}'")).await;
+        testing::execute(&world.store, &format!("UPDATE installation SET master_key_id = '{old}'")).await;
+        let now =
+            number(&world.store, "SELECT CAST(SUM(n) AS BIGINT) FROM revision WHERE account_id <> ''").await;
+        go_back(&world, now - copied_at).await;
+        for stamp in [before, after] {
+            let older = world.another_server_with(world.bootstrap.master_key.clone());
+            let looked = older.fleet_check_stamp(&cluster, &stamp).await.unwrap();
+            assert_eq!(looked.standing, Standing::Older, "{}", world.on());
+            assert!(older.open_for_requests().is_err(), "{}", world.on());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_that_names_a_made_up_key_has_no_keys_read_again() {
+    let world = worlds().await.remove(0);
+    let cluster = connected(&world, "c").await;
+    let first = vec![MasterKey::generate(&domain::entropy::Fixed::new(99))];
+    let keys = MasterKeys::from_source(first, Arc::new(|| panic!("read again")));
+    let server = world.another_server_with(keys);
+    for forged in ["v1:0123456789abcdef:00", "v1:00:00", ""] {
+        let looked = server.fleet_check_stamp(&cluster, forged).await.unwrap();
+        assert_eq!(looked.standing, Standing::Consistent, "{forged}");
     }
 }
 

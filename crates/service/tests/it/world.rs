@@ -123,15 +123,23 @@ impl World {
 
     /// Another server of the same installation, on the same database.
     pub fn another_server(&self) -> Arc<Service> {
+        self.another_server_with(self.bootstrap.master_key.clone())
+    }
+
+    /// The same with master keys of its own.
+    pub fn another_server_with(&self, master_key: service::MasterKeys) -> Arc<Service> {
         let service = Service::new(
             self.store.clone(),
             self.clock.clone(),
             Arc::new(domain::entropy::Fixed::new(7)),
-            self.bootstrap.master_key.clone(),
+            master_key,
             domain::InstallationId::stored("i"),
-            Settings::default(),
+            Settings {
+                addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
+                ..Settings::default()
+            },
         );
-        Arc::new(service.unwrap())
+        Arc::new(service.unwrap().with_prober(self.api_servers.clone()))
     }
 
     /// The lease of a cluster, as the supervisor of workers would have it.

@@ -30,7 +30,7 @@ pub use object::{
 };
 pub use owner::{Owner, is_ours, is_owner_label, labels, may_be_ours};
 pub use plan::{Change, Plan, Taken, emptied, plan};
-pub use removal::{RecordedVersion, hold_back, removed_roles, unexplained};
+pub use removal::{Evidence, RecordedVersion, hold_back, removed_roles, unexplained};
 
 /// The field manager of all our server-side applies.
 pub const FIELD_MANAGER: &str = "bailiwick";

@@ -25,13 +25,56 @@ pub struct RecordedVersion {
 type Place = (String, Scope);
 
 /// What was recorded about a place.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Record {
     /// Whether somebody decided that something ends there: a version that granted it ended, or it stands and whom it
     /// names has no name in the cluster any more.
     decided: bool,
     /// Whom versions that did not end name there.
     standing: HashSet<Subject>,
+}
+
+/// What versions of grants say about the places that a plan takes something away from. Of a version nothing else is
+/// kept, so that however many there are, this is no larger than what is taken away and what stands.
+#[derive(Debug)]
+pub struct Evidence {
+    records: HashMap<Place, Record>,
+}
+
+impl Evidence {
+    /// Nothing yet about what this plan takes away.
+    #[must_use]
+    pub fn about(plan: &Plan, observed: &[ObservedBinding]) -> Self {
+        let records = removed(plan, observed).map(|(_, binding)| (place(binding), Record::default()));
+        Self { records: records.collect() }
+    }
+
+    /// Takes in what a version says.
+    pub fn add(&mut self, version: &RecordedVersion, names: &SubjectNames) {
+        if version.spec.principals.ids.is_empty() {
+            return;
+        }
+        let standing: BTreeSet<Subject> = match version.ended {
+            true => BTreeSet::new(),
+            false => names.subjects(&version.spec.principals).collect(),
+        };
+        let role = version.spec.role.cluster_role();
+        let scopes: Vec<Scope> = match &version.spec.namespaces {
+            NamespaceScope::All => vec![Scope::Cluster],
+            NamespaceScope::Listed(names) => names.iter().cloned().map(Scope::Namespace).collect(),
+        };
+        for scope in scopes {
+            let Some(record) = self.records.get_mut(&(role.to_owned(), scope)) else { continue };
+            record.decided |= standing.is_empty();
+            record.standing.extend(standing.iter().cloned());
+        }
+    }
+
+    /// Whether further versions that ended would tell nothing new.
+    #[must_use]
+    pub fn knows_every_end(&self) -> bool {
+        self.records.values().all(|record| record.decided)
+    }
 }
 
 /// The roles, as grants spell them, of what a plan takes away: only their versions are needed to explain it.
@@ -57,22 +100,20 @@ pub fn unexplained(
     desired: &Desired,
     observed: &[ObservedBinding],
     namespaces: &BTreeSet<Namespace>,
-    (versions, names): (&[RecordedVersion], &SubjectNames),
+    evidence: &Evidence,
 ) -> BTreeMap<ObjectName, BTreeSet<Subject>> {
     let wanted: HashMap<Place, &BTreeSet<Subject>> = desired
         .slots
         .iter()
         .map(|(slot, subjects)| ((slot.role.cluster_role().to_owned(), slot.scope.clone()), subjects))
         .collect();
-    let places = removed(plan, observed).map(|(_, binding)| place(binding)).collect();
-    let records = records(&places, versions, names);
     let mut found = BTreeMap::new();
     for (change, binding) in removed(plan, observed) {
         if matches!(&binding.object.scope, Scope::Namespace(name) if !namespaces.contains(name)) {
             continue;
         }
         let place = place(binding);
-        let (wanted, record) = (wanted.get(&place), records.get(&place));
+        let (wanted, record) = (wanted.get(&place), evidence.records.get(&place));
         let is_unexplained = |subject: &Subject| {
             let contradicted = record.is_some_and(|record| record.standing.contains(subject));
             let decided = wanted.is_some() || record.is_some_and(|record| record.decided);
@@ -180,35 +221,6 @@ fn known_subjects(binding: &ObservedBinding) -> BTreeSet<Subject> {
         .collect()
 }
 
-/// What the versions say about these places, each version looked at once.
-fn records(
-    places: &HashSet<Place>,
-    versions: &[RecordedVersion],
-    names: &SubjectNames,
-) -> HashMap<Place, Record> {
-    let of = |version: &RecordedVersion| -> BTreeSet<Subject> {
-        names.subjects(&version.spec.principals).collect()
-    };
-    let mut records: HashMap<Place, Record> = HashMap::new();
-    for version in versions.iter().filter(|version| !version.spec.principals.ids.is_empty()) {
-        let role = version.spec.role.cluster_role();
-        let scopes: Vec<Scope> = match &version.spec.namespaces {
-            NamespaceScope::All => vec![Scope::Cluster],
-            NamespaceScope::Listed(names) => names.iter().cloned().map(Scope::Namespace).collect(),
-        };
-        for place in scopes.into_iter().map(|scope| (role.to_owned(), scope)) {
-            if !places.contains(&place) {
-                continue;
-            }
-            let record = records.entry(place).or_default();
-            let standing = if version.ended { BTreeSet::new() } else { of(version) };
-            record.decided |= standing.is_empty();
-            record.standing.extend(standing);
-        }
-    }
-    records
-}
-
 #[cfg(test)]
 mod tests {
     use domain::{ClusterScope, PrincipalId, PrincipalKind, Principals};
@@ -241,13 +253,9 @@ mod tests {
     ) -> Vec<String> {
         let (model, plan, desired) = shrinking(held, left);
         let namespaces = namespaces.iter().map(|name| Namespace::stored(name)).collect();
-        let found = unexplained(
-            &plan,
-            &desired,
-            &model.observed(),
-            &namespaces,
-            (versions, &SubjectNames::default()),
-        );
+        let mut evidence = Evidence::about(&plan, &model.observed());
+        versions.iter().for_each(|version| evidence.add(version, &SubjectNames::default()));
+        let found = unexplained(&plan, &desired, &model.observed(), &namespaces, &evidence);
         found.into_values().flatten().map(|subject| subject.name).collect()
     }
 
@@ -268,7 +276,9 @@ mod tests {
         nameless.insert(PrincipalId::stored("ann"), crate::Named::default());
         let namespaces = [Namespace::stored("a")].into();
         let look = |names: &SubjectNames| {
-            unexplained(&plan, &desired, &model.observed(), &namespaces, (&versions, names)).len()
+            let mut evidence = Evidence::about(&plan, &model.observed());
+            versions.iter().for_each(|version| evidence.add(version, names));
+            unexplained(&plan, &desired, &model.observed(), &namespaces, &evidence).len()
         };
         assert_eq!(look(&nameless), 0, "the grant stands, and ann has no name here any more");
         assert_eq!(look(&SubjectNames::default()), 1, "nobody knows why it should go");
@@ -278,6 +288,17 @@ mod tests {
     fn what_a_revoke_or_a_later_version_ended_is_explained() {
         assert!(found(&["ann"], &[], &[version(&["ann"], &["a"], true)]).is_empty());
         assert!(found(&["ann", "bob"], &["bob"], &[version(&["ann"], &["a", "b"], true)]).is_empty());
+    }
+
+    #[test]
+    fn no_further_end_is_asked_for_once_each_place_has_one() {
+        let (model, plan, _) = shrinking(&["ann"], &[]);
+        let mut evidence = Evidence::about(&plan, &model.observed());
+        for (namespace, ended, enough) in [("a", false, false), ("b", true, false), ("a", true, true)] {
+            evidence.add(&version(&["ann"], &[namespace], ended), &SubjectNames::default());
+            assert_eq!(evidence.knows_every_end(), enough, "{namespace} {ended}");
+        }
+        assert_eq!(evidence.records.len(), 1, "of other places nothing is kept");
     }
 
     #[test]

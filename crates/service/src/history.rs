@@ -1,15 +1,17 @@
 //! What grants said before: recorded with every change, shown, and brought back.
 
+use std::collections::HashSet;
+
 use domain::{
-    AccountId, ClusterId, ClusterScope, Error, Grant, GrantId, GrantSpec, Namespace, NamespaceScope,
-    PrincipalId, PrincipalKind, Principals, Result, Role, Timestamp,
+    ClusterId, ClusterScope, Error, Grant, GrantId, GrantSpec, Namespace, NamespaceScope, PrincipalId,
+    PrincipalKind, Principals, Result, Role, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use store::{GrantVersion, WriteTx};
 
 use crate::authz;
 use crate::call::Call;
-use crate::service::Service;
+use crate::service::{PageRequest, Paged, Service};
 
 /// Up to so many grants are read one by one; for more it is cheaper to read all of the account.
 const FEW: usize = 50;
@@ -62,7 +64,7 @@ fn to_json(spec: &GrantSpec) -> Result<String> {
     serde_json::to_string(&stored).map_err(Error::internal)
 }
 
-fn from_json(text: &str) -> Result<GrantSpec> {
+pub(crate) fn from_json(text: &str) -> Result<GrantSpec> {
     let stored: Stored = serde_json::from_str(text).map_err(Error::internal)?;
     let listed = |ids: Vec<String>| ids.iter().map(|id| ClusterId::stored(id)).collect();
     let named = |names: Vec<String>| names.iter().map(|name| Namespace::stored(name)).collect();
@@ -111,6 +113,7 @@ pub(crate) async fn record_unattributed(tx: &mut WriteTx, grant: &Grant) -> Resu
 pub(crate) async fn record_changed(tx: &mut WriteTx, call: &Call, ids: &[GrantId]) -> Result<()> {
     let account = call.account();
     if ids.len() > FEW {
+        let ids: HashSet<&GrantId> = ids.iter().collect();
         let grants = tx.grants(account).await?;
         for grant in grants.iter().filter(|grant| ids.contains(&grant.id)) {
             record(tx, call, grant).await?;
@@ -142,17 +145,28 @@ async fn insert(tx: &mut WriteTx, grant: &Grant, actor: &str, actor_name: &str) 
 }
 
 impl Service {
-    /// The versions of a grant, the first one first. A revoked grant has them, too.
+    /// A page of the versions of a grant that are kept, the first one first. A revoked grant has them, too.
     ///
     /// # Errors
-    /// `NotFound` if there never was one in the account.
-    pub async fn show_grant_history(&self, call: &Call, id: &str) -> Result<Vec<PastGrant>> {
+    /// `NotFound` if there never was one in the account; `Invalid` naming `limit` or `cursor`.
+    pub async fn show_grant_history(
+        &self,
+        call: &Call,
+        id: &str,
+        page: &PageRequest,
+    ) -> Result<Paged<PastGrant>> {
         authz::require(call, "bailiwick:grant:show")?;
-        let versions = self.versions(call.account(), id).await?;
-        if versions.is_empty() {
+        let wanted = page.to_page()?;
+        // Versions are ordered by their numbers, which stand in the cursor where lists have a time.
+        let after = wanted.after.map_or(0, |(generation, _)| generation.as_millis());
+        let mut tx = self.store.read().await?;
+        let versions = tx.grant_versions(call.account(), id, after, wanted.limit).await?;
+        if versions.is_empty() && tx.grant_versions(call.account(), id, 0, 1).await?.is_empty() {
             return Err(Error::not_found("grant", id));
         }
-        Ok(versions)
+        tx.end().await?;
+        let versions = versions.into_iter().map(PastGrant::try_from).collect::<Result<Vec<_>>>()?;
+        page.paged(versions, |version| (Timestamp::from_millis(version.generation), String::new()))
     }
 
     /// Makes a grant say again what it said in an earlier version. What it names must still be there.
@@ -162,16 +176,11 @@ impl Service {
     pub async fn restore_grant(&self, call: &Call, id: &str, generation: i64) -> Result<Grant> {
         authz::require(call, "bailiwick:grant:update")?;
         self.show_grant(call, id).await?;
-        let versions = self.versions(call.account(), id).await?;
-        let wanted = versions.into_iter().find(|version| version.generation == generation);
-        let missing = || Error::invalid("generation", "must be one of the grant's history");
-        self.update_grant(call, id, wanted.ok_or_else(missing)?.spec).await
-    }
-
-    async fn versions(&self, account: &AccountId, id: &str) -> Result<Vec<PastGrant>> {
         let mut tx = self.store.read().await?;
-        let versions = tx.grant_versions(account, id).await?;
+        let found = tx.grant_versions(call.account(), id, generation.saturating_sub(1), 1).await?;
         tx.end().await?;
-        versions.into_iter().map(PastGrant::try_from).collect()
+        let wanted = found.into_iter().find(|version| version.generation == generation);
+        let missing = || Error::invalid("generation", "must be one of the grant's history");
+        self.update_grant(call, id, from_json(&wanted.ok_or_else(missing)?.spec)?).await
     }
 }

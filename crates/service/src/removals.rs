@@ -1,20 +1,22 @@
 //! Removals that no recorded revoke explains: what workers ask and report about them, and who lets them go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
-use domain::{ClusterId, Error, GrantId, GrantSpec, Result};
+use domain::{ClusterId, Error, Result};
 use rbac::{ObjectName, RecordedVersion};
-use store::WaitingRemoval;
+use store::{Versions, WaitingRemoval};
 
 use crate::authz;
 use crate::call::Call;
 use crate::fleet::{applied_name, object_name};
-use crate::history::PastGrant;
+use crate::history;
 use crate::leases::Lease;
 use crate::service::Service;
 
 impl Service {
-    /// Every recorded version, of these roles, that ever spoke about the cluster.
+    /// Hands on every recorded version, of these roles, that speaks about the cluster: first those that stand, then
+    /// those that ended; of each role of either kind until `take` wants no more. None is kept: there may be very many.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -22,26 +24,26 @@ impl Service {
         &self,
         id: &ClusterId,
         roles: &BTreeSet<String>,
-    ) -> Result<Vec<RecordedVersion>> {
+        take: &mut (dyn FnMut(&RecordedVersion) -> ControlFlow<()> + Send),
+    ) -> Result<()> {
         let account = self.account_of(id).await?;
+        let _share = self.shares.take(&account).await;
         let mut tx = self.store.read().await?;
-        let mut grants: BTreeMap<GrantId, BTreeMap<i64, PastGrant>> = BTreeMap::new();
-        for role in roles {
-            for version in tx.versions_with_role(&account, role).await? {
-                let grant = grants.entry(version.grant.clone()).or_default();
-                grant.insert(version.generation, PastGrant::try_from(version)?);
+        for which in [Versions::Standing, Versions::Ended] {
+            for role in roles {
+                let ended = which == Versions::Ended;
+                let mut each = |spec: &str| {
+                    if !may_name(spec, id) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    let version = RecordedVersion { spec: history::from_json(spec)?, ended };
+                    let speaks = version.spec.clusters.contains(id);
+                    Ok(if speaks { take(&version) } else { ControlFlow::Continue(()) })
+                };
+                tx.each_version_with_role(&account, role, which, &mut each).await?;
             }
         }
-        tx.end().await?;
-        let recorded = |versions: BTreeMap<i64, PastGrant>| {
-            let latest = versions.last_key_value().map(|(generation, _)| *generation);
-            versions.into_values().map(move |version| RecordedVersion {
-                ended: version.revoked || Some(version.generation) != latest,
-                spec: version.spec,
-            })
-        };
-        let speaks = |version: &RecordedVersion| covers(&version.spec, id);
-        Ok(grants.into_values().flat_map(recorded).filter(speaks).collect())
+        tx.end().await
     }
 
     /// Says which removals would wait, with a line for people about each, and learns which of them somebody let go.
@@ -110,6 +112,7 @@ impl Service {
     }
 }
 
-fn covers(spec: &GrantSpec, cluster: &ClusterId) -> bool {
-    spec.clusters.contains(cluster)
+/// Whether a stored version may be about the cluster: a look that costs less than reading it.
+fn may_name(spec: &str, cluster: &ClusterId) -> bool {
+    spec.contains("\"clusters\":null") || spec.contains(cluster.as_str())
 }

@@ -1,12 +1,45 @@
-//! What every grant ever said, version by version. Never changed, never deleted: it is by this record that taking a
-//! right away is known to have been decided.
+//! What every grant said, version by version, as far back as versions are kept. Never changed: it is by this record
+//! that taking a right away is known to have been decided.
+
+use std::ops::ControlFlow;
 
 use domain::{AccountId, GrantId, PrincipalId, Result, Timestamp};
+use futures::TryStreamExt as _;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::error::database;
 use crate::transaction::{ReadTx, WriteTx};
+
+/// So many versions of a grant are kept, the newest ones. A removal that only an older one would explain waits for a
+/// confirmation if it is one of many, which is safe; that a cluster is so far behind is rare.
+const KEPT_VERSIONS: i64 = 100;
+
+/// Which versions of grants are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// The last one of each grant that did not end.
+    Standing,
+    /// Those after which another version or the end came.
+    Ended,
+}
+
+impl Versions {
+    fn statement(self) -> &'static str {
+        match self {
+            Self::Standing => {
+                "SELECT h.spec AS spec FROM grant_history h WHERE h.account_id = $1 AND h.role = $2 \
+                 AND h.revoked = 0 AND h.generation = \
+                 (SELECT MAX(l.generation) FROM grant_history l WHERE l.grant_id = h.grant_id)"
+            }
+            Self::Ended => {
+                "SELECT h.spec AS spec FROM grant_history h WHERE h.account_id = $1 AND h.role = $2 \
+                 AND (h.revoked = 1 OR h.generation < \
+                 (SELECT MAX(l.generation) FROM grant_history l WHERE l.grant_id = h.grant_id))"
+            }
+        }
+    }
+}
 
 /// A version of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +67,7 @@ pub struct GrantVersion {
 }
 
 impl WriteTx {
-    /// Adds a version.
+    /// Adds a version, and drops those of the grant that are too many by it.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -56,45 +89,69 @@ impl WriteTx {
         .execute(self.connection())
         .await
         .map_err(database)?;
+        let too_old = version.generation.saturating_sub(KEPT_VERSIONS);
+        if too_old > 0 {
+            sqlx::query("DELETE FROM grant_history WHERE grant_id = $1 AND generation <= $2")
+                .bind(version.grant.as_str())
+                .bind(too_old)
+                .execute(self.connection())
+                .await
+                .map_err(database)?;
+        }
         Ok(())
     }
 }
 
 impl ReadTx {
-    /// The versions of a grant, the first one first.
+    /// The versions of a grant that are kept, the first one first: at most `limit` of those after a generation.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn grant_versions(&mut self, account: &AccountId, grant: &str) -> Result<Vec<GrantVersion>> {
+    pub async fn grant_versions(
+        &mut self,
+        account: &AccountId,
+        grant: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<GrantVersion>> {
         let rows = sqlx::query(
             "SELECT grant_id, generation, account_id, revision, at, actor_id, actor_name, role, revoked, spec \
-             FROM grant_history WHERE account_id = $1 AND grant_id = $2 ORDER BY generation",
+             FROM grant_history WHERE account_id = $1 AND grant_id = $2 AND generation > $3 \
+             ORDER BY generation LIMIT $4",
         )
         .bind(account.as_str())
         .bind(grant)
+        .bind(after)
+        .bind(limit)
         .fetch_all(self.connection())
         .await
         .map_err(database)?;
         rows.iter().map(version).collect()
     }
 
-    /// Every version with that role, of all grants of the account; and of those grants every other version, without
-    /// which it would not be known what became of them.
+    /// Hands on what each version with that role said, of all grants of the account, until `take` wants no more. One
+    /// at a time: all of them together may be far more than there is memory.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn versions_with_role(&mut self, account: &AccountId, role: &str) -> Result<Vec<GrantVersion>> {
-        let rows = sqlx::query(
-            "SELECT grant_id, generation, account_id, revision, at, actor_id, actor_name, role, revoked, spec \
-             FROM grant_history WHERE account_id = $1 AND grant_id IN (SELECT grant_id FROM grant_history \
-             WHERE account_id = $1 AND role = $2) ORDER BY grant_id, generation",
-        )
-        .bind(account.as_str())
-        .bind(role)
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
-        rows.iter().map(version).collect()
+    /// `Unavailable` if the database does not answer; what `take` fails with.
+    pub async fn each_version_with_role(
+        &mut self,
+        account: &AccountId,
+        role: &str,
+        which: Versions,
+        take: &mut (dyn FnMut(&str) -> Result<ControlFlow<()>> + Send),
+    ) -> Result<()> {
+        let mut rows =
+            sqlx::query(which.statement()).bind(account.as_str()).bind(role).fetch(self.connection());
+        while let Some(row) = rows.try_next().await.map_err(database)? {
+            let spec: String = row.try_get("spec").map_err(database)?;
+            if take(&spec)?.is_break() {
+                return Ok(());
+            }
+            // Rows that are there already would be taken without a pause.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     /// Ids of grants of the account of which no version is recorded: an older program wrote them.

@@ -46,7 +46,7 @@ pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
 pub use connections::{ConnectionFacts, NewConnection};
-pub use history::GrantVersion;
+pub use history::{GrantVersion, Versions};
 pub use hold::{HeldPlan, Hold};
 pub use installation::Installation;
 pub use keys::AccessKey;

@@ -52,8 +52,7 @@ pub fn restore(id: &str, generation: Option<u32>, session: &mut Session<'_, '_>)
 }
 
 fn versions(id: &str, session: &mut Session<'_, '_>) -> Result<Vec<Value>, Failure> {
-    let answer = session.client.get(&path::native(&["grants", id, "history"])?)?;
-    Ok(answer.get("items").and_then(Value::as_array).cloned().unwrap_or_default())
+    session.client.list(&path::native(&["grants", id, "history"])?, &[], None)
 }
 
 /// Who made a version: by name, else by id.

@@ -1,6 +1,7 @@
 //! What a plan takes away must have been decided by somebody. Where that is not recorded and it is much, it waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use rbac::{Change, ObjectName, ObservedBinding, Owner, Subject};
 use service::fleet::FleetDesired;
@@ -26,16 +27,20 @@ impl Worker {
             return self.nothing_waits().await;
         }
         let roles = rbac::removed_roles(&look.plan, self.observer.view().bindings());
-        let versions = self.shared.service.fleet_versions(&self.cluster, &roles).await?;
+        let mut evidence = rbac::Evidence::about(&look.plan, self.observer.view().bindings());
+        let mut take = |version: &rbac::RecordedVersion| {
+            evidence.add(version, &fleet.names);
+            // Those that stand come first, so all of them were seen before any that ended.
+            match version.ended && evidence.knows_every_end() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        self.shared.service.fleet_versions(&self.cluster, &roles, &mut take).await?;
         let (mut waiting, lines) = {
             let view = self.observer.view();
-            let found = rbac::unexplained(
-                &look.plan,
-                &look.desired,
-                view.bindings(),
-                &view.namespaces(),
-                (&versions, &fleet.names),
-            );
+            let (plan, desired, bindings) = (&look.plan, &look.desired, view.bindings());
+            let found = rbac::unexplained(plan, desired, bindings, &view.namespaces(), &evidence);
             let line = |(object, lost): (&ObjectName, &BTreeSet<Subject>)| {
                 Some((object.clone(), line(view.binding(object)?, lost)))
             };

@@ -68,7 +68,7 @@ async fn a_grant_revoked_while_its_cluster_is_suspended_is_not_called_revoked_th
         let desired = service.fleet_desired(&id).await.unwrap();
         assert_eq!(desired.recorded, [left()].into(), "{}", world.on());
         let revoked: Vec<_> = desired.revoked.iter().map(|grant| grant.id.clone()).collect();
-        assert_eq!(revoked, [grant.clone()], "{}", world.on());
+        assert_eq!(revoked, std::slice::from_ref(&grant), "{}", world.on());
         let (_, states) = service.show_grant_states(root, grant.as_str()).await.unwrap();
         assert_eq!((states[0].state, states[0].reason.as_str()), (State::Pending, ""), "{}", world.on());
         report(&world, &grant, desired.revoked[0].generation, State::Revoked).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{ClusterId, ErrorKind, GrantId, Namespace, PrincipalKind, Secret, Standing};
 use rbac::ObjectName;
 use service::lineage::PlanView;
-use service::{Login, MasterKey, MasterKeys, NewCluster, Scope};
+use service::{Login, MasterKey, MasterKeys, NewCluster, PageRequest, Scope};
 use store::testing::{self, number};
 
 use crate::world::{World, bootstrap, origin, spec, worlds};
@@ -220,7 +220,7 @@ async fn every_version_of_a_grant_is_recorded_with_who_made_it_and_can_be_brough
         service.delete_cluster(root, "c", service::Removal::Revoke).await.unwrap();
         service.revoke_grant(root, id).await.unwrap();
 
-        let versions = service.show_grant_history(root, id).await.unwrap();
+        let versions = service.show_grant_history(root, id, &PageRequest::default()).await.unwrap().items;
         let seen: Vec<(i64, usize, bool)> = versions
             .iter()
             .map(|version| (version.generation, version.spec.principals.ids.len(), version.revoked))
@@ -230,7 +230,8 @@ async fn every_version_of_a_grant_is_recorded_with_who_made_it_and_can_be_brough
         assert_eq!(seen, expected, "{}", world.on());
         assert!(versions.iter().all(|version| version.actor == root.caller.user.as_str()));
         assert!(versions.windows(2).all(|pair| pair[0].revision < pair[1].revision), "in commit order");
-        let strange = service.show_grant_history(&world.stranger, id).await.unwrap_err();
+        let strange =
+            service.show_grant_history(&world.stranger, id, &PageRequest::default()).await.unwrap_err();
         assert_eq!(strange.kind(), ErrorKind::NotFound);
     }
 }
@@ -243,8 +244,65 @@ async fn grants_that_an_older_program_wrote_get_a_record_at_the_next_start() {
         let grant = world.service.create_grant(&world.root, spec(&["ada"], &["c"], &[])).await.unwrap();
         testing::execute(&world.store, "DELETE FROM grant_history").await;
         world.bootstrap.begin_lineage().await.unwrap();
-        let versions = world.service.show_grant_history(&world.root, grant.id.as_str()).await.unwrap();
+        let (id, whole) = (grant.id.as_str(), PageRequest::default());
+        let versions = world.service.show_grant_history(&world.root, id, &whole).await.unwrap().items;
         assert_eq!((versions.len(), versions[0].actor.as_str()), (1, ""), "{}", world.on());
+    }
+}
+
+async fn versions_of(
+    service: &service::Service,
+    cluster: &domain::ClusterId,
+    roles: &BTreeSet<String>,
+) -> Vec<rbac::RecordedVersion> {
+    let mut versions = Vec::new();
+    let mut take = |version: &rbac::RecordedVersion| {
+        versions.push(version.clone());
+        std::ops::ControlFlow::Continue(())
+    };
+    service.fleet_versions(cluster, roles, &mut take).await.unwrap();
+    versions
+}
+
+#[tokio::test]
+async fn of_a_grant_that_is_changed_for_ever_a_bounded_number_of_versions_is_kept_and_read_in_pages() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("ada").await;
+        let cluster = connected(&world, "c").await;
+        let grant = service.create_grant(root, spec(&["ada"], &["c"], &["a"])).await.unwrap();
+        let id = grant.id.as_str();
+        for n in 0..110 {
+            let namespace = ["a", "b"][usize::from(n % 2 == 0)];
+            service.update_grant(root, id, spec(&["ada"], &["c"], &[namespace])).await.unwrap();
+        }
+        let (mut request, mut seen) = (PageRequest { limit: Some(30), cursor: None }, Vec::new());
+        loop {
+            let page = service.show_grant_history(root, id, &request).await.unwrap();
+            assert!(page.items.len() <= 30);
+            seen.extend(page.items.into_iter().map(|version| version.generation));
+            match page.next {
+                Some(next) => request.cursor = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(seen, (12..=111).collect::<Vec<i64>>(), "{}", world.on());
+        let roles = BTreeSet::from(["viewer".to_owned()]);
+        assert_eq!(versions_of(service, &cluster, &roles).await.len(), 100, "{}", world.on());
+        let mut first = 0;
+        let mut only_one = |_: &rbac::RecordedVersion| {
+            first += 1;
+            std::ops::ControlFlow::Break(())
+        };
+        service.fleet_versions(&cluster, &roles, &mut only_one).await.unwrap();
+        assert_eq!(first, 2, "one of those that stand and one of those that ended");
+        request.cursor = Some("999.".into());
+        assert!(service.show_grant_history(root, id, &request).await.unwrap().items.is_empty());
+        let strange = service.show_grant_history(&world.stranger, id, &request).await.unwrap_err();
+        assert_eq!(strange.kind(), ErrorKind::NotFound, "not even behind its end");
+        let dropped = service.restore_grant(root, id, 11).await.unwrap_err();
+        assert_eq!(dropped.field(), Some("generation"));
+        service.restore_grant(root, id, 12).await.unwrap();
     }
 }
 
@@ -265,7 +323,9 @@ async fn recorded_versions_say_which_of_them_ended() {
             .await;
 
         let roles = BTreeSet::from(["viewer".to_owned()]);
-        let versions = service.fleet_versions(&cluster, &roles).await.unwrap();
+        let versions = versions_of(service, &cluster, &roles).await;
+        let first_ended = versions.iter().position(|version| version.ended).unwrap();
+        assert!(versions[first_ended..].iter().all(|version| version.ended), "those that stand come first");
         let ended = |namespace: &str| {
             let namespaces = domain::NamespaceScope::Listed(vec![Namespace::stored(namespace)]);
             let of: Vec<bool> = versions
@@ -278,7 +338,7 @@ async fn recorded_versions_say_which_of_them_ended() {
         assert_eq!(ended("a"), [true], "{}: the later version is about another cluster", world.on());
         assert_eq!(ended("b"), [false], "{}: nothing recorded its end", world.on());
         assert_eq!(ended("d"), [true, true], "{}", world.on());
-        let none = service.fleet_versions(&cluster, &BTreeSet::from(["developer".to_owned()])).await.unwrap();
+        let none = versions_of(service, &cluster, &BTreeSet::from(["developer".to_owned()])).await;
         assert!(none.is_empty());
     }
 }

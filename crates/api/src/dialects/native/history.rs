@@ -1,10 +1,10 @@
 //! `/bailiwick/v1/grants/{id}/history`: what a grant said before, who made it say so, and bringing that back.
 
 use domain::{ClusterScope, GrantSpec, NamespaceScope, Result};
-use http::StatusCode;
 use serde_json::{Value, json};
 use service::{Call, PastGrant};
 
+use super::{items, page};
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
@@ -16,7 +16,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "GET",
             "/bailiwick/v1/grants/{id}/history",
             "grants.history",
-            "Lists the versions of a grant, revoked or not, the first one first.",
+            "Lists the versions of a grant, revoked or not, the first one that is kept first.",
             BodyRule::None,
             Handler::Authenticated(|app, call, input| Box::pin(history(app, call, input))),
         ),
@@ -32,9 +32,9 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn history(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let versions = app.service.show_grant_history(&call, input.parameters.get("id")).await?;
-    let items: Vec<Value> = versions.iter().map(wire).collect();
-    Reply::json(StatusCode::OK, &json!({ "items": items }))
+    let request = page(&input, &[])?;
+    let versions = app.service.show_grant_history(&call, input.parameters.get("id"), &request).await?;
+    items(versions, |version| wire(&version))
 }
 
 async fn restore(app: &App, call: Call, input: Input) -> Result<Reply> {

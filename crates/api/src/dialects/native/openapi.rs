@@ -74,7 +74,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
-        name if name.ends_with(".list") => &["limit", "cursor"],
+        name if name.ends_with(".list") || name == "grants.history" => &["limit", "cursor"],
         _ => &[],
     };
     found.extend(

@@ -2,6 +2,7 @@
 on the server's machine looked and said that it counts. And backups, restored ones, and removals that nobody decided."""
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -340,6 +341,40 @@ def _users(file):
     with sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True) as database:
         rows = database.execute("SELECT id FROM principals WHERE kind = 'user'").fetchall()
     return [{"id": row[0]} for row in rows]
+
+
+def test_a_folder_of_its_own_tells_an_older_copy_and_is_never_the_data_folder(new_server):
+    """No cluster says how far the database had come: it is the folder alone."""
+    server = new_server()
+    seen = server.folder / "seen"
+    server.arguments += ["--seen-dir", seen]
+    server.start().add_user()
+    server.stop()
+    older = server.folder / "older.db"
+    shutil.copy(server.data / "bailiwick.db", older)
+    server.start().add_user()
+    server.stop()
+    shutil.copy(older, server.data / "bailiwick.db")
+    start_held(server)
+    server.stop()
+    assert not (server.home / "config/bailiwick/seen").exists()
+
+    server.arguments[-1] = server.data / "seen"
+    assert "must not be in the data folder" in server.refuses_to_start()
+    assert not (server.data / "seen").exists()
+    server.arguments[-1] = server.folder / "file"
+    (server.folder / "file").touch()
+    assert "seen_dir" in server.refuses_to_start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_folder_that_somebody_else_made_first_is_not_used(new_server):
+    server = new_server()
+    seen = server.folder / "seen"
+    seen.mkdir()
+    os.chown(seen, 12345, 12345)
+    server.arguments += ["--seen-dir", seen]
+    assert "belongs to somebody else" in server.refuses_to_start()
 
 
 def test_on_postgres_a_backup_names_the_dump_that_belongs_to_it(new_server, database_url, postgres):

@@ -142,8 +142,8 @@ impl Service {
         let mut revoked = Vec::new();
         let mut names = SubjectNames::default();
         if !row.removed && !row.suspended {
-            grants = self.grants_at(&mut tx, &row.account, revision).await?;
-            grants.retain(|grant| grant.covers(id));
+            let all = self.grants_at(&mut tx, &row.account, revision).await?;
+            grants = all.grants.iter().filter(|grant| grant.covers(id)).cloned().collect();
             for grant in tx.unfinished_revokes(id).await? {
                 revoked.extend(tx.grant(&row.account, grant.as_str()).await?);
             }
@@ -169,16 +169,22 @@ impl Service {
     }
 
     /// The account's grants at `revision`: from memory if the copy there is of exactly that one.
-    async fn grants_at(&self, tx: &mut ReadTx, account: &AccountId, revision: i64) -> Result<Vec<Grant>> {
+    pub(crate) async fn grants_at(
+        &self,
+        tx: &mut ReadTx,
+        account: &AccountId,
+        revision: i64,
+    ) -> Result<Arc<GrantList>> {
         if let Some(copy) = self.grants.get(&self.revisions, account.as_str())
             && copy.revision == revision
         {
-            return Ok(copy.value.grants.clone());
+            return Ok(Arc::clone(&copy.value));
         }
         let grants = tx.grants(account).await?;
-        let value = Arc::new(GrantList { revision, grants: grants.clone() });
+        let list = Arc::new(GrantList { revision, grants });
+        let value = Arc::clone(&list);
         self.grants.put(account.as_str(), Copy { account: account.clone(), revision, value });
-        Ok(grants)
+        Ok(list)
     }
 
     /// Writes down the names that are about to be applied, before they are.

@@ -55,7 +55,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin_with_room(call, &spec, None).await?;
+        let (mut tx, room) = self.begin_with_room(call, &spec, None).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -70,7 +70,9 @@ impl Service {
         };
         tx.insert_grant(&grant).await?;
         history::record(&mut tx, call, &grant).await?;
+        let noted = room.note(self, &tx);
         self.commit_for_fleet(tx, call, "bailiwick:grant:create", &format!("grant/{}", grant.id)).await?;
+        noted.committed();
         Ok(grant)
     }
 
@@ -93,7 +95,7 @@ impl Service {
         authz::require(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let mut tx = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
+        let (mut tx, room) = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
         let old = active(&mut tx, call, id).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
@@ -103,7 +105,9 @@ impl Service {
         let grant = Grant { spec, generation: old.generation + 1, updated_at: self.now(), ..old };
         tx.replace_grant(&grant).await?;
         history::record(&mut tx, call, &grant).await?;
+        let noted = room.note(self, &tx);
         self.commit_for_fleet(tx, call, "bailiwick:grant:update", &format!("grant/{id}")).await?;
+        noted.committed();
         Ok(grant)
     }
 

@@ -9,6 +9,7 @@ mod arrivals;
 pub mod audit;
 pub mod authz;
 mod bindings;
+mod bindings_count;
 pub mod bootstrap;
 mod cache;
 pub mod call;

@@ -62,6 +62,11 @@ impl Counted {
         Some(count.saturating_add(unknown.saturating_mul(each)))
     }
 
+    /// Forgets what was noted.
+    pub(crate) fn forget(&self, account: &AccountId) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+
     /// Notes how many there are at most after the commit `revision`.
     pub(crate) fn note(&self, account: &AccountId, revision: i64, count: i64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

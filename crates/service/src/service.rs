@@ -62,6 +62,8 @@ pub struct Service {
     pub(crate) counters: Counters,
     pub(crate) counted_grants: Counted,
     pub(crate) counted_places: Counted,
+    /// Who counts places, one at a time for each account.
+    pub(crate) counting: Shares,
     pub(crate) shares: Shares,
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
@@ -101,6 +103,7 @@ impl Service {
             counters: Counters::default(),
             counted_grants: Counted::default(),
             counted_places: Counted::default(),
+            counting: Shares::of(1),
             shares: Shares::default(),
             credentials: Credentials::default(),
             prober: Arc::new(Blind),

@@ -8,21 +8,33 @@ use domain::{AccountId, ClusterId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many workers of one account may use the database at once. Connections are few, and each reading is short.
-const AT_ONCE: usize = 2;
+const WORKERS: usize = 2;
 
 /// The share of each account, and which account a cluster belongs to: that never changes.
-#[derive(Default)]
 pub(crate) struct Shares {
+    at_once: usize,
     shares: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
     accounts: Mutex<HashMap<ClusterId, AccountId>>,
 }
 
+impl Default for Shares {
+    fn default() -> Self {
+        Self::of(WORKERS)
+    }
+}
+
 impl Shares {
+    /// Shares of so many at once.
+    pub(crate) fn of(at_once: usize) -> Self {
+        Self { at_once, shares: Mutex::default(), accounts: Mutex::default() }
+    }
+
     /// Waits until a worker of `account` may use the database. What is returned is its permission.
     pub(crate) async fn take(&self, account: &AccountId) -> Option<OwnedSemaphorePermit> {
         let share = {
             let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-            let share = shares.entry(account.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+            let share =
+                shares.entry(account.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.at_once)));
             Arc::clone(share)
         };
         // It is never closed.

@@ -1,6 +1,6 @@
 //! How many there are of what: over all accounts for metrics, within one for quotas.
 
-use domain::{AccountId, ClusterId, ConnectionState, PrincipalId, Result, State};
+use domain::{AccountId, ConnectionState, PrincipalId, Result, State};
 use sqlx::Row;
 
 use crate::error::{corrupt, database};
@@ -71,25 +71,6 @@ impl ReadTx {
             account.as_str(),
         )
         .await
-    }
-
-    /// The same of those grants that cover a cluster.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn count_places_in(&mut self, account: &AccountId, cluster: &ClusterId) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM (SELECT DISTINCT g.role, COALESCE(l.namespace, '') FROM grants g \
-             LEFT JOIN grant_namespaces l ON l.grant_id = g.id \
-             WHERE g.account_id = $1 AND g.revoked_at IS NULL AND (g.all_clusters = 1 \
-             OR g.id IN (SELECT c.grant_id FROM grant_clusters c WHERE c.cluster_id = $2))) AS places",
-        )
-        .bind(account.as_str())
-        .bind(cluster.as_str())
-        .fetch_one(self.connection())
-        .await
-        .map_err(database)?;
-        row.try_get("n").map_err(database)
     }
 
     /// How many clusters the account has.

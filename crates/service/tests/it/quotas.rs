@@ -2,6 +2,7 @@
 
 use domain::{ErrorKind, PrincipalKind, Result};
 use service::{NewCluster, Quotas};
+use store::testing;
 
 use crate::world::{new_principal, spec, worlds_with};
 
@@ -88,5 +89,39 @@ async fn concurrent_creates_do_not_slip_past_a_quota() {
         let creates = (0..10).map(|_| world.service.create_grant(&world.root, spec(&["ada"], &[], &[])));
         let done = futures::future::join_all(creates).await;
         assert_eq!(done.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{}", world.on());
+    }
+}
+
+#[tokio::test]
+async fn grants_that_come_at_once_do_not_fill_a_cluster_beyond_its_bindings() {
+    for world in worlds_with(Quotas { grants: 100, ..quotas() }).await {
+        world.user("ada").await;
+        world.cluster("one").await;
+        world.service.create_grant(&world.root, spec(&["ada"], &["one"], &["a", "b", "c"])).await.unwrap();
+        let names: Vec<String> = (0..10).map(|n| format!("n{n}")).collect();
+        let specs = names.iter().map(|name| spec(&["ada"], &["one"], &[name]));
+        let creates = specs.map(|spec| world.service.create_grant(&world.root, spec));
+        let done = futures::future::join_all(creates).await;
+        assert_eq!(done.iter().filter(|outcome| outcome.is_ok()).count(), 2, "{}", world.on());
+    }
+}
+
+#[tokio::test]
+async fn what_is_noted_of_a_commit_that_failed_does_not_count_for_one_that_took_its_number() {
+    for world in worlds_with(Quotas { grants: 100, ..quotas() }).await {
+        let (service, root) = (&world.service, &world.root);
+        world.user("ada").await;
+        world.cluster("one").await;
+        let other = world.another_server();
+        service.create_grant(root, spec(&["ada"], &["one"], &["a"])).await.unwrap();
+        testing::execute(&world.store, "ALTER TABLE audit_events RENAME TO elsewhere").await;
+        service.create_grant(root, spec(&["ada"], &["one"], &["b"])).await.unwrap_err();
+        testing::execute(&world.store, "ALTER TABLE elsewhere RENAME TO audit_events").await;
+        // It gets the number that the failed one had, and asks for more.
+        other.create_grant(root, spec(&["ada"], &["one"], &["b", "c", "d", "e"])).await.unwrap();
+        refused(
+            service.create_grant(root, spec(&["ada"], &["one"], &["f"])).await,
+            "cluster `one` would need 6 bindings",
+        );
     }
 }

@@ -27,6 +27,21 @@ pub(crate) struct Gate {
     read_at: Mutex<Option<Instant>>,
     /// Which clusters are waited for, and until when.
     asking: Mutex<Option<(BTreeSet<ClusterId>, Instant)>>,
+    /// Held by whoever compares the database with what is known of it, or begins a hold: what one of them read before
+    /// another one wrote must not be learned after it.
+    turn: tokio::sync::Mutex<Followed>,
+}
+
+/// How the reading of the revisions went that was begun last.
+#[derive(Default)]
+pub(crate) struct Followed {
+    last: Option<(Instant, Reading)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Done,
+    Failed,
 }
 
 impl Gate {
@@ -36,6 +51,11 @@ impl Gate {
         let news = known.is_some() != hold.is_some();
         *known = hold;
         news
+    }
+
+    /// Waits until nobody else compares or begins a hold.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, Followed> {
+        self.turn.lock().await
     }
 
     fn hold(&self) -> Option<Hold> {
@@ -124,15 +144,32 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn follow_revisions(&self) -> Result<()> {
+        let asked = Instant::now();
+        let mut turn = self.gate.turn().await;
+        // Many who ask at once are content with one answer. Else a database that hangs would be asked by them in turn.
+        match turn.last {
+            Some((began, Reading::Done)) if began > asked => return Ok(()),
+            Some((began, Reading::Failed)) if began > asked => {
+                return Err(Error::unavailable("the database does not answer; try again", "asked just now"));
+            }
+            Some(_) | None => {}
+        }
         let began = Instant::now();
+        let done = self.follow_in_turn(began).await;
+        turn.last = Some((began, if done.is_ok() { Reading::Done } else { Reading::Failed }));
+        done
+    }
+
+    async fn follow_in_turn(&self, began: Instant) -> Result<()> {
+        // First: a hold that is confirmed while the database is read must not be found anew in what was known before.
+        let was_held = self.gate.hold().is_some();
         // Taken before the database is read: what was committed until now must be in what is read.
         let known = self.revisions.snapshot();
         let found = self.store.revisions().await?;
-        let was_held = self.gate.hold().is_some();
         let back = known.into_iter().find_map(|known| fell_back(&known, &found)).filter(|_| !was_held);
         if let Some(account) = back {
             let reason = format!("the database went back while a server was running (account {account})");
-            self.begin_hold(reason).await?;
+            self.begin_hold_in_turn(reason).await?;
         }
         let hold = self.store.hold().await?;
         if was_held && hold.is_none() {

@@ -74,6 +74,12 @@ async fn judge(tx: &mut ReadTx, stamp: &Stamp) -> Result<Standing> {
 impl Service {
     /// Holds the installation, unless it is held already.
     pub(crate) async fn begin_hold(&self, reason: String) -> Result<()> {
+        let _turn = self.gate.turn().await;
+        self.begin_hold_in_turn(reason).await
+    }
+
+    /// The same for who has the gate's turn.
+    pub(crate) async fn begin_hold_in_turn(&self, reason: String) -> Result<()> {
         let hold = Hold { since: self.now(), reason };
         if self.store.insert_hold(&hold).await? {
             tell(&hold);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{ClusterId, ErrorKind, GrantId, Namespace, PrincipalKind, Secret, Standing};
 use rbac::ObjectName;
 use service::lineage::PlanView;
-use service::{Login, MasterKey, MasterKeys, NewCluster, PageRequest, Scope};
+use service::{Login, MasterKey, MasterKeys, NewCluster, PageRequest, Scope, Service};
 use store::testing::{self, number};
 
 use crate::world::{World, bootstrap, origin, spec, worlds};
@@ -185,6 +185,65 @@ async fn a_database_that_goes_back_under_a_running_server_is_held() {
             world.service.follow_revisions().await.unwrap();
             assert!(world.service.open_for_requests().is_ok(), "{}: what was known is forgotten", world.on());
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_begins_while_others_look_is_not_forgotten_again() {
+    for world in worlds().await {
+        world.bootstrap.begin_lineage().await.unwrap();
+        let cluster = connected(&world, "c").await;
+        world.user("ada").await;
+        let stamp = sealed_stamp(&world, &cluster).await;
+        go_back(&world, 1).await;
+        // It does not know how far the database was, so that nothing but the stamp begins a hold.
+        let server = world.another_server();
+        for round in 0..30 {
+            let looking = tokio::spawn(follow_often(&server));
+            let looked = server.fleet_check_stamp(&cluster, &stamp).await.unwrap();
+            assert_eq!(looked.standing, Standing::Older, "{}", world.on());
+            assert!(server.open_for_requests().is_err(), "{}, round {round}", world.on());
+            looking.await.unwrap();
+            assert!(server.open_for_requests().is_err(), "{}, round {round}", world.on());
+            testing::execute(&world.store, "DELETE FROM hold").await;
+            server.follow_revisions().await.unwrap();
+            assert!(server.open_for_requests().is_ok());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_while_others_look_is_not_followed_by_another_hold() {
+    for world in worlds().await {
+        world.bootstrap.begin_lineage().await.unwrap();
+        for round in 0..30 {
+            world.user(&format!("u{round}")).await;
+            go_back(&world, 1).await;
+            world.service.follow_revisions().await.unwrap();
+            assert!(world.service.open_for_requests().is_err(), "{}, round {round}", world.on());
+            let looking = tokio::spawn(follow_often(&world.service));
+            world.bootstrap.confirm_hold().await.unwrap();
+            looking.await.unwrap();
+            world.service.follow_revisions().await.unwrap();
+            assert!(world.service.open_for_requests().is_ok(), "{}, round {round}", world.on());
+        }
+    }
+}
+
+/// As the poll and many who ask whether the server is ready do.
+fn follow_often(server: &Arc<Service>) -> impl Future<Output = ()> + Send + use<> {
+    let server = Arc::clone(server);
+    async move {
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let server = Arc::clone(&server);
+            asking.spawn(async move {
+                for _ in 0..10 {
+                    server.follow_revisions().await.unwrap();
+                }
+            });
+        }
+        asking.join_all().await;
     }
 }
 

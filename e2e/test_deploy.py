@@ -4,9 +4,11 @@ for. docs/install.md says which is which."""
 
 import hashlib
 import json
+import os
 import pathlib
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -431,7 +433,7 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(new_serv
 SMALL = {"masterKey": {"existingSecret": "keys"}, "insecurePlainHttp": True}
 LARGE = {
     "masterKey": {"existingSecret": "keys", "key": "bailiwick"},
-    "database": {"existingSecret": "database"},
+    "database": {"existingSecret": "database", "caKey": "ca.crt"},
     "replicas": 3,
     "tls": {"existingSecret": "certificate"},
     "bootstrap": {"existingSecret": "first"},
@@ -575,7 +577,9 @@ def start_container(podman, run, made, objects, port, **options):
     if "BAILIWICK_METRICS_LISTEN" in values:
         values["BAILIWICK_METRICS_LISTEN"] = f"127.0.0.1:{port}"
     context = pod["securityContext"]
+    others = [word for name in list(values) if name.startswith("PG") for word in ("--env", f"{name}={values.pop(name)}")]
     return run(
+        *others,
         *("--user", f"{context['runAsUser']}:{context['runAsGroup']}", "--group-add", context["fsGroup"]),
         *("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"),
         *volumes(podman, pod, container, {**objects, "access-bailiwick": made["config"]}),
@@ -590,13 +594,34 @@ def test_the_charts_container_runs_with_an_embedded_database(installed, podman, 
     as_root_user(base).call("POST", "/bailiwick/v1/users", {"name": "ada"}, status=201)
 
 
-def test_the_charts_container_runs_with_tls_metrics_and_postgresql(installed, podman, run, postgres, tmp_path):
+@pytest.fixture
+def tls_postgres(tmp_path):
+    """A PostgreSQL with a certificate of an authority of its own."""
     authority = Authority(str(tmp_path))
+    certificate, key = authority.server("db")
+    if os.geteuid() == 0:
+        # PostgreSQL runs as another user, who must be able to come here.
+        for folder in (tmp_path, *tmp_path.parents):
+            if "pytest" in str(folder):
+                folder.chmod(0o755)
+        shutil.chown(key, "postgres")
+    pathlib.Path(key).chmod(0o600)
+    running = Postgres(options=("ssl=on", f"ssl_cert_file={certificate}", f"ssl_key_file={key}"))
+    yield running, authority
+    running.stop()
+
+
+def test_the_charts_container_runs_with_tls_metrics_and_postgresql(installed, podman, run, tls_postgres):
+    postgres, authority = tls_postgres
     certificate, key = authority.server("localhost")
+    database = postgres.create_database(f"chart_{secrets.token_hex(4)}")
     first = {f"BAILIWICK_BOOTSTRAP_{name}": value for name, value in BOOTSTRAP.items()}
     objects = {
         "keys": {"bailiwick": MASTER_KEY},
-        "database": {"url": postgres.create_database(f"chart_{secrets.token_hex(4)}")},
+        "database": {
+            "url": f"{database}?sslmode=verify-full",
+            "ca.crt": pathlib.Path(authority.certificate).read_text(encoding="utf-8"),
+        },
         "certificate": {
             "tls.crt": pathlib.Path(certificate).read_text(encoding="utf-8"),
             "tls.key": pathlib.Path(key).read_text(encoding="utf-8"),

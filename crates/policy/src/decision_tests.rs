@@ -164,7 +164,7 @@ fn a_yes_names_the_statements_that_made_it() {
     );
 }
 
-/// Documents that would open if the key were just left out, and one that names a cluster: T17 in a table.
+/// Documents that would open if the key were just left out, and one that names a cluster, in a table.
 fn per_cluster(does: &str, operator: &str, value: &str) -> Document {
     document(
         "p",

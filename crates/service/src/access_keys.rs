@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use domain::{AccessKeyId, AccountId, Entropy, Error, PrincipalId, PrincipalKind, Result, Secret, Timestamp};
+use sha2::{Digest, Sha256};
 pub use store::AccessKey;
 use store::ReadTx;
+use subtle::ConstantTimeEq;
 
 use crate::authz;
 use crate::cache::Copy;
@@ -20,6 +22,24 @@ pub struct SigningKey {
     pub secret: Secret,
     /// Whose key it is.
     pub caller: Arc<Caller>,
+    /// Hex SHA-256 of the security token that a temporary key is shown with; `None` for a permanent key.
+    pub security_token: Option<String>,
+}
+
+impl SigningKey {
+    /// Whether the key may be shown with this security token: a temporary one with its own and no other, a permanent
+    /// one with none. The token must be covered by the signature.
+    #[must_use]
+    pub fn accepts(&self, shown: Option<&str>) -> bool {
+        match (&self.security_token, shown) {
+            (None, None) => true,
+            (Some(known), Some(shown)) => {
+                let shown = hex::encode(Sha256::digest(shown.as_bytes()));
+                bool::from(known.as_bytes().ct_eq(shown.as_bytes()))
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
 }
 
 /// A key that was just made: the only time its secret is shown.
@@ -50,9 +70,11 @@ impl Service {
         let caller = if key.enabled { caller(&mut tx, &key.account, &key.user).await? } else { None };
         tx.end().await?;
         let value = match caller {
-            Some(caller) => {
-                Some(Arc::new(SigningKey { secret: self.open_secret(&key)?, caller: Arc::new(caller) }))
-            }
+            Some(caller) => Some(Arc::new(SigningKey {
+                secret: self.open_secret(&key)?,
+                caller: Arc::new(caller),
+                security_token: None,
+            })),
             None => None,
         };
         self.signing_keys.put(id, Copy { account: key.account, revision, value: value.clone() });
@@ -229,8 +251,9 @@ pub(crate) async fn caller(
         projects: projects.into_iter().map(|project| project.id).collect(),
         account: account.clone(),
         account_name: tenant.name,
-        user: found.id,
-        user_name: found.name,
+        principal: found.id,
+        kind: found.kind,
+        name: found.name,
         root: found.root,
         administrator: tx.is_member_of_named(user, authz::ADMINISTRATORS).await?,
     }))

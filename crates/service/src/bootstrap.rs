@@ -10,6 +10,7 @@ use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
 use crate::authz::ADMINISTRATORS;
+use crate::call::Caller;
 use crate::key_ring::MasterKeys;
 
 /// What was chosen for a new account; the rest is generated.
@@ -50,6 +51,23 @@ pub struct PreparedAccount {
     pub access_key_id: AccessKeyId,
     /// The secret half.
     pub secret_access_key: Secret,
+}
+
+impl PreparedAccount {
+    /// The account's root user as a caller, for what the server does on its behalf while it starts.
+    #[must_use]
+    pub fn root_caller(&self) -> Caller {
+        Caller {
+            account: self.account.id.clone(),
+            account_name: self.account.name.clone(),
+            principal: self.root.id.clone(),
+            kind: self.root.kind,
+            name: self.root.name.clone(),
+            root: true,
+            administrator: false,
+            projects: vec![self.project.id.clone()],
+        }
+    }
 }
 
 /// Makes accounts without a door: there is nobody yet who could pass one.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, PrincipalId, ProjectId};
+use domain::{AccountId, PrincipalId, PrincipalKind, ProjectId};
 
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,10 +11,12 @@ pub struct Caller {
     pub account: AccountId,
     /// The tenant's name.
     pub account_name: String,
-    /// The user.
-    pub user: PrincipalId,
-    /// The user's name.
-    pub user_name: String,
+    /// As whom they call: a user, or the agency that somebody assumed.
+    pub principal: PrincipalId,
+    /// User or agency; groups do not call.
+    pub kind: PrincipalKind,
+    /// The principal's name.
+    pub name: String,
     /// Whether it is the account's root user.
     pub root: bool,
     /// Whether the user is in the built-in group `administrators`.

@@ -112,7 +112,7 @@ impl Service {
                 }
             },
             owner: match &new.owner {
-                None => Some(call.caller.user.clone()),
+                None => Some(call.caller.principal.clone()),
                 Some(named) => Some(user(&mut tx, call, named).await?),
             },
             name: new.name,

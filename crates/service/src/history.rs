@@ -100,7 +100,7 @@ impl TryFrom<GrantVersion> for PastGrant {
 
 /// Records what a grant says as of this commit.
 pub(crate) async fn record(tx: &mut WriteTx, call: &Call, grant: &Grant) -> Result<()> {
-    let (actor, name) = (call.caller.user.as_str(), call.caller.user_name.as_str());
+    let (actor, name) = (call.caller.principal.as_str(), call.caller.name.as_str());
     insert(tx, grant, actor, name).await
 }
 

@@ -156,7 +156,7 @@ impl Service {
     }
 
     async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
-        if tx.is_root_or_member(&call.caller.user, authz::ADMINISTRATORS).await? {
+        if tx.is_root_or_member(&call.caller.principal, authz::ADMINISTRATORS).await? {
             return Ok(tx);
         }
         Err(Error::new(ErrorKind::Forbidden, "you lost the right to do this while the request was waiting"))
@@ -186,8 +186,8 @@ impl Service {
         let event = AuditEvent {
             id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
             at: self.clock.now(),
-            actor: Some(call.caller.user.clone()),
-            actor_name: call.caller.user_name.clone(),
+            actor: Some(call.caller.principal.clone()),
+            actor_name: call.caller.name.clone(),
             action: action.to_owned(),
             resource: resource.to_owned(),
             outcome: Outcome::Done,

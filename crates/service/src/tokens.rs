@@ -105,7 +105,7 @@ impl Service {
         let token = Token {
             hash: token_hash(&text),
             account: caller.account.clone(),
-            user: caller.user.clone(),
+            user: caller.principal.clone(),
             project: project.as_ref().map(|project| project.id.clone()),
             issued_at,
             expires_at: issued_at.plus_seconds(LIFETIME_SECONDS),
@@ -113,7 +113,7 @@ impl Service {
         tx.insert_token(&token).await?;
         let call =
             Call { caller: Arc::clone(&caller), project: token.project.clone(), origin: origin.clone() };
-        self.commit(tx, &call, "bailiwick:token:issue", &format!("user/{}", caller.user)).await?;
+        self.commit(tx, &call, "bailiwick:token:issue", &format!("user/{}", caller.principal)).await?;
         let view = TokenView { caller, project, issued_at, expires_at: token.expires_at };
         Ok(IssuedToken { token: Secret::new(text), view })
     }
@@ -233,7 +233,7 @@ impl Service {
         let view = self.token_of_account(call, token).await?;
         let mut tx = self.begin(call).await?;
         tx.delete_token(&token_hash(token)).await?;
-        self.commit(tx, call, "bailiwick:token:revoke", &format!("user/{}", view.caller.user)).await
+        self.commit(tx, call, "bailiwick:token:revoke", &format!("user/{}", view.caller.principal)).await
     }
 }
 

@@ -9,7 +9,7 @@ use domain::{
     Principals, Result, Role,
 };
 use service::bootstrap::PreparedAccount;
-use service::{Call, Caller, NewCluster, NewPrincipal, Origin, Service};
+use service::{Call, NewCluster, NewPrincipal, Origin, Service};
 
 use super::files;
 
@@ -126,15 +126,7 @@ fn advice(path: &Path) -> String {
 }
 
 fn root_call(account: &PreparedAccount) -> Call {
-    let caller = Caller {
-        account: account.account.id.clone(),
-        account_name: account.account.name.clone(),
-        user: account.root.id.clone(),
-        user_name: account.root.name.clone(),
-        root: true,
-        administrator: false,
-        projects: vec![account.project.id.clone()],
-    };
+    let caller = account.root_caller();
     let origin = Origin { request_id: Arc::from("demo"), source: Arc::from("demo") };
     Call { caller: Arc::new(caller), project: None, origin }
 }

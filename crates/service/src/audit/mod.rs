@@ -59,8 +59,8 @@ impl Service {
         self.refusals.push(Refusal {
             at: self.now(),
             account: caller.account.clone(),
-            actor: caller.user.clone(),
-            actor_name: caller.user_name.clone(),
+            actor: caller.principal.clone(),
+            actor_name: caller.name.clone(),
             action: action.to_owned(),
             resource: resource.chars().take(MAX_RESOURCE).collect(),
             request_id: origin.request_id.to_string(),

@@ -18,20 +18,23 @@ fn of_action(action: &str) -> AuditFilter {
 #[tokio::test]
 async fn every_issue_of_a_credential_is_in_the_audit_and_no_secret_with_it() {
     for world in worlds().await {
-        let key =
-            world.service.create_access_key(&world.root, world.root.caller.user.as_str(), "").await.unwrap();
+        let key = world
+            .service
+            .create_access_key(&world.root, world.root.caller.principal.as_str(), "")
+            .await
+            .unwrap();
         let password = || Secret::new(world.prepared.password.expose().to_owned());
-        let login = Login::Id { user: world.root.caller.user.to_string(), password: password() };
+        let login = Login::Id { user: world.root.caller.principal.to_string(), password: password() };
         let issued =
             world.service.issue_token(&login, &Scope::Account { named: None }, &origin()).await.unwrap();
         for (action, resource) in [
             ("bailiwick:accessKey:create", format!("access-key/{}", key.key.id)),
-            ("bailiwick:token:issue", format!("user/{}", world.root.caller.user)),
+            ("bailiwick:token:issue", format!("user/{}", world.root.caller.principal)),
         ] {
             let found = events(&world, of_action(action)).await;
             assert_eq!(found.len(), 1, "{}: {action}", world.on());
             assert_eq!(found[0].event.resource, resource);
-            assert_eq!(found[0].event.actor_name, world.root.caller.user_name);
+            assert_eq!(found[0].event.actor_name, world.root.caller.name);
             assert!(found[0].revision > 0);
         }
         let everything = format!("{:?}", events(&world, AuditFilter::default()).await);
@@ -73,7 +76,7 @@ async fn pages_of_the_audit_are_the_audit_and_filters_narrow_it() {
         assert_eq!(events(&world, late).await.len(), 2, "{}", world.on());
         let by_nobody = AuditFilter { actor: Some("nobody".into()), ..AuditFilter::default() };
         assert!(events(&world, by_nobody).await.is_empty());
-        let name = world.root.caller.user_name.clone();
+        let name = world.root.caller.name.clone();
         let by_root = AuditFilter { actor: Some(name), ..AuditFilter::default() };
         assert_eq!(events(&world, by_root).await.len(), all.len());
     }

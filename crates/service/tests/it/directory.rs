@@ -90,7 +90,7 @@ async fn a_disabled_or_deleted_key_signs_nothing_from_then_on() {
         let id = new.key.id.as_str();
         let known = service.signing_key(id).await.unwrap().unwrap();
         assert_eq!(known.secret.expose(), new.secret.expose(), "{}", world.on());
-        assert_eq!(known.caller.user, ada.id);
+        assert_eq!(known.caller.principal, ada.id);
         assert!(!service.disable_access_key(root, id).await.unwrap().enabled);
         assert!(service.signing_key(id).await.unwrap().is_none(), "at once, although it was in memory");
         service.enable_access_key(root, id).await.unwrap();

@@ -47,7 +47,7 @@ async fn what_a_grant_names_must_be_the_accounts_own_and_nothing_is_stored_other
         let foreign_cluster =
             service::NewCluster { id: Some("fc".into()), name: "fc".into(), ..Default::default() };
         service.create_cluster(&world.stranger, foreign_cluster).await.unwrap();
-        let foreign_user = world.stranger.caller.user.as_str();
+        let foreign_user = world.stranger.caller.principal.as_str();
         let many = |n: usize| (0..n).map(|i| format!("n{i}")).collect::<Vec<_>>();
         let names = many(501);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

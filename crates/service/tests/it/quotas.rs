@@ -29,9 +29,9 @@ async fn each_quota_refuses_one_too_many_and_what_is_deleted_makes_room() {
         refused(service.create_cluster(root, two()).await, "clusters must be at most 1");
         let grant = service.create_grant(root, spec(&["ada"], &[], &[])).await.unwrap();
         refused(service.create_grant(root, spec(&["ada"], &[], &[])).await, "grants must be at most 1");
-        let key = service.create_access_key(root, root.caller.user.as_str(), "").await.unwrap();
+        let key = service.create_access_key(root, root.caller.principal.as_str(), "").await.unwrap();
         refused(
-            service.create_access_key(root, root.caller.user.as_str(), "").await,
+            service.create_access_key(root, root.caller.principal.as_str(), "").await,
             "access keys of a user",
         );
         service.revoke_grant(root, grant.id.as_str()).await.unwrap();
@@ -39,7 +39,7 @@ async fn each_quota_refuses_one_too_many_and_what_is_deleted_makes_room() {
         service.delete_cluster(root, "one", service::Removal::Revoke).await.unwrap();
         service.create_cluster(root, two()).await.unwrap();
         service.delete_access_key(root, key.key.id.as_str()).await.unwrap();
-        service.create_access_key(root, root.caller.user.as_str(), "").await.unwrap();
+        service.create_access_key(root, root.caller.principal.as_str(), "").await.unwrap();
         service.delete_principal(root, PrincipalKind::User, "ada").await.unwrap();
         service.create_principal(root, eve()).await.unwrap();
     }

@@ -287,7 +287,7 @@ async fn every_version_of_a_grant_is_recorded_with_who_made_it_and_can_be_brough
         let expected =
             [(1, 1, false), (2, 2, false), (3, 1, false), (4, 1, false), (5, 1, false), (6, 1, true)];
         assert_eq!(seen, expected, "{}", world.on());
-        assert!(versions.iter().all(|version| version.actor == root.caller.user.as_str()));
+        assert!(versions.iter().all(|version| version.actor == root.caller.principal.as_str()));
         assert!(versions.windows(2).all(|pair| pair[0].revision < pair[1].revision), "in commit order");
         let strange =
             service.show_grant_history(&world.stranger, id, &PageRequest::default()).await.unwrap_err();

@@ -58,9 +58,9 @@ async fn a_token_stands_for_its_user_and_scope_until_it_ends() {
         let issued = service.issue_token(&right, &scope, &origin()).await.unwrap();
         let token = issued.token.expose();
         let call = service.call_by_token(token, origin()).await.unwrap();
-        assert_eq!(call.caller.user.as_str(), "ada-id", "{}", world.on());
+        assert_eq!(call.caller.principal.as_str(), "ada-id", "{}", world.on());
         assert_eq!(call.project.as_ref(), Some(&world.prepared.project.id));
-        assert_eq!(service.show_token(&world.root, token).await.unwrap().caller.user_name, "ada");
+        assert_eq!(service.show_token(&world.root, token).await.unwrap().caller.name, "ada");
         let foreign = service.show_token(&world.stranger, token).await.unwrap_err();
         assert_eq!(foreign.kind(), ErrorKind::NotFound, "another account's token");
         world.clock.advance_seconds(24 * 3600 - 1);

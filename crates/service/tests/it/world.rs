@@ -12,7 +12,7 @@ use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::prober::Pending;
 use service::connection::{AddressPolicy, Connection, Prober};
 use service::leases::Lease;
-use service::{Call, Caller, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
+use service::{Call, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
 use store::Store;
 use store::testing::{TestDatabase, databases};
 
@@ -181,15 +181,7 @@ pub fn origin() -> Origin {
 }
 
 fn root_of(prepared: &PreparedAccount) -> Call {
-    let caller = Caller {
-        account: prepared.account.id.clone(),
-        account_name: prepared.account.name.clone(),
-        user: prepared.root.id.clone(),
-        user_name: prepared.root.name.clone(),
-        root: true,
-        administrator: false,
-        projects: vec![prepared.project.id.clone()],
-    };
+    let caller = prepared.root_caller();
     Call { caller: Arc::new(caller), project: None, origin: origin() }
 }
 

@@ -211,8 +211,8 @@ fn body<'a>(view: &'a TokenView, input: &'a Input) -> Body<'a> {
             issued_at: view.issued_at.rfc3339_micros(),
             expires_at: view.expires_at.rfc3339_micros(),
             user: User {
-                id: caller.user.as_str(),
-                name: &caller.user_name,
+                id: caller.principal.as_str(),
+                name: &caller.name,
                 password_expires_at: "",
                 domain: account(),
             },

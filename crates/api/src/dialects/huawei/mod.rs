@@ -9,6 +9,7 @@ use domain::{Error, ErrorKind, Result};
 use service::{AuthFailure, Call, Caller};
 
 use crate::App;
+use crate::actions::Actions;
 use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
 use crate::operation::{BodyRule, Dialect, Input, Pending, Table};
@@ -32,6 +33,18 @@ impl Huawei {
             [cce::access_policies::operations(), cce::clusters::operations(), iam::operations()].concat();
         Ok(Self { table: Table::new(rows)? })
     }
+}
+
+/// The authorization tables.
+///
+/// # Errors
+/// `Internal` if they are broken.
+pub fn actions() -> Result<Actions> {
+    Actions::read(
+        include_str!("policies/actions.json"),
+        include_str!("policies/keys.json"),
+        include_str!("policies/free.json"),
+    )
 }
 
 impl Dialect for Huawei {

@@ -64,7 +64,7 @@ OF_COLLECTION = {"access-keys": "key", "access-policies": "grant", "grants": "gr
 
 
 class Things(dict):
-    """Ids of one account's things by their kind; remembers which kinds were asked for."""
+    """Ids of an account's things by their kind; remembers which kinds a request asked for."""
 
     def __init__(self, values):
         super().__init__(values)
@@ -112,7 +112,7 @@ def make_things(client, password):
     domain = client.call("GET", "/v3/auth/domains")["domains"][0]
     things["account"], things["account_name"] = domain["id"], domain["name"]
     things["token"] = login(client, things)
-    return Things(things)
+    return things
 
 
 def _login_body(things):
@@ -196,9 +196,11 @@ SUBJECT = "X-Subject-Token"
 
 
 class Request:
-    """One way to call an operation: target, body and headers, filled with ids of `things`."""
+    """One way to call an operation: target, body and headers, filled with ids of `things`, of those kinds in `used`."""
 
     def __init__(self, operation, things, body=None, query=None):
+        things = Things(things)
+        self.used = things.used
         self.method = operation.method
         self.target = _target(operation, things)
         if query:

@@ -5,6 +5,7 @@
 //! Every failure on the way, from a malformed path to a panic, is put into words by the dialect that claimed the
 //! request, because a client that cannot parse an error shows its user nothing.
 
+pub mod actions;
 pub mod authn;
 pub mod body;
 pub mod dialects;
@@ -36,6 +37,7 @@ pub struct App {
     /// What can be set.
     pub settings: Settings,
     pub(crate) dialects: Vec<Arc<dyn operation::Dialect>>,
+    actions: Vec<(&'static str, actions::Actions)>,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -63,9 +65,11 @@ impl App {
     /// Puts the dialects on the door.
     ///
     /// # Errors
-    /// `Internal` if two operations of one dialect share method and path: a defect that the first start shows.
+    /// `Internal` if two operations of one dialect share method and path, or an authorization table is broken: defects
+    /// that the first start shows.
     pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
-        Ok(Self { service, entropy, settings, dialects: dialects::all()?, tls: None })
+        let (dialects, actions) = (dialects::all()?, dialects::actions()?);
+        Ok(Self { service, entropy, settings, dialects, actions, tls: None })
     }
 
     /// The same, measuring what is served over TLS.
@@ -84,5 +88,11 @@ impl App {
     #[must_use]
     pub fn dialects(&self) -> &[Arc<dyn operation::Dialect>] {
         &self.dialects
+    }
+
+    /// The authorization tables, each with the name of its dialect.
+    #[must_use]
+    pub fn actions(&self) -> &[(&'static str, actions::Actions)] {
+        &self.actions
     }
 }

@@ -38,6 +38,7 @@ pub mod remains;
 pub mod removal;
 pub mod removals;
 pub mod rotation;
+mod schemas;
 pub mod seal;
 mod service;
 mod shares;

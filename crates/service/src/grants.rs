@@ -56,7 +56,7 @@ impl Service {
         let spec = without_repetition(spec);
         check(&spec)?;
         let (mut tx, room) = self.begin_with_room(call, &spec, None).await?;
-        self.may_change(&mut tx, call, &right, &[&spec.clusters]).await?;
+        self.may_write(&mut tx, call, &right, &[&spec.clusters]).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -98,7 +98,7 @@ impl Service {
         check(&spec)?;
         let (mut tx, room) = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
         let old = active(&mut tx, call, id).await?;
-        self.may_change(&mut tx, call, &right, &[&old.spec.clusters, &spec.clusters]).await?;
+        self.may_write(&mut tx, call, &right, &[&old.spec.clusters, &spec.clusters]).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
             return Ok(old);
@@ -121,7 +121,7 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:grant:delete")?;
         let mut tx = self.begin_grants(call).await?;
         let grant = active(&mut tx, call, id).await?;
-        self.may_change(&mut tx, call, &right, &[&grant.spec.clusters]).await?;
+        self.may_write(&mut tx, call, &right, &[&grant.spec.clusters]).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;
         history::record_changed(&mut tx, call, std::slice::from_ref(&grant.id)).await?;
@@ -129,7 +129,7 @@ impl Service {
     }
 
     /// Lets the call pass if its right holds for each cluster, and its caller administers each.
-    async fn may_change(
+    async fn may_write(
         &self,
         tx: &mut WriteTx,
         call: &Call,

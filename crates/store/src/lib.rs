@@ -9,6 +9,7 @@
 mod accounts;
 mod administered;
 mod arrivals;
+mod attachments;
 mod audit;
 mod backup;
 mod clusters;
@@ -45,6 +46,7 @@ mod transport;
 mod turns;
 
 pub use administered::Administered;
+pub use attachments::Holder;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};

@@ -18,6 +18,8 @@ struct Body<'a> {
     error_msg: &'a str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    encoded_authorization_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Keystone<'a>>,
 }
 
@@ -36,7 +38,12 @@ pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpRespo
     let code = if iam { iam_code(kind) } else { cce_code(kind) };
     let code = if unknown_operation(error) { "APIGW.0101" } else { code };
     let status = status(kind);
-    let message = error.to_string();
+    let told = error.told();
+    let mut message = error.to_string();
+    if let Some(told) = told {
+        // The clients show the code and the message, and nothing else that could lead to the reasons.
+        message.push_str(&format!(" (explanation {})", told.explanation));
+    }
     let keystone = Keystone {
         code: status.as_u16(),
         message: &message,
@@ -48,6 +55,7 @@ pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpRespo
         error_code: code,
         error_msg: &message,
         request_id,
+        encoded_authorization_message: told.and_then(|told| told.sealed.as_deref()),
         error: iam.then_some(keystone),
     };
     Reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()

@@ -1,0 +1,42 @@
+//! What a refused caller is told: the missing action in the words of their dialect, and where an administrator finds the
+//! reasons. Never the reasons: they tell about policies that are not the caller's to read.
+
+use domain::{Denial, Told};
+use service::Caller;
+use service::audit::explanation_id;
+
+use crate::App;
+use crate::actions::Bound;
+use crate::operation::Operation;
+
+/// What somebody is told who was refused `operation`.
+pub(crate) fn told(
+    app: &App,
+    dialect: &str,
+    operation: &Operation,
+    caller: &Caller,
+    denial: &Denial,
+) -> Told {
+    Told {
+        action: spelled(app, dialect, operation, &denial.action),
+        explanation: explanation_id(caller, denial),
+        // The seam for dialects whose clients know sealed reasons.
+        sealed: None,
+    }
+}
+
+/// One of our actions as the dialect calls it: as the operation is bound to it, else by any name that the dialect has for
+/// it, else by ours.
+fn spelled(app: &App, dialect: &str, operation: &Operation, action: &str) -> String {
+    let Some((_, tables)) = app.actions().iter().find(|(name, _)| *name == dialect) else {
+        return action.to_owned();
+    };
+    let is_meant = |native: &Option<String>| native.as_deref() == Some(action);
+    match tables.of(operation) {
+        Bound::To(row) if is_meant(&row.native) => row.action.clone(),
+        Bound::To(_) | Bound::Free(_) | Bound::Nothing => {
+            let named = tables.rows().iter().find(|row| is_meant(&row.native));
+            named.map_or_else(|| action.to_owned(), |row| row.action.clone())
+        }
+    }
+}

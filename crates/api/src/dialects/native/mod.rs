@@ -1,7 +1,9 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod attachments;
 mod audit;
+mod authorize;
 mod cluster_life;
 mod clusters;
 mod fault;
@@ -9,6 +11,7 @@ mod grants;
 mod health;
 mod history;
 mod openapi;
+mod policies;
 mod principals;
 mod projects;
 mod removals;
@@ -51,6 +54,9 @@ fn rows() -> Vec<Operation> {
         projects::operations(),
         principals::operations(),
         access_keys::operations(),
+        policies::operations(),
+        attachments::operations(),
+        authorize::operations(),
         clusters::operations(),
         cluster_life::operations(),
         grants::operations(),

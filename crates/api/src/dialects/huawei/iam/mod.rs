@@ -1,5 +1,6 @@
 //! IAM v3: tokens, projects and domains, as far as the SDKs need them to get going.
 
+mod policies_v5;
 mod projects;
 mod schemas;
 mod tokens;
@@ -8,5 +9,5 @@ use crate::operation::Operation;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    [tokens::operations(), projects::operations(), schemas::operations()].concat()
+    [tokens::operations(), projects::operations(), policies_v5::operations(), schemas::operations()].concat()
 }

@@ -18,6 +18,7 @@ pub mod operation;
 mod places;
 pub mod reply;
 mod tls;
+mod vocabulary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use service::Service;
 
 pub use listener::{Limits, Listener};
 pub use tls::{Tls, TlsStatus};
+pub use vocabulary::vocabulary;
 
 /// What handlers are given besides the request.
 pub struct App {

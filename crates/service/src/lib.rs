@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+mod administration;
 mod arrivals;
 pub mod audit;
 pub mod authz;
@@ -23,6 +24,7 @@ pub mod groups;
 pub mod history;
 pub mod key_ring;
 pub mod key_rotation;
+mod ladder;
 pub mod leases;
 pub mod lineage;
 pub mod measures;
@@ -44,6 +46,7 @@ mod stamp_key;
 pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};
+pub use administration::GrantRequires;
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
 pub use clusters::{ClusterUpdate, NewCluster};

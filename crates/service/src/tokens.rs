@@ -98,7 +98,7 @@ impl Service {
         };
         let (user, account) = self.log_in(login).await.inspect_err(note)?;
         let mut tx = self.store.write(&account).await?;
-        let caller = Arc::new(still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
+        let caller = Arc::new(self.still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
         let project = scoped_project(&mut tx, &caller, scope).await?;
         let text = format!("bwt_{}", hex::encode(domain::entropy::bytes::<32>(&*self.entropy)));
         let issued_at = self.now();
@@ -185,7 +185,7 @@ impl Service {
             return Ok(None);
         };
         let revision = tx.revision(&token.account).await?;
-        let caller = crate::access_keys::caller(&mut tx, &token.account, &token.user).await?;
+        let caller = self.caller(&mut tx, &token.account, &token.user).await?;
         let project = match &token.project {
             Some(id) => tx.project(&token.account, id.as_str()).await?,
             None => None,
@@ -237,6 +237,17 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
+    /// who changed it was told that the old one is worth nothing any more.
+    async fn still_valid(&self, tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
+        if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
+            return Err(refused());
+        }
+        self.caller(tx, account, &verified.user).await?.ok_or_else(refused)
+    }
+}
+
 /// A password that was right when it was looked at.
 struct Verified {
     user: PrincipalId,
@@ -245,15 +256,6 @@ struct Verified {
 
 fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong")
-}
-
-/// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
-/// who changed it was told that the old one is worth nothing any more.
-async fn still_valid(tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
-    if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
-        return Err(refused());
-    }
-    crate::access_keys::caller(tx, account, &verified.user).await?.ok_or_else(refused)
 }
 
 /// The account that a login names; naming it twice and differently names none.

@@ -10,6 +10,7 @@ use domain::Result;
 
 use crate::actions::Actions;
 use crate::operation::Dialect;
+use crate::vocabulary::File;
 
 pub use huawei::settings::{SECTIONS, Settings};
 
@@ -31,4 +32,9 @@ pub fn actions() -> Result<Vec<(&'static str, Actions)>> {
         ("alibaba", alibaba::actions()?),
         (native::NAME, native::actions()?),
     ])
+}
+
+/// The policies that are shipped: for each vendor their list, and the files that it names.
+pub(crate) fn shipped() -> Vec<(&'static str, &'static [File])> {
+    vec![huawei::SHIPPED, alibaba::SHIPPED]
 }

@@ -4,6 +4,17 @@
 use domain::Result;
 
 use crate::actions::Actions;
+use crate::vocabulary::File;
+
+/// The policies that are shipped with it: their list, and the files that it names.
+pub(super) const SHIPPED: (&str, &[File]) = (
+    include_str!("policies/index.json"),
+    &[
+        ("cs-full-access.json", include_str!("policies/cs-full-access.json")),
+        ("cs-read-only-access.json", include_str!("policies/cs-read-only-access.json")),
+        ("sts-assume-role-access.json", include_str!("policies/sts-assume-role-access.json")),
+    ],
+);
 
 /// The authorization tables.
 ///

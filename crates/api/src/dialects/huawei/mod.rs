@@ -14,6 +14,7 @@ use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
 use crate::operation::{BodyRule, Dialect, Input, Pending, Table};
 use crate::reply::HttpResponse;
+use crate::vocabulary::File;
 
 /// What every message about a credential begins with.
 const PREFIX: &str = "Incorrect IAM authentication information: ";
@@ -34,6 +35,22 @@ impl Huawei {
         Ok(Self { table: Table::new(rows)? })
     }
 }
+
+/// The policies that are shipped with it: their list, and the files that it names.
+pub(super) const SHIPPED: (&str, &[File]) = (
+    include_str!("policies/index.json"),
+    &[
+        ("cce-full-access.json", include_str!("policies/cce-full-access.json")),
+        ("cce-read-only-access.json", include_str!("policies/cce-read-only-access.json")),
+        ("cce-administrator.json", include_str!("policies/cce-administrator.json")),
+        ("iam-full-access.json", include_str!("policies/iam-full-access.json")),
+        ("iam-read-only-access.json", include_str!("policies/iam-read-only-access.json")),
+        ("hss-full-access.json", include_str!("policies/hss-full-access.json")),
+        ("hss-read-only-access.json", include_str!("policies/hss-read-only-access.json")),
+        ("tenant-administrator.json", include_str!("policies/tenant-administrator.json")),
+        ("tenant-guest.json", include_str!("policies/tenant-guest.json")),
+    ],
+);
 
 /// The authorization tables.
 ///

@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+mod administration;
 mod arrivals;
 pub mod audit;
 pub mod authz;
@@ -23,6 +24,7 @@ pub mod groups;
 pub mod history;
 pub mod key_ring;
 pub mod key_rotation;
+mod ladder;
 pub mod leases;
 pub mod lineage;
 pub mod measures;
@@ -37,6 +39,7 @@ pub mod removal;
 pub mod removals;
 pub mod revocation;
 pub mod rotation;
+mod schemas;
 pub mod seal;
 mod service;
 pub mod sessions;
@@ -46,6 +49,7 @@ pub mod temporary_keys;
 pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};
+pub use administration::GrantRequires;
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin, Proof, SessionFacts, Tag};
 pub use clusters::{ClusterUpdate, NewCluster};

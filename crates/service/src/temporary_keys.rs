@@ -10,7 +10,7 @@ use crate::cache::Copy;
 use crate::call::{Call, Caller};
 use crate::seal::Record;
 use crate::service::Service;
-use crate::sessions::{self, KIND, NewSession, SessionKind, TEMPORARY_PREFIX, ancestors, living};
+use crate::sessions::{self, KIND, NewSession, SessionKind, TEMPORARY_PREFIX, ancestors};
 
 /// A temporary key that was just issued: the only time its secrets are shown.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Service {
     /// The key that a session which was just begun is.
     pub(crate) async fn key_of(&self, tx: &mut ReadTx, begun: sessions::Begun) -> Result<TemporaryKey> {
         let session = begun.session;
-        let living = living(tx, &session, self.now()).await?;
+        let living = self.living(tx, &session, self.now()).await?;
         let living = living.ok_or_else(|| Error::internal("a session was over when it began"))?;
         Ok(TemporaryKey {
             id: AccessKeyId::stored(session.id.as_str()),
@@ -82,7 +82,7 @@ impl Service {
             return Ok(None);
         };
         let revision = tx.revision(&session.account).await?;
-        let living = living(&mut tx, &session, self.now()).await?;
+        let living = self.living(&mut tx, &session, self.now()).await?;
         tx.end().await?;
         // What is over is not remembered: its row will not come back.
         let Some(living) = living else { return Ok(None) };

@@ -7,7 +7,9 @@
 pub mod access_keys;
 mod administration;
 mod arrivals;
+pub mod assuming;
 pub mod audit;
+pub mod authorization_message;
 pub mod authz;
 mod bindings;
 mod bindings_count;
@@ -42,6 +44,7 @@ pub mod rotation;
 mod schemas;
 pub mod seal;
 mod service;
+pub mod session_tags;
 pub mod sessions;
 mod shares;
 mod stamp_key;
@@ -50,6 +53,7 @@ pub mod tokens;
 
 pub use access_keys::{NewKey, SigningKey};
 pub use administration::GrantRequires;
+pub use assuming::{Assumed, Assumption};
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin, Proof, SessionFacts, Tag};
 pub use clusters::{ClusterUpdate, NewCluster};

@@ -207,8 +207,22 @@ impl Service {
         action: &str,
         resource: &str,
     ) -> Result<()> {
-        let event = AuditEvent {
-            id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
+        let event = self.event(call, action, resource);
+        tx.audit(&event).await?;
+        let (account, revision) = (tx.account().clone(), tx.revision());
+        let directory = tx.changes_directory();
+        tx.commit().await?;
+        if directory {
+            self.revisions.directory_reached(&account, revision);
+        }
+        self.revisions.reached(&account, revision);
+        Ok(())
+    }
+
+    /// The row of the audit for something that is done.
+    pub(crate) fn event(&self, call: &Call, action: &str, resource: &str) -> AuditEvent {
+        AuditEvent {
+            id: self.event_id(),
             at: self.clock.now(),
             actor: Some(call.caller.principal.clone()),
             actor_name: call.caller.name.clone(),
@@ -219,16 +233,7 @@ impl Service {
             explanation: None,
             request_id: call.origin.request_id.to_string(),
             source: call.origin.source.to_string(),
-        };
-        tx.audit(&event).await?;
-        let (account, revision) = (tx.account().clone(), tx.revision());
-        let directory = tx.changes_directory();
-        tx.commit().await?;
-        if directory {
-            self.revisions.directory_reached(&account, revision);
         }
-        self.revisions.reached(&account, revision);
-        Ok(())
     }
 
     /// Wakes the workers.

@@ -14,7 +14,7 @@ pub use store::SessionKind;
 use store::{Ancestor, AncestorKind, ReadTx, Session, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text};
-use crate::authz::{GRAMMARS, Rights};
+use crate::authz::GRAMMARS;
 use crate::call::{Caller, Proof, SessionFacts, Tag};
 use crate::seal::Record;
 use crate::service::Service;
@@ -180,7 +180,7 @@ async fn principal(tx: &mut ReadTx, caller: &Caller) -> Result<Ancestor> {
     tx.principal_as_ancestor(&caller.account, &caller.principal).await?.ok_or_else(ended)
 }
 
-fn ended() -> Error {
+pub(crate) fn ended() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the credential ended while the request was waiting")
 }
 

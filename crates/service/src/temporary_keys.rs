@@ -6,6 +6,7 @@ use domain::{AccessKeyId, Error, Result, Secret, Timestamp};
 use store::{ReadTx, Session};
 
 use crate::access_keys::SigningKey;
+use crate::assuming::check_limits;
 use crate::cache::Copy;
 use crate::call::{Call, Caller};
 use crate::seal::Record;
@@ -41,6 +42,7 @@ impl Service {
         seconds: i64,
         limits: Vec<Vec<String>>,
     ) -> Result<TemporaryKey> {
+        limits.iter().try_for_each(|set| check_limits(set))?;
         let caller = &call.caller;
         let until = self.now().plus_seconds(seconds);
         let mut new = NewSession::of(caller, SessionKind::TemporaryKey, "token", until);

@@ -313,7 +313,11 @@ fn refused() -> Error {
 }
 
 /// The account that a login names; naming it twice and differently names none.
-async fn named_account(tx: &mut ReadTx, id: Option<&str>, name: Option<&str>) -> Result<Option<Account>> {
+pub(crate) async fn named_account(
+    tx: &mut ReadTx,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<Option<Account>> {
     match (id, name) {
         (Some(id), name) => {
             let found = tx.account(&domain::AccountId::stored(id)).await?;

@@ -160,7 +160,7 @@ async fn run<'a>(
             let reply = handler(app, call, input).await.map_err(|error| match error.denial() {
                 Some(denial) => {
                     app.service.note_denial(&caller, &origin, denial, path);
-                    let told = refusal::told(app, dialect.name(), row, &caller, denial);
+                    let told = refusal::told(app, dialect, row, (&caller, &origin), denial);
                     error.telling(told)
                 }
                 None if error.kind() == ErrorKind::Forbidden => {

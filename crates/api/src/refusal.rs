@@ -2,26 +2,29 @@
 //! reasons. Never the reasons: they tell about policies that are not the caller's to read.
 
 use domain::{Denial, Told};
-use service::Caller;
 use service::audit::explanation_id;
+use service::{Caller, Origin};
 
 use crate::App;
 use crate::actions::Bound;
-use crate::operation::Operation;
+use crate::operation::{Dialect, Operation};
 
 /// What somebody is told who was refused `operation`.
 pub(crate) fn told(
     app: &App,
-    dialect: &str,
+    dialect: &dyn Dialect,
     operation: &Operation,
-    caller: &Caller,
+    (caller, origin): (&Caller, &Origin),
     denial: &Denial,
 ) -> Told {
+    let sealed = dialect.knows_sealed_reasons().then(|| {
+        // A refusal without them is still a refusal.
+        app.service.authorization_message(caller, origin, denial).ok()
+    });
     Told {
-        action: spelled(app, dialect, operation, &denial.action),
+        action: spelled(app, dialect.name(), operation, &denial.action),
         explanation: explanation_id(caller, denial),
-        // The seam for dialects whose clients know sealed reasons.
-        sealed: None,
+        sealed: sealed.flatten(),
     }
 }
 

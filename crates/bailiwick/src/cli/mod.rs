@@ -30,6 +30,7 @@ mod policy;
 mod project;
 mod recover;
 mod removals;
+mod revoke;
 mod session;
 mod stdin;
 #[cfg(test)]
@@ -182,6 +183,10 @@ enum Noun {
     #[command(subcommand)]
     Grant(grant::Command),
 
+    /// Credentials ended at once: of a principal, a key, a token
+    #[command(subcommand)]
+    Revoke(revoke::Command),
+
     /// The audit: what was done and what was refused
     #[command(subcommand)]
     Audit(audit::Command),
@@ -240,6 +245,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Policy(command) => policy::run(command, &mut Session::open(client, world)?),
         Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
+        Noun::Revoke(command) => revoke::run(command, &mut Session::open(client, world)?),
         Noun::Audit(command) => audit::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),
         Noun::Health => health::run(&mut Session::open(client, world)?),

@@ -13,6 +13,7 @@ pub(crate) mod inquiry;
 mod question;
 mod rights;
 mod thing;
+pub(crate) mod trust;
 mod vocabulary;
 
 use domain::{Cluster, ClusterScope, Denial, Error, Result};

@@ -15,6 +15,7 @@ mod policies;
 mod principals;
 mod projects;
 mod removals;
+mod revocations;
 
 use std::sync::Arc;
 
@@ -62,17 +63,18 @@ fn rows() -> Vec<Operation> {
         grants::operations(),
         history::operations(),
         removals::operations(),
+        revocations::operations(),
         audit::operations(),
     ]
     .concat()
 }
 
-/// The authorization tables. Which facts our own actions know is for whoever decides.
+/// The authorization tables.
 ///
 /// # Errors
 /// `Internal` if they are broken.
 pub fn actions() -> Result<Actions> {
-    Actions::read(include_str!("actions.json"), "[]", include_str!("free.json"))
+    Actions::own(include_str!("operations.json"), include_str!("free.json"))
 }
 
 impl Dialect for Native {

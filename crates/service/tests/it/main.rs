@@ -15,13 +15,17 @@
 
 mod accounts;
 mod audit;
+mod authorization;
 mod clusters;
 mod concurrency;
+mod decisions;
 mod directory;
 mod grants;
 mod key_rotation;
 mod leases;
 mod migrations;
+mod policies;
+mod policy_ladder;
 mod quotas;
 mod replacement;
 mod restore;

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod administered;
+mod agencies;
 mod arrivals;
 mod audit;
 mod backup;
@@ -35,16 +36,18 @@ mod principals;
 mod recovery;
 mod removals;
 mod sealed;
+mod session_ends;
+mod sessions;
 mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod tokens;
 mod transaction;
 mod transport;
 mod turns;
 
 pub use administered::Administered;
+pub use agencies::AgencyDetails;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
@@ -61,7 +64,8 @@ pub use peek::{Peek, Schema};
 pub use policies::HeldPolicy;
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
+pub use session_ends::{Derived, Ended};
+pub use sessions::{Ancestor, AncestorKind, Session, SessionKind};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
-pub use tokens::Token;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

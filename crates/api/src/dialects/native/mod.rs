@@ -12,6 +12,7 @@ mod openapi;
 mod principals;
 mod projects;
 mod removals;
+mod revocations;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ fn rows() -> Vec<Operation> {
         grants::operations(),
         history::operations(),
         removals::operations(),
+        revocations::operations(),
         audit::operations(),
     ]
     .concat()

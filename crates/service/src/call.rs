@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use domain::{AccountId, PrincipalId, PrincipalKind, ProjectId};
 
+use crate::replay::SignedRequest;
+
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -43,6 +45,8 @@ pub struct Call {
     pub project: Option<ProjectId>,
     /// Where it came from.
     pub origin: Origin,
+    /// How it is recognised when it comes again; `None` if it was not signed, or only reads.
+    pub signed: Option<SignedRequest>,
 }
 
 impl Call {

@@ -55,7 +55,10 @@ impl Service {
         authz::require(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let (mut tx, room) = self.begin_with_room(call, &spec, None).await?;
+        let (mut tx, room) = match self.begin_with_room(call, &spec, None).await {
+            Ok(begun) => begun,
+            Err(error) => return self.repeated(call, error).await?.created_grant(call).await,
+        };
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -95,10 +98,17 @@ impl Service {
         authz::require(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let (mut tx, room) = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
+        let (mut tx, room) = match self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await {
+            Ok(begun) => begun,
+            Err(error) => return self.repeated(call, error).await?.grant(call, id).await,
+        };
         let old = active(&mut tx, call, id).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
+            if call.signed.is_some() {
+                // It must be known when it comes again, after somebody changed the grant.
+                tx.commit().await?;
+            }
             return Ok(old);
         }
         tx.expect_grant_states(&old, self.now()).await?;
@@ -117,7 +127,10 @@ impl Service {
     /// `NotFound` if there is none, or it was revoked before.
     pub async fn revoke_grant(&self, call: &Call, id: &str) -> Result<()> {
         authz::require(call, "bailiwick:grant:delete")?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = match self.begin_grants(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.grant(call, id).await.map(drop),
+        };
         let grant = active(&mut tx, call, id).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;

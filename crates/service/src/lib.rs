@@ -4,6 +4,7 @@
 //! change is one database transaction with its audit row; after the commit, copies kept in memory are out of date
 //! by their revision, and the fleet's workers are poked.
 
+mod abuse;
 pub mod access_keys;
 mod arrivals;
 pub mod audit;
@@ -35,6 +36,7 @@ pub mod recovery;
 pub mod remains;
 pub mod removal;
 pub mod removals;
+mod replay;
 pub mod rotation;
 pub mod seal;
 mod service;
@@ -42,6 +44,7 @@ mod shares;
 mod stamp_key;
 pub mod tokens;
 
+pub use abuse::{Rate, Rates, Throttled};
 pub use access_keys::{NewKey, SigningKey};
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
@@ -54,6 +57,7 @@ pub use principals::NewPrincipal;
 pub use quotas::Quotas;
 pub use remains::Remains;
 pub use removal::{Removal, Removed};
+pub use replay::SignedRequest;
 pub use rotation::{IfOther, Rotated};
 pub use seal::MasterKey;
 pub use service::{PageRequest, Paged, Service, Settings};

@@ -6,6 +6,7 @@ use domain::{Clock, Entropy, Error, ErrorKind, Id, InstallationId, Result, Times
 use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::{OnceCell, watch};
 
+use crate::abuse::{Guesses, Limiter, Rates};
 use crate::access_keys::SigningKey;
 use crate::audit::{Failures, Refusals};
 use crate::authz;
@@ -21,6 +22,7 @@ use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
 use crate::quotas::{Counted, Quotas};
+use crate::replay;
 use crate::seal::MasterKey;
 use crate::shares::Shares;
 use crate::tokens::KnownToken;
@@ -34,11 +36,18 @@ pub struct Settings {
     pub audit_retention_days: u32,
     /// How much one account may hold.
     pub quotas: Quotas,
+    /// How many requests are answered.
+    pub rates: Rates,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { addresses: AddressPolicy::default(), audit_retention_days: 400, quotas: Quotas::default() }
+        Self {
+            addresses: AddressPolicy::default(),
+            audit_retention_days: 400,
+            quotas: Quotas::default(),
+            rates: Rates::default(),
+        }
     }
 }
 
@@ -59,6 +68,9 @@ pub struct Service {
     pub(crate) grants: Copies<Arc<GrantList>>,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
+    pub(crate) key_guesses: Guesses,
+    pub(crate) login_guesses: Guesses,
+    pub(crate) limiter: Limiter,
     pub(crate) counters: Counters,
     pub(crate) counted_grants: Counted,
     pub(crate) counted_places: Counted,
@@ -93,6 +105,7 @@ impl Service {
             master_key,
             stamp_key: OnceCell::new(),
             installation,
+            limiter: Limiter::new(&settings.rates),
             settings,
             revisions: Revisions::default(),
             signing_keys: Copies::of_directory(10_000),
@@ -100,6 +113,8 @@ impl Service {
             grants: Copies::new(1_000),
             refusals: Refusals::default(),
             failures: Failures::default(),
+            key_guesses: Guesses::default(),
+            login_guesses: Guesses::default(),
             counters: Counters::default(),
             counted_grants: Counted::default(),
             counted_places: Counted::default(),
@@ -157,6 +172,10 @@ impl Service {
 
     async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
         if tx.is_root_or_member(&call.caller.principal, authz::ADMINISTRATORS).await? {
+            if call.signed.is_some() {
+                self.limiter.signed_change(call.account())?;
+                replay::remember(&mut tx, call).await?;
+            }
             return Ok(tx);
         }
         Err(Error::new(ErrorKind::Forbidden, "you lost the right to do this while the request was waiting"))

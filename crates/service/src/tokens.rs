@@ -8,6 +8,7 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::{ReadTx, Token};
 
+use crate::abuse::Known;
 use crate::audit::AuthFailure;
 use crate::authz;
 use crate::cache::Copy;
@@ -19,6 +20,9 @@ pub const LIFETIME_SECONDS: i64 = 24 * 3600;
 
 /// Longer texts are not looked up.
 const MAX_TOKEN_LENGTH: usize = 32_768;
+
+/// What is said to whoever guessed too often. It is said of users that do not exist, too.
+const LOCKED: &str = "too many wrong passwords for this user; try again in five minutes";
 
 /// Who logs in.
 #[derive(Debug)]
@@ -41,6 +45,18 @@ pub enum Login {
         /// The password.
         password: Secret,
     },
+}
+
+impl Login {
+    /// Whom it names, in the caller's words.
+    fn named(&self) -> [Option<&str>; 3] {
+        match self {
+            Self::Name { account_id, account_name, user, .. } => {
+                [account_id.as_deref(), account_name.as_deref(), Some(user)]
+            }
+            Self::Id { user, .. } => [None, None, Some(user)],
+        }
+    }
 }
 
 /// What a token is good for.
@@ -91,14 +107,14 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` if the login is not right; `Invalid` if the scope does not exist in the account.
     pub async fn issue_token(&self, login: &Login, scope: &Scope, origin: &Origin) -> Result<IssuedToken> {
-        let note = |error: &Error| {
+        let (user, account) = self.log_in(login, origin).await?;
+        let mut tx = self.store.write(&account).await?;
+        let caller = still_valid(&mut tx, &account, &user).await.inspect_err(|error| {
             if error.kind() == ErrorKind::Unauthenticated {
                 self.note_failure(origin, AuthFailure::Password);
             }
-        };
-        let (user, account) = self.log_in(login).await.inspect_err(note)?;
-        let mut tx = self.store.write(&account).await?;
-        let caller = Arc::new(still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
+        })?;
+        let caller = Arc::new(caller);
         let project = scoped_project(&mut tx, &caller, scope).await?;
         let text = format!("bwt_{}", hex::encode(domain::entropy::bytes::<32>(&*self.entropy)));
         let issued_at = self.now();
@@ -111,15 +127,19 @@ impl Service {
             expires_at: issued_at.plus_seconds(LIFETIME_SECONDS),
         };
         tx.insert_token(&token).await?;
-        let call =
-            Call { caller: Arc::clone(&caller), project: token.project.clone(), origin: origin.clone() };
+        let call = Call {
+            caller: Arc::clone(&caller),
+            project: token.project.clone(),
+            origin: origin.clone(),
+            signed: None,
+        };
         self.commit(tx, &call, "bailiwick:token:issue", &format!("user/{}", caller.principal)).await?;
         let view = TokenView { caller, project, issued_at, expires_at: token.expires_at };
         Ok(IssuedToken { token: Secret::new(text), view })
     }
 
     /// Whose password it is. Verifying takes its time, so what it was verified against is given along.
-    async fn log_in(&self, login: &Login) -> Result<(Verified, AccountId)> {
+    async fn log_in(&self, login: &Login, origin: &Origin) -> Result<(Verified, AccountId)> {
         let mut tx = self.store.read().await?;
         let found = match login {
             Login::Name { account_id, account_name, user, .. } => {
@@ -140,11 +160,22 @@ impl Service {
         };
         tx.end().await?;
         let (Login::Name { password, .. } | Login::Id { password, .. }) = login;
-        let matches = self.passwords.verify(stored.clone(), password).await?;
-        match (found, stored) {
-            (Some(user), Some(hash)) if matches => Ok((Verified { user: user.id, hash }, user.account)),
-            (Some(_) | None, _) => Err(refused()),
+        let (who, known) = match &found {
+            Some(user) => (user.id.as_str().to_owned(), Known::Yes),
+            None => (format!("{:?}", login.named()), Known::No),
+        };
+        if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
+            self.note_failure(origin, AuthFailure::Locked);
+            return Err(Error::new(ErrorKind::Unauthenticated, LOCKED));
         }
+        let matches = self.passwords.verify(stored.clone(), password, &origin.source).await?;
+        if let (Some(user), Some(hash), true) = (found, stored, matches) {
+            self.login_guesses.succeeded(&who, &origin.source);
+            return Ok((Verified { user: user.id, hash }, user.account));
+        }
+        self.login_guesses.failed(known, &who, &origin.source, self.now());
+        self.note_failure(origin, AuthFailure::Password);
+        Err(refused())
     }
 
     /// The call of somebody who shows a token.
@@ -158,7 +189,7 @@ impl Service {
             }
         })?;
         let project = known.view.project.as_ref().map(|project| project.id.clone());
-        Ok(Call { caller: Arc::clone(&known.view.caller), project, origin })
+        Ok(Call { caller: Arc::clone(&known.view.caller), project, origin, signed: None })
     }
 
     async fn known_token(&self, token: &str) -> Result<Arc<KnownToken>> {

@@ -33,6 +33,7 @@ mod principals;
 mod recovery;
 mod removals;
 mod sealed;
+mod signed_requests;
 mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
@@ -57,6 +58,7 @@ pub use open::{Location, Store};
 pub use peek::{Peek, Schema};
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
+pub use signed_requests::{FirstOutcome, SignedRow};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
 pub use tokens::Token;

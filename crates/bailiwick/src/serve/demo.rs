@@ -128,7 +128,7 @@ fn advice(path: &Path) -> String {
 fn root_call(account: &PreparedAccount) -> Call {
     let caller = account.root_caller();
     let origin = Origin { request_id: Arc::from("demo"), source: Arc::from("demo") };
-    Call { caller: Arc::new(caller), project: None, origin }
+    Call { caller: Arc::new(caller), project: None, origin, signed: None }
 }
 
 struct Sample<'a> {

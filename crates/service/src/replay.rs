@@ -19,6 +19,9 @@ use crate::service::Service;
 /// So many old requests are forgotten at once, so that no commit waits long for it.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
+/// Another server's clock may be so far behind: it still takes what has ended for us.
+const SKEW_SECONDS: i64 = 5 * 60;
+
 /// What a caller reads whose request was sent before.
 const REPEATED: &str = "the same signed request was carried out before, and what it left has changed since or cannot be \
                         shown again; nothing was changed now; requests repeated within one second are equal: sign again";
@@ -94,7 +97,7 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn forget_signed_requests(&self) -> Result<u64> {
-        self.store.forget_signed(self.now(), FORGOTTEN_AT_ONCE).await
+        self.store.forget_signed(self.now().plus_seconds(-SKEW_SECONDS), FORGOTTEN_AT_ONCE).await
     }
 }
 

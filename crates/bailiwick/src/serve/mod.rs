@@ -254,6 +254,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             addresses: policy.clone(),
             audit_retention_days: settings.audit_retention_days,
             quotas: settings.quotas,
+            rates: settings.rates,
         },
     )?;
     Ok(Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())))))

@@ -39,8 +39,8 @@ pub struct Rates {
 impl Default for Rates {
     fn default() -> Self {
         Self {
-            source: Rate { per_second: 5_000, burst: 100_000 },
-            principal: Rate { per_second: 5_000, burst: 100_000 },
+            source: Rate { per_second: 5_000, burst: 50_000 },
+            principal: Rate { per_second: 5_000, burst: 50_000 },
             signed_changes: Rate { per_second: 1_000, burst: 100_000 },
         }
     }

@@ -175,7 +175,8 @@ async fn requests_are_forgotten_when_their_signatures_end_and_not_before() {
             service.create_grant(&create(), spec(&["ada"], &[], &["n"])).await.unwrap();
             world.clock.advance_seconds(60);
         }
-        world.clock.advance_seconds(WINDOW - 5 * 60);
+        // Another server's clock may be five minutes behind.
+        world.clock.advance_seconds(WINDOW);
         assert_eq!(service.forget_signed_requests().await.unwrap(), 0, "{}", world.on());
         world.clock.advance_seconds(61);
         assert_eq!(service.forget_signed_requests().await.unwrap(), 2, "{}", world.on());

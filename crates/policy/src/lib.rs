@@ -10,6 +10,7 @@
 
 mod certainty;
 mod condition;
+mod covers;
 mod decision;
 mod document;
 mod glob;
@@ -37,6 +38,7 @@ mod document_tests;
 #[cfg(test)]
 mod trust_tests;
 
+pub use covers::{Known, Side, first_uncovered};
 pub use decision::{Decision, Effect, Miss, StatementRef, Why, decide, effect};
 pub use document::{Dependency, Document};
 pub use grammar::Grammar;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::abuse::Known;
 use crate::audit::AuthFailure;
-use crate::authz;
+use crate::authz::{self, Rights};
 use crate::cache::Copy;
 use crate::call::{Call, Caller, Origin};
 use crate::quotas::room;
@@ -69,7 +69,7 @@ impl Service {
             return Ok(None);
         };
         let revision = tx.revision(&key.account).await?;
-        let caller = if key.enabled { caller(&mut tx, &key.account, &key.user).await? } else { None };
+        let caller = if key.enabled { self.caller(&mut tx, &key.account, &key.user).await? } else { None };
         tx.end().await?;
         let value = match caller {
             Some(caller) => Some(Arc::new(SigningKey {
@@ -272,26 +272,30 @@ pub(crate) fn random_text(entropy: &dyn Entropy, alphabet: &[u8], length: usize)
         .collect()
 }
 
-/// The enabled user of that id as a caller.
-pub(crate) async fn caller(
-    tx: &mut ReadTx,
-    account: &AccountId,
-    user: &PrincipalId,
-) -> Result<Option<Caller>> {
-    let Some(found) = tx.principal(account, user.as_str()).await?.filter(|principal| principal.enabled)
-    else {
-        return Ok(None);
-    };
-    let Some(tenant) = tx.account(account).await? else { return Ok(None) };
-    let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
-    Ok(Some(Caller {
-        projects: projects.into_iter().map(|project| project.id).collect(),
-        account: account.clone(),
-        account_name: tenant.name,
-        principal: found.id,
-        kind: found.kind,
-        name: found.name,
-        root: found.root,
-        administrator: tx.is_member_of_named(user, authz::ADMINISTRATORS).await?,
-    }))
+impl Service {
+    /// The enabled user, or the agency, of that id as a caller.
+    pub(crate) async fn caller(
+        &self,
+        tx: &mut ReadTx,
+        account: &AccountId,
+        principal: &PrincipalId,
+    ) -> Result<Option<Caller>> {
+        let found = tx.principal(account, principal.as_str()).await?;
+        let Some(found) = found.filter(|principal| principal.enabled) else { return Ok(None) };
+        let Some(tenant) = tx.account(account).await? else { return Ok(None) };
+        let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
+        let rights = Rights::read(tx, &self.settings.vocabulary, principal).await?;
+        Ok(Some(Caller {
+            projects: projects.into_iter().map(|project| project.id).collect(),
+            account: account.clone(),
+            account_name: tenant.name,
+            principal: found.id,
+            kind: found.kind,
+            name: found.name,
+            root: found.root,
+            administrator: rights.groups.iter().any(|(_, name)| name == authz::ADMINISTRATORS),
+            rights: Arc::new(rights),
+            revision: tx.revision(account).await?,
+        }))
+    }
 }

@@ -9,7 +9,7 @@ use domain::{
 use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
-use crate::authz::ADMINISTRATORS;
+use crate::authz::{ADMINISTRATORS, Rights, Vocabulary};
 use crate::call::Caller;
 use crate::key_ring::MasterKeys;
 
@@ -66,6 +66,8 @@ impl PreparedAccount {
             root: true,
             administrator: false,
             projects: vec![self.project.id.clone()],
+            rights: Arc::new(Rights::none(Arc::new(Vocabulary::own()))),
+            revision: 0,
         }
     }
 }
@@ -235,6 +237,7 @@ impl Bootstrap {
             resource: format!("account/{}", account.id),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: String::new(),
             source: "server operator".to_owned(),
         };

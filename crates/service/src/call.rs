@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, PrincipalId, PrincipalKind, ProjectId};
+use domain::{AccountId, PrincipalId, PrincipalKind, ProjectId, Timestamp};
+
+use crate::authz::Rights;
 
 use crate::replay::SignedRequest;
 
@@ -25,6 +27,10 @@ pub struct Caller {
     pub administrator: bool,
     /// The account's projects, to tell at once whether a header names one of them.
     pub projects: Vec<ProjectId>,
+    /// What policies allow them. The root user needs none.
+    pub rights: Arc<Rights>,
+    /// The account's revision at which all this was read.
+    pub revision: i64,
 }
 
 /// Where a request came from, for the audit and the log.
@@ -34,6 +40,8 @@ pub struct Origin {
     pub request_id: Arc<str>,
     /// The address it came from, without port.
     pub source: Arc<str>,
+    /// When it arrived.
+    pub at: Timestamp,
 }
 
 /// One authenticated request.

@@ -6,6 +6,7 @@
 
 mod abuse;
 pub mod access_keys;
+mod administration;
 mod arrivals;
 pub mod audit;
 pub mod authz;
@@ -24,6 +25,7 @@ pub mod groups;
 pub mod history;
 pub mod key_ring;
 pub mod key_rotation;
+mod ladder;
 pub mod leases;
 pub mod lineage;
 pub mod measures;
@@ -38,6 +40,7 @@ pub mod removal;
 pub mod removals;
 mod replay;
 pub mod rotation;
+mod schemas;
 pub mod seal;
 mod service;
 mod shares;
@@ -46,6 +49,7 @@ pub mod tokens;
 
 pub use abuse::{Rate, Rates, Throttled};
 pub use access_keys::{NewKey, SigningKey};
+pub use administration::GrantRequires;
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin};
 pub use clusters::{ClusterUpdate, NewCluster};

@@ -13,6 +13,7 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::{AccessKey, FirstOutcome, SignedRow, WriteTx};
 
+use crate::authz::Right;
 use crate::call::Call;
 use crate::service::Service;
 
@@ -107,16 +108,31 @@ fn is_repeated(error: &Error) -> bool {
 
 impl Repeated {
     /// The grant that the first request made.
-    pub(crate) async fn created_grant(self, call: &Call) -> Result<Grant> {
+    pub(crate) async fn created_grant(
+        self,
+        call: &Call,
+        service: &Service,
+        right: &Right<'_>,
+    ) -> Result<Grant> {
         let id = self.made("bailiwick:grant:create", "grant")?;
-        self.grant(call, &id).await
+        self.grant(call, &id, service, right).await
     }
 
     /// The grant as the first request left it, revoked or not.
-    pub(crate) async fn grant(mut self, call: &Call, id: &str) -> Result<Grant> {
+    pub(crate) async fn grant(
+        mut self,
+        call: &Call,
+        id: &str,
+        service: &Service,
+        right: &Right<'_>,
+    ) -> Result<Grant> {
         let left = self.tx.grant_generation_at(&GrantId::stored(id), self.first.revision).await?;
         let grant = self.tx.grant(call.account(), id).await?;
-        self.end(grant.filter(|grant| Some(grant.generation) == left)).await
+        let grant = grant.filter(|grant| Some(grant.generation) == left);
+        if let Some(grant) = &grant {
+            service.may_write(&mut self.tx, call, right, &[&grant.spec.clusters]).await?;
+        }
+        self.end(grant).await
     }
 
     /// The cluster that the first request registered.

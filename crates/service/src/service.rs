@@ -8,8 +8,9 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::abuse::{Guesses, Limiter, Rates};
 use crate::access_keys::SigningKey;
+use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
-use crate::authz;
+use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
@@ -38,6 +39,10 @@ pub struct Settings {
     pub quotas: Quotas,
     /// How many requests are answered.
     pub rates: Rates,
+    /// The words that policies may use, and the policies that are shipped.
+    pub vocabulary: Arc<Vocabulary>,
+    /// What changing a grant takes beside a policy.
+    pub grant_requires: GrantRequires,
 }
 
 impl Default for Settings {
@@ -47,6 +52,8 @@ impl Default for Settings {
             audit_retention_days: 400,
             quotas: Quotas::default(),
             rates: Rates::default(),
+            vocabulary: Arc::new(Vocabulary::own()),
+            grant_requires: GrantRequires::default(),
         }
     }
 }
@@ -170,15 +177,23 @@ impl Service {
         self.begun(call, self.store.write_grants(call.account()).await?).await
     }
 
+    /// What was decided about a caller counts only while they have the same rights.
     async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
-        if tx.is_root_or_member(&call.caller.principal, authz::ADMINISTRATORS).await? {
-            if call.signed.is_some() {
-                self.limiter.signed_change(call.account())?;
-                replay::remember(&mut tx, call).await?;
+        let caller = &call.caller;
+        if tx.directory().is_none_or(|directory| directory > caller.revision) {
+            let now = self.caller(&mut tx, &caller.account, &caller.principal).await?;
+            if now.is_none_or(|now| now.root != caller.root || now.rights != caller.rights) {
+                return Err(Error::new(
+                    ErrorKind::Forbidden,
+                    "your rights changed while the request was waiting: send it again",
+                ));
             }
-            return Ok(tx);
         }
-        Err(Error::new(ErrorKind::Forbidden, "you lost the right to do this while the request was waiting"))
+        if call.signed.is_some() {
+            self.limiter.signed_change(call.account())?;
+            replay::remember(&mut tx, call).await?;
+        }
+        Ok(tx)
     }
 
     /// The same as [`Service::commit`] for a change that clusters must follow: their workers are poked.
@@ -211,6 +226,7 @@ impl Service {
             resource: resource.to_owned(),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: call.origin.request_id.to_string(),
             source: call.origin.source.to_string(),
         };

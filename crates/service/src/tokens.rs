@@ -109,7 +109,7 @@ impl Service {
     pub async fn issue_token(&self, login: &Login, scope: &Scope, origin: &Origin) -> Result<IssuedToken> {
         let (user, account) = self.log_in(login, origin).await?;
         let mut tx = self.store.write(&account).await?;
-        let caller = still_valid(&mut tx, &account, &user).await.inspect_err(|error| {
+        let caller = self.still_valid(&mut tx, &account, &user).await.inspect_err(|error| {
             if error.kind() == ErrorKind::Unauthenticated {
                 self.note_failure(origin, AuthFailure::Password);
             }
@@ -216,7 +216,7 @@ impl Service {
             return Ok(None);
         };
         let revision = tx.revision(&token.account).await?;
-        let caller = crate::access_keys::caller(&mut tx, &token.account, &token.user).await?;
+        let caller = self.caller(&mut tx, &token.account, &token.user).await?;
         let project = match &token.project {
             Some(id) => tx.project(&token.account, id.as_str()).await?,
             None => None,
@@ -268,6 +268,17 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
+    /// who changed it was told that the old one is worth nothing any more.
+    async fn still_valid(&self, tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
+        if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
+            return Err(refused());
+        }
+        self.caller(tx, account, &verified.user).await?.ok_or_else(refused)
+    }
+}
+
 /// A password that was right when it was looked at.
 struct Verified {
     user: PrincipalId,
@@ -276,15 +287,6 @@ struct Verified {
 
 fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong")
-}
-
-/// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
-/// who changed it was told that the old one is worth nothing any more.
-async fn still_valid(tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
-    if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
-        return Err(refused());
-    }
-    crate::access_keys::caller(tx, account, &verified.user).await?.ok_or_else(refused)
 }
 
 /// The account that a login names; naming it twice and differently names none.

@@ -15,6 +15,8 @@
 
 mod abuse;
 mod access_policies;
+mod action_document;
+mod actions;
 mod credentials;
 mod metrics;
 mod one_reading;

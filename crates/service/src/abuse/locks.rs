@@ -25,6 +25,8 @@ const HOLDS: i64 = 5 * MINUTE;
 const PARTS: usize = 16;
 /// Entries of a part.
 const CAPACITY: usize = 1_024;
+/// So many are given up at once where all are in use.
+const ROOM: usize = 64;
 
 /// Whether the name exists that somebody failed to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,13 +184,21 @@ impl Table {
     }
 }
 
-/// Drops what is over; if nothing is, what will be over first.
+/// Drops what is over; if nothing is, some of what will be over first, so that a flood does not look through a part for
+/// each name.
 fn make_room(part: &mut HashMap<u64, Entry>, now: i64) {
     part.retain(|_, entry| entry.ends > now);
-    if part.len() >= CAPACITY {
-        let first = part.iter().min_by_key(|(_, entry)| entry.ends).map(|(at, _)| *at);
-        first.and_then(|at| part.remove(&at));
-    }
+    let Some(mut surplus) = (part.len() + ROOM).checked_sub(CAPACITY).filter(|surplus| *surplus > 0) else {
+        return;
+    };
+    let mut ends: Vec<i64> = part.values().map(|entry| entry.ends).collect();
+    let (_, last, _) = ends.select_nth_unstable(surplus.min(part.len()) - 1);
+    let last = *last;
+    part.retain(|_, entry| {
+        let goes = surplus > 0 && entry.ends <= last;
+        surplus -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -227,7 +237,7 @@ mod tests {
     #[test]
     fn a_success_ends_the_series() {
         let guesses = Guesses::default();
-        for _ in 0..20 {
+        for _ in 0..15 {
             fail(&guesses, 5, HERE, 0);
             guesses.succeeded("AK", HERE);
         }
@@ -255,7 +265,7 @@ mod tests {
     fn made_up_names_are_locked_too_and_push_out_no_real_one() {
         let guesses = Guesses::default();
         fail(&guesses, 6, HERE, 0);
-        for n in 0..200_000 {
+        for n in 0..40_000 {
             guesses.failed(Known::No, &format!("made-up-{n}"), HERE, at(1));
         }
         let entries = guesses.unknown.entries.load(Ordering::Relaxed);

@@ -18,7 +18,7 @@ fn signed(world: &World, n: u8) -> impl Fn() -> Call + use<> {
     let sent = std::sync::atomic::AtomicU64::new(0);
     move || {
         let id = sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let origin = Origin { request_id: Arc::from(format!("r-{n}-{id}")), source: Arc::from("127.0.0.1") };
+        let origin = Origin { request_id: Arc::from(format!("r-{n}-{id}")), ..call.origin.clone() };
         Call { origin, signed: Some(request), ..call.clone() }
     }
 }

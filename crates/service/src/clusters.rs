@@ -97,7 +97,10 @@ impl Service {
         };
         let mut tx = match self.begin(call).await {
             Ok(tx) => tx,
-            Err(error) => return self.repeated(call, error).await?.created_cluster(call).await,
+            Err(error) => {
+                let cluster = self.repeated(call, error).await?.created_cluster(call).await?;
+                return right.on(&Thing::cluster(&cluster)).map(|()| cluster);
+            }
         };
         room("clusters", tx.count_clusters_of(call.account()).await?, self.settings.quotas.clusters)?;
         let project = project(&mut tx, call, new.project.as_deref()).await?;

@@ -460,6 +460,23 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_set_for_sources_and_principals_and_nothing_is_no_limit() {
+        let file = "[limits]\nrequests_per_source = { per_second = 0 }\n\
+                    requests_per_principal = { per_second = 7, burst = 9 }\n";
+        let lines = read(&[], file).unwrap().describe();
+        for line in [
+            "limits.requests_per_source = any number",
+            "limits.requests_per_principal = 7 a second, 9 at once",
+        ] {
+            assert!(lines.iter().any(|found| found == line), "{line}");
+        }
+        let without_burst = read(&[], "[limits.requests_per_source]\nper_second = 20\n").unwrap();
+        assert_eq!(without_burst.rates.source, service::Rate { per_second: 20, burst: 200 });
+        let too_many = read(&[], "[limits.requests_per_source]\nper_second = 2000000\n").unwrap_err();
+        assert_eq!(too_many.field(), Some("limits.requests_per_source"));
+    }
+
+    #[test]
     fn a_refused_line_of_the_file_is_numbered() {
         for (file, line) in [
             ("# lisen\nlisten = '127.0.0.1:1'\n\nlisen = 'x'\n", 4),

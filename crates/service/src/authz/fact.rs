@@ -36,7 +36,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact with its word in vocabularies.
-    pub const WORDS: [(&'static str, Self); 14] = [
+    pub const WORDS: [(&'static str, Self); 15] = [
         ("principal-id", Self::PrincipalId),
         ("principal-name", Self::PrincipalName),
         ("account-id", Self::AccountId),
@@ -51,6 +51,7 @@ impl Fact {
         ("tag-keys", Self::TagKeys),
         ("project-name", Self::Unknown),
         ("secure-transport", Self::Unknown),
+        ("unknown", Self::Unknown),
     ];
 
     /// Reads a fact's word.

@@ -28,7 +28,7 @@ pub use error::{Denial, Error, ErrorKind, Result};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
     AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PolicyId,
-    PrincipalId, ProjectId,
+    PrincipalId, ProjectId, SessionId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};

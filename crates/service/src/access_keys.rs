@@ -12,7 +12,7 @@ use crate::abuse::Known;
 use crate::audit::AuthFailure;
 use crate::authz::{self, Rights};
 use crate::cache::Copy;
-use crate::call::{Call, Caller, Origin};
+use crate::call::{Call, Caller, Origin, Proof};
 use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
 use crate::service::{PageRequest, Paged, Service};
@@ -26,6 +26,8 @@ pub struct SigningKey {
     pub caller: Arc<Caller>,
     /// Hex SHA-256 of the security token that a temporary key is shown with; `None` for a permanent key.
     pub security_token: Option<String>,
+    /// When a temporary key ends.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl SigningKey {
@@ -54,19 +56,24 @@ pub struct NewKey {
 }
 
 impl Service {
-    /// The enabled key of that id with its enabled user, of whatever account: the caller proved nothing yet.
-    /// Unknown ids are not remembered, so that guessing cannot push out what is known.
+    /// The enabled key of that id with its enabled user, or the temporary key of that id while its session lives, of
+    /// whatever account: the caller proved nothing yet. Unknown ids are not remembered, so that guessing cannot push
+    /// out what is known.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
-        if let Some(copy) = self.signing_keys.get(&self.revisions, id) {
-            return Ok(copy.value.clone());
-        }
+        let known = match self.signing_keys.get(&self.revisions, id) {
+            Some(copy) => copy.value.clone(),
+            None => self.load_signing_key(id).await?,
+        };
+        Ok(known.filter(|key| key.expires_at.is_none_or(|end| end > self.now())))
+    }
+
+    async fn load_signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
         let mut tx = self.store.read().await?;
         let Some(key) = tx.access_key(id).await? else {
-            tx.end().await?;
-            return Ok(None);
+            return self.load_temporary_key(tx, id).await;
         };
         let revision = tx.revision(&key.account).await?;
         let caller = if key.enabled { self.caller(&mut tx, &key.account, &key.user).await? } else { None };
@@ -74,12 +81,14 @@ impl Service {
         let value = match caller {
             Some(caller) => Some(Arc::new(SigningKey {
                 secret: self.open_secret(&key)?,
-                caller: Arc::new(caller),
+                caller: Arc::new(Caller { proof: Proof::AccessKey(key.id.clone()), ..caller }),
                 security_token: None,
+                expires_at: None,
             })),
             None => None,
         };
-        self.signing_keys.put(id, Copy { account: key.account, revision, value: value.clone() });
+        let copy = Copy { account: key.account, revision, others: Vec::new(), value: value.clone() };
+        self.signing_keys.put(id, copy);
         Ok(value)
     }
 
@@ -296,6 +305,7 @@ impl Service {
             administrator: rights.groups.iter().any(|(_, name)| name == authz::ADMINISTRATORS),
             rights: Arc::new(rights),
             revision: tx.revision(account).await?,
+            proof: Proof::Server,
         }))
     }
 }

@@ -10,7 +10,7 @@ use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
 use crate::authz::{ADMINISTRATORS, Rights, Vocabulary};
-use crate::call::Caller;
+use crate::call::{Caller, Proof};
 use crate::key_ring::MasterKeys;
 
 /// What was chosen for a new account; the rest is generated.
@@ -68,6 +68,7 @@ impl PreparedAccount {
             projects: vec![self.project.id.clone()],
             rights: Arc::new(Rights::none(Arc::new(Vocabulary::own()))),
             revision: 0,
+            proof: Proof::Server,
         }
     }
 }

@@ -180,6 +180,11 @@ impl Service {
     /// What was decided about a caller counts only while they have the same rights.
     async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
         let caller = &call.caller;
+        if let Some(session) = caller.session() {
+            // Its ancestors may belong to other accounts, whose revisions say nothing here.
+            let living = tx.living_ancestors(session.id.as_str(), self.now()).await?;
+            living.ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the session is over"))?;
+        }
         if tx.directory().is_none_or(|directory| directory > caller.revision) {
             let now = self.caller(&mut tx, &caller.account, &caller.principal).await?;
             if now.is_none_or(|now| now.root != caller.root || now.rights != caller.rights) {
@@ -217,8 +222,22 @@ impl Service {
         action: &str,
         resource: &str,
     ) -> Result<()> {
-        let event = AuditEvent {
-            id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
+        let event = self.event(call, action, resource);
+        tx.audit(&event).await?;
+        let (account, revision) = (tx.account().clone(), tx.revision());
+        let directory = tx.changes_directory();
+        tx.commit().await?;
+        if directory {
+            self.revisions.directory_reached(&account, revision);
+        }
+        self.revisions.reached(&account, revision);
+        Ok(())
+    }
+
+    /// The row of the audit for something that is done.
+    pub(crate) fn event(&self, call: &Call, action: &str, resource: &str) -> AuditEvent {
+        AuditEvent {
+            id: self.event_id(),
             at: self.clock.now(),
             actor: Some(call.caller.principal.clone()),
             actor_name: call.caller.name.clone(),
@@ -229,16 +248,7 @@ impl Service {
             explanation: None,
             request_id: call.origin.request_id.to_string(),
             source: call.origin.source.to_string(),
-        };
-        tx.audit(&event).await?;
-        let (account, revision) = (tx.account().clone(), tx.revision());
-        let directory = tx.changes_directory();
-        tx.commit().await?;
-        if directory {
-            self.revisions.directory_reached(&account, revision);
         }
-        self.revisions.reached(&account, revision);
-        Ok(())
     }
 
     /// Wakes the workers.

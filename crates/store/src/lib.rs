@@ -8,6 +8,7 @@
 
 mod accounts;
 mod administered;
+mod agencies;
 mod arrivals;
 mod audit;
 mod backup;
@@ -35,17 +36,19 @@ mod principals;
 mod recovery;
 mod removals;
 mod sealed;
+mod session_ends;
+mod sessions;
 mod signed_requests;
 mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod tokens;
 mod transaction;
 mod transport;
 mod turns;
 
 pub use administered::Administered;
+pub use agencies::AgencyDetails;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
@@ -62,8 +65,9 @@ pub use peek::{Peek, Schema};
 pub use policies::HeldPolicy;
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
+pub use session_ends::{Derived, Ended};
+pub use sessions::{Ancestor, AncestorKind, Session, SessionKind};
 pub use signed_requests::{FirstOutcome, SignedRow};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
-pub use tokens::Token;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

@@ -55,6 +55,8 @@ pub enum Failure {
     Mismatch,
     /// Too many wrong signatures with this key came from there; this one was not looked at.
     Locked,
+    /// The security token is missing, not the key's, or shown with a key that has none.
+    SecurityToken,
 }
 
 /// A signature that is the request's.
@@ -108,7 +110,11 @@ async fn verified(
     }
     let checked = match service.signing_key(signed.access).await? {
         None => Err(Failure::UnknownKey(signed.access.to_owned())),
-        Some(key) => signed.check(head, body, rule, key.secret.expose()).map(|()| key),
+        // A security token that is sent is among the signed headers, or the signature has no form.
+        Some(key) => signed.check(head, body, rule, key.secret.expose()).and_then(|()| {
+            let accepted = key.accepts(signed.header("x-security-token"));
+            if accepted { Ok(key) } else { Err(Failure::SecurityToken) }
+        }),
     };
     let outcome = checked.as_ref().map(drop).map_err(Failure::reason);
     service.note_signature(signed.access, &head.origin, outcome);
@@ -253,7 +259,7 @@ impl Failure {
             Self::Malformed(_) => AuthFailure::Malformed,
             Self::Date => AuthFailure::Date,
             Self::UnknownKey(_) => AuthFailure::UnknownKey,
-            Self::Mismatch => AuthFailure::Signature,
+            Self::Mismatch | Self::SecurityToken => AuthFailure::Signature,
             Self::Locked => AuthFailure::Locked,
         }
     }
@@ -272,6 +278,10 @@ impl Failure {
             }
             Self::Mismatch => "verify aksk signature fail".to_owned(),
             Self::Locked => LOCKED.to_owned(),
+            Self::SecurityToken => {
+                "X-Security-Token must be the token of the temporary access key, and absent for any other"
+                    .to_owned()
+            }
         };
         Error::new(ErrorKind::Unauthenticated, format!("{prefix}{text}"))
     }

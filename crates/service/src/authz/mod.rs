@@ -12,6 +12,7 @@ mod fact;
 mod question;
 mod rights;
 mod thing;
+pub(crate) mod trust;
 mod vocabulary;
 
 use domain::{Cluster, ClusterScope, Denial, Error, Result};

@@ -1,5 +1,7 @@
 //! From a call and what it is about to a question for policies, and to the documents that are to answer it.
 
+use std::sync::Arc;
+
 use domain::PolicyScope;
 use policy::{Context, Decision, Document, Effect, Request, Resource};
 
@@ -13,10 +15,14 @@ use crate::call::Call;
 /// The effect alone.
 pub(super) fn effect(call: &Call, action: &Action, thing: &Thing<'_>) -> Effect {
     let rights = &call.caller.rights;
-    let request = request(call, rights, action, thing);
-    let mut effect = policy::effect(&documents(rights, thing), &request);
+    effect_of(rights, thing, &request(call, rights, action, thing))
+}
+
+/// The effect of a request that was made already.
+pub(super) fn effect_of(rights: &Rights, thing: &Thing<'_>, request: &Request) -> Effect {
+    let mut effect = policy::effect(&documents(rights, thing), request);
     for limit in &rights.limits {
-        effect = match (effect, policy::effect(&[limit], &request)) {
+        effect = match (effect, policy::effect(&references(limit), request)) {
             (Effect::ExplicitDeny, _) | (_, Effect::ExplicitDeny) => Effect::ExplicitDeny,
             (Effect::DefaultDeny, _) | (_, Effect::DefaultDeny) => Effect::DefaultDeny,
             (Effect::Allow, Effect::Allow) => Effect::Allow,
@@ -30,8 +36,12 @@ pub(super) fn decide(call: &Call, action: &Action, thing: &Thing<'_>) -> Decisio
     let rights = &call.caller.rights;
     let request = request(call, rights, action, thing);
     let decision = policy::decide(&documents(rights, thing), &request);
-    let limits = rights.limits.iter().map(|limit| policy::decide(&[limit], &request));
+    let limits = rights.limits.iter().map(|limit| policy::decide(&references(limit), &request));
     limits.fold(decision, Decision::within)
+}
+
+fn references(set: &[Arc<Document>]) -> Vec<&Document> {
+    set.iter().map(|document| &**document).collect()
 }
 
 /// Whether anything that the caller holds, anywhere, allows the action on something.
@@ -61,7 +71,7 @@ fn documents<'a>(rights: &'a Rights, thing: &Thing<'_>) -> Vec<&'a Document> {
     allows.chain(denies.map(|held| held.denials())).collect()
 }
 
-fn request(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Request {
+pub(super) fn request(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Request {
     let names = rights.vocabulary.names(action.name);
     let mut request =
         Request::new(action.name, resource(call, action, names, thing), context(call, rights, action, thing));
@@ -75,19 +85,23 @@ fn request(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> 
 }
 
 fn resource(call: &Call, action: &Action, names: &[NamedAction], thing: &Thing<'_>) -> Resource {
-    let (Some(kind), account) = (action.resource, call.account().as_str()) else { return Resource::none() };
+    let account = thing.account.unwrap_or_else(|| call.account()).as_str();
+    let Some(kind) = action.resource else { return Resource::none() };
     let id = match thing.id {
         Id::One(id) => id,
         Id::None | Id::Every => "",
     };
     let mut resource = Resource::new(["bailiwick", thing.region, account, kind, id]);
-    for template in names.iter().filter_map(|named| named.resource.as_deref()) {
+    let templates = names.iter().filter_map(|named| named.resource.as_deref());
+    for template in templates.flat_map(str::split_whitespace) {
         let called = template
             .replace("{region}", thing.region)
             .replace("{account}", account)
             .replace("{id}", id)
             .replace("{name}", thing.name);
-        if let Some(other) = Resource::parse(&called) {
+        if called.starts_with('/') {
+            resource = resource.with_uri(&called);
+        } else if let Some(other) = Resource::parse(&called) {
             resource = resource.also_named(other);
         }
     }

@@ -42,8 +42,8 @@ pub struct Rights {
     pub(crate) held: Vec<Held>,
     /// Their groups, id and name.
     pub(crate) groups: Vec<(PrincipalId, String)>,
-    /// Limits of the session: each must allow as well.
-    pub(crate) limits: Vec<Arc<Document>>,
+    /// Limits of the session: of each set one document must allow as well, and each of them may deny.
+    pub(crate) limits: Vec<Vec<Arc<Document>>>,
     pub(super) vocabulary: Arc<Vocabulary>,
 }
 
@@ -77,6 +77,11 @@ impl Rights {
             held.push(administration(vocabulary));
         }
         Ok(Self { held, groups, limits: Vec::new(), vocabulary: Arc::clone(vocabulary) })
+    }
+
+    /// The same within limits.
+    pub(crate) fn within(&self, limits: Vec<Vec<Arc<Document>>>) -> Self {
+        Self { limits, ..self.clone() }
     }
 
     /// One policy alone, as if somebody held nothing else.
@@ -113,7 +118,7 @@ impl Rights {
             let missing = first_uncovered(Side { allows: &own, denies: &own_denies }, their_side, known);
             missing.or_else(|| {
                 self.limits.iter().find_map(|limit| {
-                    let limit = [&**limit];
+                    let limit: Vec<&Document> = limit.iter().map(|document| &**document).collect();
                     first_uncovered(Side { allows: &limit, denies: &limit }, their_side, known)
                 })
             })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Cluster, ClusterId, EnterpriseProjectId, Principal, ProjectId};
+use domain::{AccountId, Cluster, ClusterId, EnterpriseProjectId, Principal, ProjectId};
 
 /// Something that exists, or is only named by a caller: a name that nothing has is decided like any other, so that the
 /// answer does not tell whether it exists.
@@ -11,6 +11,8 @@ pub struct Thing<'a> {
     pub(super) id: Id<'a>,
     pub(super) name: &'a str,
     pub(super) region: &'a str,
+    /// Whose it is, if it may be another account's.
+    pub(super) account: Option<&'a AccountId>,
     pub(super) project: Option<&'a ProjectId>,
     pub(super) enterprise_project: Known<&'a EnterpriseProjectId>,
     pub(super) cluster: Known<&'a ClusterId>,
@@ -48,6 +50,7 @@ impl<'a> Thing<'a> {
             id: Id::None,
             name: "",
             region: "",
+            account: None,
             project: None,
             enterprise_project: Known::Absent,
             cluster: Known::Absent,
@@ -65,7 +68,8 @@ impl<'a> Thing<'a> {
     /// A user, group or agency.
     #[must_use]
     pub fn principal(principal: &'a Principal) -> Self {
-        Self { name: &principal.name, ..Self::named(principal.kind.as_str(), principal.id.as_str()) }
+        let account = Some(&principal.account);
+        Self { name: &principal.name, account, ..Self::named(principal.kind.as_str(), principal.id.as_str()) }
     }
 
     /// A cluster.

@@ -23,7 +23,8 @@ pub struct NamedAction {
     pub aliases: Vec<String>,
     /// Our action.
     pub action: String,
-    /// How its resource is called, with `{region}`, `{account}`, `{id}` and `{name}`; `None` if it has none.
+    /// How its resource is called, with `{region}`, `{account}`, `{id}` and `{name}`; `None` if it has none. It may have
+    /// several names, separated by spaces; one that begins with `/` is an address.
     pub resource: Option<String>,
     /// The condition keys that it has beside those that every action has. A key that ends in `/` stands for all tags.
     pub keys: Vec<String>,

@@ -38,9 +38,11 @@ struct Keystone<'a> {
 pub(super) fn of_signature(failure: Failure) -> Error {
     match failure {
         Failure::Locked => Error::new(ErrorKind::Unauthenticated, format!("{PREFIX}{LOCKED}")),
-        Failure::Malformed(_) | Failure::Date | Failure::UnknownKey(_) | Failure::Mismatch => {
-            failure.into_error(PREFIX)
-        }
+        Failure::Malformed(_)
+        | Failure::Date
+        | Failure::UnknownKey(_)
+        | Failure::Mismatch
+        | Failure::SecurityToken => failure.into_error(PREFIX),
     }
 }
 

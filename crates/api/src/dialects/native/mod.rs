@@ -12,6 +12,7 @@ mod openapi;
 mod principals;
 mod projects;
 mod removals;
+mod revocations;
 
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -54,6 +55,7 @@ fn rows() -> Vec<Operation> {
         grants::operations(),
         history::operations(),
         removals::operations(),
+        revocations::operations(),
         audit::operations(),
     ]
     .concat()

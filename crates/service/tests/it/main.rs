@@ -28,5 +28,6 @@ mod restore;
 mod rights;
 mod rotation;
 mod secrets;
+mod sessions;
 mod tokens;
 mod world;

@@ -5,6 +5,7 @@ import warnings
 
 import huaweicloudsdkcce.v3 as cce
 import huaweicloudsdkiam.v3 as iam
+import huaweicloudsdksts.v1 as sts
 import huaweicloudsdkiam.v5 as iam_v5
 from huaweicloudsdkcore.auth.credentials import BasicCredentials, GlobalCredentials
 from huaweicloudsdkcore.http.http_config import HttpConfig
@@ -30,6 +31,25 @@ def _build(client, credentials, base):
 def cce_client(base, key_id, secret, project=None):
     """The cluster service's client; without a project it sends no project header."""
     return _build(cce.CceClient, BasicCredentials(key_id, secret, project), base)
+
+
+def temporary(key):
+    """A temporary key, as STS and IAM answer it, as credentials of the SDK."""
+    names = ("access_key_id", "secret_access_key", "security_token")
+    if not hasattr(key, names[0]):
+        names = ("access", "secret", "securitytoken")
+    key_id, secret, token = (getattr(key, name) for name in names)
+    return BasicCredentials(key_id, secret).with_security_token(token)
+
+
+def cce_client_with(base, credentials):
+    """The cluster service's client with credentials of whatever kind."""
+    return _build(cce.CceClient, credentials, base)
+
+
+def sts_client(base, credentials):
+    """The client of the service that issues temporary keys."""
+    return _build(sts.StsClient, credentials, base)
 
 
 def cce_client_by_region(base, key_id, secret, region):

@@ -29,5 +29,6 @@ mod restore;
 mod rights;
 mod rotation;
 mod secrets;
+mod sessions;
 mod tokens;
 mod world;

@@ -17,6 +17,7 @@ use crate::expiring::Credentials;
 use crate::gate::Gate;
 use crate::grants::GrantList;
 use crate::key_ring::MasterKeys;
+use crate::key_use::KeyUse;
 use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
@@ -57,6 +58,7 @@ pub struct Service {
     pub(crate) signing_keys: Copies<Option<Arc<SigningKey>>>,
     pub(crate) tokens: Copies<Arc<KnownToken>>,
     pub(crate) grants: Copies<Arc<GrantList>>,
+    pub(crate) key_use: KeyUse,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
     pub(crate) counters: Counters,
@@ -98,6 +100,7 @@ impl Service {
             signing_keys: Copies::of_directory(10_000),
             tokens: Copies::of_directory(10_000),
             grants: Copies::new(1_000),
+            key_use: KeyUse::default(),
             refusals: Refusals::default(),
             failures: Failures::default(),
             counters: Counters::default(),

@@ -14,6 +14,7 @@ mod clusters;
 mod connections;
 mod counts;
 mod database_url;
+mod directory;
 mod error;
 mod grants;
 mod group;

@@ -80,7 +80,11 @@ async fn verified(
     let Some(key) = service.signing_key(signed.access).await? else {
         return Ok(Err(Failure::UnknownKey(signed.access.to_owned())));
     };
-    Ok(signed.check(head, body, rule, key.secret.expose()).map(|()| key))
+    let checked = signed.check(head, body, rule, key.secret.expose());
+    if checked.is_ok() && key.security_token.is_none() {
+        service.note_key_use(signed.access, &key.caller);
+    }
+    Ok(checked.map(|()| key))
 }
 
 /// A signature that has its form.

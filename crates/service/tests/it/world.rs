@@ -186,13 +186,7 @@ fn root_of(prepared: &PreparedAccount) -> Call {
 }
 
 pub fn new_principal(kind: PrincipalKind, id: Option<&str>, name: &str) -> NewPrincipal {
-    NewPrincipal {
-        kind,
-        id: id.map(str::to_owned),
-        name: name.to_owned(),
-        password: None,
-        external_ids: Vec::new(),
-    }
+    NewPrincipal { id: id.map(str::to_owned), ..NewPrincipal::named(kind, name.to_owned()) }
 }
 
 /// A grant to users in clusters and namespaces; an empty list means all.

@@ -1,11 +1,28 @@
-//! IAM v3: tokens, projects and domains, as far as the SDKs need them to get going.
+//! IAM: v3 with its tokens, projects, users, groups and permanent keys, and the directory of v5.
 
+mod credentials;
+mod everybody;
+mod extended_users;
+mod groups;
+mod links;
 mod projects;
+mod rules;
 mod tokens;
+mod users;
+mod v5;
 
 use crate::operation::Operation;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    [tokens::operations(), projects::operations()].concat()
+    [
+        tokens::operations(),
+        projects::operations(),
+        users::operations(),
+        extended_users::operations(),
+        groups::operations(),
+        credentials::operations(),
+        v5::operations(),
+    ]
+    .concat()
 }

@@ -27,7 +27,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
     AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PrincipalId,
-    ProjectId,
+    ProjectId, SessionId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};

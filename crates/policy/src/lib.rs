@@ -8,6 +8,7 @@
 //! Which action an operation needs, which condition keys it has and what its resource is called are for the dialects
 //! to say; this crate knows no vendor's words.
 
+mod asker;
 mod certainty;
 mod condition;
 mod decision;
@@ -37,6 +38,7 @@ mod document_tests;
 #[cfg(test)]
 mod trust_tests;
 
+pub use asker::{ActsAs, Asker};
 pub use decision::{Decision, Effect, Miss, StatementRef, Why, decide, effect};
 pub use document::{Dependency, Document};
 pub use grammar::Grammar;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::authz;
 use crate::cache::Copy;
-use crate::call::{Call, Caller};
+use crate::call::{Call, Caller, Proof};
 use crate::ladder;
 use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
@@ -26,6 +26,8 @@ pub struct SigningKey {
     pub caller: Arc<Caller>,
     /// Hex SHA-256 of the security token that a temporary key is shown with; `None` for a permanent key.
     pub security_token: Option<String>,
+    /// When a temporary key ends.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl SigningKey {
@@ -63,19 +65,24 @@ pub struct KeyUpdate {
 }
 
 impl Service {
-    /// The enabled key of that id with its enabled user, of whatever account: the caller proved nothing yet.
-    /// Unknown ids are not remembered, so that guessing cannot push out what is known.
+    /// The enabled key of that id with its enabled user, or the temporary key of that id while its session lives, of
+    /// whatever account: the caller proved nothing yet. Unknown ids are not remembered, so that guessing cannot push
+    /// out what is known.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
-        if let Some(copy) = self.signing_keys.get(&self.revisions, id) {
-            return Ok(copy.value.clone());
-        }
+        let known = match self.signing_keys.get(&self.revisions, id) {
+            Some(copy) => copy.value.clone(),
+            None => self.load_signing_key(id).await?,
+        };
+        Ok(known.filter(|key| key.expires_at.is_none_or(|end| end > self.now())))
+    }
+
+    async fn load_signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
         let mut tx = self.store.read().await?;
         let Some(key) = tx.access_key(id).await? else {
-            tx.end().await?;
-            return Ok(None);
+            return self.load_temporary_key(tx, id).await;
         };
         let revision = tx.revision(&key.account).await?;
         let caller = if key.enabled { caller(&mut tx, &key.account, &key.user).await? } else { None };
@@ -83,12 +90,14 @@ impl Service {
         let value = match caller {
             Some(caller) => Some(Arc::new(SigningKey {
                 secret: self.open_secret(&key)?,
-                caller: Arc::new(caller),
+                caller: Arc::new(Caller { proof: Proof::AccessKey(key.id.clone()), ..caller }),
                 security_token: None,
+                expires_at: None,
             })),
             None => None,
         };
-        self.signing_keys.put(id, Copy { account: key.account, revision, value: value.clone() });
+        let copy = Copy { account: key.account, revision, others: Vec::new(), value: value.clone() };
+        self.signing_keys.put(id, copy);
         Ok(value)
     }
 
@@ -341,5 +350,6 @@ pub(crate) async fn caller(
         name: found.name,
         root: found.root,
         administrator: tx.is_member_of_named(user, authz::ADMINISTRATORS).await?,
+        proof: Proof::Server,
     }))
 }

@@ -10,7 +10,7 @@ use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
 use crate::authz::ADMINISTRATORS;
-use crate::call::Caller;
+use crate::call::{Caller, Proof};
 use crate::key_ring::MasterKeys;
 
 /// What was chosen for a new account; the rest is generated.
@@ -66,6 +66,7 @@ impl PreparedAccount {
             root: true,
             administrator: false,
             projects: vec![self.project.id.clone()],
+            proof: Proof::Server,
         }
     }
 }

@@ -140,8 +140,8 @@ impl Service {
         let grants = tx.grants(account).await?;
         tx.end().await?;
         let value = Arc::new(GrantList { revision, grants });
-        self.grants
-            .put(account.as_str(), Copy { account: account.clone(), revision, value: Arc::clone(&value) });
+        let copy = Copy { account: account.clone(), revision, others: Vec::new(), value: Arc::clone(&value) };
+        self.grants.put(account.as_str(), copy);
         Ok(value)
     }
 

@@ -197,6 +197,7 @@ fn kind(what: Sealed) -> &'static str {
         Sealed::AccessKeys => "access-key",
         Sealed::Connections => "connection",
         Sealed::StampKeys => stamp_key::KIND,
+        Sealed::TemporaryKeys => crate::sessions::KIND,
     }
 }
 

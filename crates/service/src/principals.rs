@@ -222,7 +222,7 @@ impl Service {
         if user.root {
             return Err(Error::conflict("the root user cannot be disabled"));
         }
-        tx.delete_tokens_of(&user.id).await
+        tx.end_sessions_of_principal(&user.id).await
     }
 
     /// Deletes a principal: its keys and tokens end, it leaves its groups and every grant.

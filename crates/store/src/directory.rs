@@ -4,6 +4,7 @@ use domain::{AccountId, Error, Principal, PrincipalId, PrincipalKind, Result, Ti
 
 use crate::error::{database, unless_taken};
 use crate::principals::with_external;
+use crate::sessions::AncestorKind;
 use crate::transaction::{ReadTx, WriteTx};
 
 impl WriteTx {
@@ -51,12 +52,15 @@ impl WriteTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn clear_password(&mut self, user: &PrincipalId) -> Result<()> {
-        sqlx::query("UPDATE principals SET password_hash = NULL, password_set_at = NULL WHERE id = $1")
-            .bind(user.as_str())
-            .execute(self.connection())
-            .await
-            .map_err(database)?;
-        self.delete_tokens_of(user).await
+        sqlx::query(
+            "UPDATE principals SET password_hash = NULL, password_set_at = NULL, passwords_set = passwords_set + 1 \
+             WHERE id = $1",
+        )
+        .bind(user.as_str())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        self.delete_descendants(AncestorKind::Password, user.as_str()).await
     }
 
     /// Writes the note about a key of the account.

@@ -7,6 +7,7 @@
 //! Nothing here decides who may do what; only `service` calls this crate.
 
 mod accounts;
+mod agencies;
 mod arrivals;
 mod audit;
 mod backup;
@@ -34,15 +35,17 @@ mod principals;
 mod recovery;
 mod removals;
 mod sealed;
+mod session_ends;
+mod sessions;
 mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod tokens;
 mod transaction;
 mod transport;
 mod turns;
 
+pub use agencies::AgencyDetails;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
@@ -58,7 +61,8 @@ pub use open::{Location, Store};
 pub use peek::{Peek, Schema};
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
+pub use session_ends::{Derived, Ended};
+pub use sessions::{Ancestor, AncestorKind, Session, SessionKind};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
-pub use tokens::Token;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

@@ -49,6 +49,8 @@ pub enum Failure {
     UnknownKey(String),
     /// The signature is not the request's.
     Mismatch,
+    /// The security token is missing, not the key's, or shown with a key that has none.
+    SecurityToken,
 }
 
 /// Whose signature this is.
@@ -80,11 +82,15 @@ async fn verified(
     let Some(key) = service.signing_key(signed.access).await? else {
         return Ok(Err(Failure::UnknownKey(signed.access.to_owned())));
     };
-    let checked = signed.check(head, body, rule, key.secret.expose());
-    if checked.is_ok() && key.security_token.is_none() {
+    if let Err(failure) = signed.check(head, body, rule, key.secret.expose()) {
+        return Ok(Err(failure));
+    }
+    // A security token that is sent is among the signed headers, or the signature has no form.
+    let accepted = key.accepts(signed.header("x-security-token"));
+    if accepted && key.security_token.is_none() {
         service.note_key_use(signed.access, &key.caller);
     }
-    Ok(checked.map(|()| key))
+    Ok(if accepted { Ok(key) } else { Err(Failure::SecurityToken) })
 }
 
 /// A signature that has its form.
@@ -218,7 +224,7 @@ impl Failure {
             Self::Malformed(_) => AuthFailure::Malformed,
             Self::Date => AuthFailure::Date,
             Self::UnknownKey(_) => AuthFailure::UnknownKey,
-            Self::Mismatch => AuthFailure::Signature,
+            Self::Mismatch | Self::SecurityToken => AuthFailure::Signature,
         }
     }
 
@@ -235,6 +241,10 @@ impl Failure {
                 format!("Get secretKey failed,ak:{shown},err:ak not exist")
             }
             Self::Mismatch => "verify aksk signature fail".to_owned(),
+            Self::SecurityToken => {
+                "X-Security-Token must be the token of the temporary access key, and absent for any other"
+                    .to_owned()
+            }
         };
         Error::new(ErrorKind::Unauthenticated, format!("{prefix}{text}"))
     }

@@ -150,7 +150,7 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct Token<'a> {
-    methods: [&'static str; 1],
+    methods: &'a [String],
     issued_at: String,
     expires_at: String,
     user: User<'a>,
@@ -207,7 +207,7 @@ fn body<'a>(view: &'a TokenView, input: &'a Input) -> Body<'a> {
     let administrator = caller.root || caller.administrator;
     Body {
         token: Token {
-            methods: ["password"],
+            methods: &view.methods,
             issued_at: view.issued_at.rfc3339_micros(),
             expires_at: view.expires_at.rfc3339_micros(),
             user: User {

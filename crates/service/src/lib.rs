@@ -5,6 +5,7 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+pub mod agencies;
 mod arrivals;
 pub mod audit;
 pub mod authz;
@@ -50,6 +51,7 @@ pub mod tokens;
 mod which;
 
 pub use access_keys::{KeyUpdate, NewKey, SigningKey};
+pub use agencies::{Agency, AgencyDetails, AgencyUpdate, TrustedAccount};
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin, Proof, SessionFacts, Tag};
 pub use clusters::{ClusterUpdate, NewCluster};

@@ -6,7 +6,6 @@ use store::WriteTx;
 use crate::authz;
 use crate::call::Call;
 use crate::history;
-use crate::ladder;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
 use crate::which::Which;
@@ -15,7 +14,7 @@ use crate::which::Which;
 const MAX_EXTERNAL_IDS: usize = 10;
 
 /// The longest note about a principal, in bytes.
-const MAX_DESCRIPTION: usize = 1024;
+pub(crate) const MAX_DESCRIPTION: usize = 1024;
 
 /// A principal to be created.
 #[derive(Debug)]
@@ -75,6 +74,21 @@ impl Service {
     pub async fn create_principal(&self, call: &Call, new: NewPrincipal) -> Result<Principal> {
         let action = action(new.kind, "create");
         authz::require(call, &action)?;
+        let (principal, hash) = self.prepare_principal(call, new).await?;
+        let mut tx = self.begin(call).await?;
+        let have = tx.count_principals_of(call.account()).await?;
+        room("users, groups and agencies together", have, self.settings.quotas.principals)?;
+        tx.insert_principal(&principal, hash.as_deref()).await?;
+        self.commit(tx, call, &action, &format!("{}/{}", principal.kind, principal.id)).await?;
+        Ok(principal)
+    }
+
+    /// What is to be stored of a new principal, and the hash of its password.
+    pub(crate) async fn prepare_principal(
+        &self,
+        call: &Call,
+        new: NewPrincipal,
+    ) -> Result<(Principal, Option<String>)> {
         check(&new)?;
         let hash = match &new.password {
             Some(password) => Some(self.passwords.hash(&*self.entropy, password).await?),
@@ -93,12 +107,7 @@ impl Service {
             created_at: self.now(),
             updated_at: self.now(),
         };
-        let mut tx = self.begin(call).await?;
-        let have = tx.count_principals_of(call.account()).await?;
-        room("users, groups and agencies together", have, self.settings.quotas.principals)?;
-        tx.insert_principal(&principal, hash.as_deref()).await?;
-        self.commit(tx, call, &action, &format!("{}/{}", principal.kind, principal.id)).await?;
-        Ok(principal)
+        Ok((principal, hash))
     }
 
     /// A page of the account's principals of one kind.
@@ -177,7 +186,7 @@ impl Service {
         };
         let mut tx = self.begin(call).await?;
         let before = which.into().find(&mut tx, call.account(), kind).await?;
-        ladder::may_change(self, &mut tx, call, &before.id).await?;
+        self.may_change(&mut tx, call, &before.id).await?;
         let mut after = self.with_update(&before, update)?;
         if before.enabled && !after.enabled {
             self.set_user_disabled(&mut tx, &after).await?;
@@ -200,7 +209,7 @@ impl Service {
         Ok(after)
     }
 
-    fn with_update(&self, before: &Principal, update: PrincipalUpdate) -> Result<Principal> {
+    pub(crate) fn with_update(&self, before: &Principal, update: PrincipalUpdate) -> Result<Principal> {
         let mut after = Principal { updated_at: self.now(), ..before.clone() };
         if let Some(name) = update.name.filter(|name| *name != before.name) {
             if is_administrators(before) {
@@ -245,7 +254,7 @@ impl Service {
         if is_administrators(&found) {
             return Err(Error::conflict("the built-in group `administrators` cannot be deleted"));
         }
-        ladder::may_change(self, &mut tx, call, &found.id).await?;
+        self.may_change(&mut tx, call, &found.id).await?;
         let grants = tx.grants_of_principal(&found.id).await?;
         tx.delete_principal(&found.id, self.now()).await?;
         history::record_changed(&mut tx, call, &grants).await?;
@@ -263,7 +272,7 @@ fn is_administrators(principal: &Principal) -> bool {
 }
 
 fn check(new: &NewPrincipal) -> Result<()> {
-    crate::names::check("name", &new.name)?;
+    crate::names::check_of(new.kind, "name", &new.name)?;
     check_password(new.kind, new.password.as_ref())?;
     check_description(&new.description)?;
     if !new.enabled && new.kind != PrincipalKind::User {
@@ -272,9 +281,9 @@ fn check(new: &NewPrincipal) -> Result<()> {
     check_external_ids(&new.external_ids)
 }
 
-fn check_update(kind: PrincipalKind, update: &PrincipalUpdate) -> Result<()> {
+pub(crate) fn check_update(kind: PrincipalKind, update: &PrincipalUpdate) -> Result<()> {
     if let Some(name) = &update.name {
-        crate::names::check("name", name)?;
+        crate::names::check_of(kind, "name", name)?;
     }
     check_password(kind, update.password.as_ref())?;
     check_description(update.description.as_deref().unwrap_or_default())?;

@@ -10,7 +10,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("policy", &["domain"]),
     ("rbac", &["domain"]),
     ("store", &["domain"]),
-    ("service", &["domain", "rbac", "store"]),
+    ("service", &["domain", "policy", "rbac", "store"]),
     ("api", &["domain", "service"]),
     ("fleet", &["domain", "rbac", "service"]),
     ("bailiwick", &["api", "domain", "fleet", "rbac", "service", "store"]),

@@ -1,4 +1,4 @@
-//! `/bailiwick/v1/users`, `/groups` with their members, and `/agencies`.
+//! `/bailiwick/v1/users`, and `/groups` with their members.
 
 use domain::{ExternalId, Principal, PrincipalKind, Result, Secret};
 use http::StatusCode;
@@ -74,7 +74,6 @@ pub(super) fn operations() -> Vec<Operation> {
     ];
     rows.extend(user_rows());
     rows.extend(group_rows());
-    rows.extend(agency_rows());
     rows
 }
 
@@ -126,36 +125,6 @@ fn group_rows() -> Vec<Operation> {
     ]
 }
 
-fn agency_rows() -> Vec<Operation> {
-    use PrincipalKind::Agency;
-    vec![
-        list_row("/bailiwick/v1/agencies", "agencies.list", "Lists agencies.", |app, call, input| {
-            Box::pin(list(app, call, input, Agency))
-        }),
-        create_row("/bailiwick/v1/agencies", "agencies.create", "Creates an agency.", |app, call, input| {
-            Box::pin(create(app, call, input, Agency))
-        }),
-        show_row(
-            "/bailiwick/v1/agencies/{agency}",
-            "agencies.show",
-            "Shows an agency.",
-            |app, call, input| Box::pin(show(app, call, input, Agency)),
-        ),
-        update_row(
-            "/bailiwick/v1/agencies/{agency}",
-            "agencies.update",
-            "Changes an agency.",
-            |app, call, input| Box::pin(update(app, call, input, Agency)),
-        ),
-        delete_row(
-            "/bailiwick/v1/agencies/{agency}",
-            "agencies.delete",
-            "Deletes an agency; its places in grants end.",
-            |app, call, input| Box::pin(delete(app, call, input, Agency)),
-        ),
-    ]
-}
-
 type Run = for<'a> fn(&'a App, Call, Input) -> crate::operation::Pending<'a, Result<Reply>>;
 
 fn list_row(path: &'static str, name: &'static str, summary: &'static str, run: Run) -> Operation {
@@ -178,10 +147,6 @@ fn create_row(path: &'static str, name: &'static str, summary: &'static str, run
         body: BodyRule::Json,
         handler: Handler::Authenticated(run),
     }
-}
-
-fn show_row(path: &'static str, name: &'static str, summary: &'static str, run: Run) -> Operation {
-    list_row(path, name, summary, run)
 }
 
 fn update_row(path: &'static str, name: &'static str, summary: &'static str, run: Run) -> Operation {
@@ -247,7 +212,7 @@ async fn update(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Res
 }
 
 /// The external ids of a body; none at all if it does not speak of them.
-fn external_ids(body: &mut Object) -> Result<Option<Vec<ExternalId>>> {
+pub(super) fn external_ids(body: &mut Object) -> Result<Option<Vec<ExternalId>>> {
     if !body.has("externalIds") {
         return Ok(None);
     }
@@ -257,11 +222,6 @@ fn external_ids(body: &mut Object) -> Result<Option<Vec<ExternalId>>> {
         external.finish()?;
     }
     Ok(Some(found))
-}
-
-async fn show(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Result<Reply> {
-    let principal = app.service.show_principal(&call, kind, named(&input, kind)).await?;
-    Reply::json(StatusCode::OK, &Wire::new(&principal, None))
 }
 
 async fn show_user(app: &App, call: Call, input: Input) -> Result<Reply> {
@@ -319,7 +279,7 @@ async fn remove_member(app: &App, call: Call, input: Input) -> Result<Reply> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+pub(super) struct Wire {
     id: String,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -328,7 +288,7 @@ struct Wire {
     root: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     has_password: Option<bool>,
-    description: String,
+    pub(super) description: String,
     external_ids: Vec<External>,
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Vec<Member>>,
@@ -345,13 +305,13 @@ struct External {
 }
 
 #[derive(Serialize)]
-struct Member {
+pub(super) struct Member {
     id: String,
     name: String,
 }
 
 impl Wire {
-    fn new(principal: &Principal, members: Option<Vec<Member>>) -> Self {
+    pub(super) fn new(principal: &Principal, members: Option<Vec<Member>>) -> Self {
         let user = principal.kind == PrincipalKind::User;
         let external = |id: &ExternalId| External { issuer: id.issuer.clone(), subject: id.subject.clone() };
         Self {

@@ -1,5 +1,6 @@
 //! IAM: v3 with its tokens, projects, users, groups and permanent keys, and the directory of v5.
 
+mod agencies;
 mod credentials;
 mod everybody;
 mod extended_users;
@@ -13,6 +14,11 @@ mod v5;
 
 use crate::operation::Operation;
 
+/// The name that policies have for a user, group or agency.
+fn urn(principal: &domain::Principal) -> String {
+    format!("iam::{}:{}:{}", principal.account, principal.kind, principal.name)
+}
+
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
     [
@@ -22,6 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
         extended_users::operations(),
         groups::operations(),
         credentials::operations(),
+        agencies::operations(),
         v5::operations(),
     ]
     .concat()

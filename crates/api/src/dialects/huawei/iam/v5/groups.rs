@@ -164,7 +164,7 @@ impl<'a> Wire<'a> {
         Self {
             group_id: group.id.as_str(),
             group_name: &group.name,
-            urn: super::urn(group),
+            urn: super::super::urn(group),
             description: &group.description,
             created_at: group.created_at.rfc3339_micros(),
         }

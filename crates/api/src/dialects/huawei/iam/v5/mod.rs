@@ -1,6 +1,7 @@
 //! IAM v5: the directory. Its paths hold ids, its lists have pages, its bodies name things in full.
 
 mod access_keys;
+mod agencies;
 mod groups;
 mod login_profiles;
 mod page;
@@ -15,8 +16,14 @@ use crate::reply::Reply;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    [users::operations(), access_keys::operations(), login_profiles::operations(), groups::operations()]
-        .concat()
+    [
+        users::operations(),
+        access_keys::operations(),
+        login_profiles::operations(),
+        groups::operations(),
+        agencies::operations(),
+    ]
+    .concat()
 }
 
 /// An answer that says nothing but that it was done. The clients read an object, which has no fields.
@@ -35,9 +42,4 @@ fn spelled(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(Error) -> 
             None => error,
         }
     }
-}
-
-/// The name that policies have for a user, group or agency.
-fn urn(principal: &domain::Principal) -> String {
-    format!("iam::{}:{}:{}", principal.account, principal.kind, principal.name)
 }

@@ -154,7 +154,7 @@ impl<'a> Wire<'a> {
         Self {
             user_id: user.id.as_str(),
             user_name: &user.name,
-            urn: super::urn(user),
+            urn: super::super::urn(user),
             is_root_user: user.root,
             enabled: user.enabled,
             description: &user.description,

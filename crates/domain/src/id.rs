@@ -31,6 +31,8 @@ pub mod kind {
     pub enum AccessKey {}
     /// A token or temporary key.
     pub enum Session {}
+    /// An identity policy.
+    pub enum Policy {}
     /// One database of Bailiwick.
     pub enum Installation {}
 }
@@ -51,6 +53,8 @@ pub type GrantId = Id<kind::Grant>;
 pub type AccessKeyId = Id<kind::AccessKey>;
 /// The id of a session; of a temporary key, its public half.
 pub type SessionId = Id<kind::Session>;
+/// The id of an identity policy.
+pub type PolicyId = Id<kind::Policy>;
 /// The id of an installation, made at its first start.
 pub type InstallationId = Id<kind::Installation>;
 

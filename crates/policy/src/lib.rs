@@ -11,6 +11,7 @@
 mod asker;
 mod certainty;
 mod condition;
+mod covers;
 mod decision;
 mod document;
 mod glob;
@@ -39,6 +40,7 @@ mod document_tests;
 mod trust_tests;
 
 pub use asker::{ActsAs, Asker};
+pub use covers::{Known, Side, first_uncovered};
 pub use decision::{Decision, Effect, Miss, StatementRef, Why, decide, effect};
 pub use document::{Dependency, Document};
 pub use grammar::Grammar;

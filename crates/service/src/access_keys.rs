@@ -8,7 +8,7 @@ pub use store::AccessKey;
 use store::{ReadTx, WriteTx};
 use subtle::ConstantTimeEq;
 
-use crate::authz;
+use crate::authz::{self, Rights};
 use crate::cache::Copy;
 use crate::call::{Call, Caller, Proof};
 use crate::quotas::room;
@@ -84,7 +84,7 @@ impl Service {
             return self.load_temporary_key(tx, id).await;
         };
         let revision = tx.revision(&key.account).await?;
-        let caller = if key.enabled { caller(&mut tx, &key.account, &key.user).await? } else { None };
+        let caller = if key.enabled { self.caller(&mut tx, &key.account, &key.user).await? } else { None };
         tx.end().await?;
         let value = match caller {
             Some(caller) => Some(Arc::new(SigningKey {
@@ -122,7 +122,7 @@ impl Service {
         crate::names::check_text("description", description, 255)?;
         let mut tx = self.begin(call).await?;
         let owner = user.into().find(&mut tx, call.account(), PrincipalKind::User).await?;
-        self.may_change(&mut tx, call, &owner.id).await?;
+        self.may_change_principal(&mut tx, call, &owner.id).await?;
         let have = tx.count_access_keys_of(&owner.id).await?;
         room("access keys of a user", have, self.settings.quotas.access_keys_per_user)?;
         let sealing = self.master_key.sealing(&mut tx).await?;
@@ -222,7 +222,7 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let mut key = key.into().find(&mut tx, call.account()).await?;
         let id = key.id.clone();
-        self.may_change(&mut tx, call, &key.user).await?;
+        self.may_change_principal(&mut tx, call, &key.user).await?;
         if let Some(enabled) = update.enabled {
             if !enabled {
                 keep_a_way_in(&mut tx, &key).await?;
@@ -247,7 +247,7 @@ impl Service {
         authz::require(call, "bailiwick:accessKey:delete")?;
         let mut tx = self.begin(call).await?;
         let key = key.into().find(&mut tx, call.account()).await?;
-        self.may_change(&mut tx, call, &key.user).await?;
+        self.may_change_principal(&mut tx, call, &key.user).await?;
         keep_a_way_in(&mut tx, &key).await?;
         tx.delete_access_key(key.id.as_str()).await?;
         self.commit(tx, call, "bailiwick:accessKey:delete", &format!("access-key/{}", key.id)).await
@@ -328,27 +328,31 @@ pub(crate) fn random_text(entropy: &dyn Entropy, alphabet: &[u8], length: usize)
         .collect()
 }
 
-/// The enabled user of that id as a caller.
-pub(crate) async fn caller(
-    tx: &mut ReadTx,
-    account: &AccountId,
-    user: &PrincipalId,
-) -> Result<Option<Caller>> {
-    let Some(found) = tx.principal(account, user.as_str()).await?.filter(|principal| principal.enabled)
-    else {
-        return Ok(None);
-    };
-    let Some(tenant) = tx.account(account).await? else { return Ok(None) };
-    let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
-    Ok(Some(Caller {
-        projects: projects.into_iter().map(|project| project.id).collect(),
-        account: account.clone(),
-        account_name: tenant.name,
-        principal: found.id,
-        kind: found.kind,
-        name: found.name,
-        root: found.root,
-        administrator: tx.is_member_of_named(user, authz::ADMINISTRATORS).await?,
-        proof: Proof::Server,
-    }))
+impl Service {
+    /// The enabled user, or the agency, of that id as a caller.
+    pub(crate) async fn caller(
+        &self,
+        tx: &mut ReadTx,
+        account: &AccountId,
+        principal: &PrincipalId,
+    ) -> Result<Option<Caller>> {
+        let found = tx.principal(account, principal.as_str()).await?;
+        let Some(found) = found.filter(|principal| principal.enabled) else { return Ok(None) };
+        let Some(tenant) = tx.account(account).await? else { return Ok(None) };
+        let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
+        let rights = Rights::read(tx, &self.settings.vocabulary, principal).await?;
+        Ok(Some(Caller {
+            projects: projects.into_iter().map(|project| project.id).collect(),
+            account: account.clone(),
+            account_name: tenant.name,
+            principal: found.id,
+            kind: found.kind,
+            name: found.name,
+            root: found.root,
+            administrator: rights.groups.iter().any(|(_, name)| name == authz::ADMINISTRATORS),
+            rights: Arc::new(rights),
+            revision: tx.revision(account).await?,
+            proof: Proof::Server,
+        }))
+    }
 }

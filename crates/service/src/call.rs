@@ -6,6 +6,8 @@ use domain::{AccessKeyId, AccountId, PrincipalId, PrincipalKind, ProjectId, Sess
 use serde::{Deserialize, Serialize};
 use store::SessionKind;
 
+use crate::authz::Rights;
+
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -25,6 +27,10 @@ pub struct Caller {
     pub administrator: bool,
     /// The account's projects, to tell at once whether a header names one of them.
     pub projects: Vec<ProjectId>,
+    /// What policies allow them. The root user needs none.
+    pub rights: Arc<Rights>,
+    /// The account's revision at which all this was read.
+    pub revision: i64,
     /// With what they proved it.
     pub proof: Proof,
 }
@@ -92,6 +98,8 @@ pub struct Origin {
     pub request_id: Arc<str>,
     /// The address it came from, without port.
     pub source: Arc<str>,
+    /// When it arrived.
+    pub at: Timestamp,
 }
 
 /// One authenticated request.

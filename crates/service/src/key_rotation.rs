@@ -113,6 +113,7 @@ impl Bootstrap {
             resource: format!("master-key/{}", key.id()),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: String::new(),
             source: "server operator".to_owned(),
         };

@@ -5,9 +5,12 @@
 //! by their revision, and the fleet's workers are poked.
 
 pub mod access_keys;
+mod administration;
 pub mod agencies;
 mod arrivals;
+pub mod assuming;
 pub mod audit;
+pub mod authorization_message;
 pub mod authz;
 mod bindings;
 mod bindings_count;
@@ -41,8 +44,10 @@ pub mod removal;
 pub mod removals;
 pub mod revocation;
 pub mod rotation;
+mod schemas;
 pub mod seal;
 mod service;
+pub mod session_tags;
 pub mod sessions;
 mod shares;
 mod stamp_key;
@@ -51,7 +56,9 @@ pub mod tokens;
 mod which;
 
 pub use access_keys::{KeyUpdate, NewKey, SigningKey};
+pub use administration::GrantRequires;
 pub use agencies::{Agency, AgencyDetails, AgencyUpdate, TrustedAccount};
+pub use assuming::{Assumed, Assumption};
 pub use audit::{AuditFilter, AuditRow, AuthFailure};
 pub use call::{Call, Caller, Origin, Proof, SessionFacts, Tag};
 pub use clusters::{ClusterUpdate, NewCluster};

@@ -247,6 +247,7 @@ impl Bootstrap {
             resource: "installation".to_owned(),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: String::new(),
             source: "server operator".to_owned(),
         };

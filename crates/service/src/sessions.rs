@@ -8,11 +8,13 @@ use std::sync::Arc;
 use domain::{
     AccountId, Error, ErrorKind, PrincipalId, Project, ProjectId, Result, Secret, SessionId, Timestamp,
 };
+use policy::Document;
 use sha2::{Digest, Sha256};
 pub use store::SessionKind;
 use store::{Ancestor, AncestorKind, ReadTx, Session, WriteTx};
 
-use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, caller, random_text};
+use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text};
+use crate::authz::GRAMMARS;
 use crate::call::{Caller, Proof, SessionFacts, Tag};
 use crate::seal::Record;
 use crate::service::Service;
@@ -178,31 +180,53 @@ async fn principal(tx: &mut ReadTx, caller: &Caller) -> Result<Ancestor> {
     tx.principal_as_ancestor(&caller.account, &caller.principal).await?.ok_or_else(ended)
 }
 
-fn ended() -> Error {
+pub(crate) fn ended() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the credential ended while the request was waiting")
 }
 
-/// Everything about a session, if it lives: all of it in one snapshot.
-pub(crate) async fn living(tx: &mut ReadTx, session: &Session, now: Timestamp) -> Result<Option<Living>> {
-    let Some(ancestors) = tx.living_ancestors(session.id.as_str(), now).await? else { return Ok(None) };
-    let Some(caller) = caller(tx, &session.account, &session.principal).await? else { return Ok(None) };
-    let proof = Proof::Session(Arc::new(facts(session)?));
-    let project = match &session.project {
-        Some(id) => tx.project(&session.account, id.as_str()).await?,
-        None => None,
-    };
+impl Service {
+    /// Everything about a session, if it lives: all of it in one snapshot.
+    pub(crate) async fn living(
+        &self,
+        tx: &mut ReadTx,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<Option<Living>> {
+        let Some(ancestors) = tx.living_ancestors(session.id.as_str(), now).await? else { return Ok(None) };
+        let caller = self.caller(tx, &session.account, &session.principal).await?;
+        let Some(caller) = caller else { return Ok(None) };
+        let facts = facts(session)?;
+        let rights = Arc::new(caller.rights.within(documents(&facts.limits)));
+        let caller = Caller { proof: Proof::Session(Arc::new(facts)), rights, ..caller };
+        let project = match &session.project {
+            Some(id) => tx.project(&session.account, id.as_str()).await?,
+            None => None,
+        };
+        let assumed_by = match &session.assumer {
+            Some(id) => assumed_by(tx, id).await?,
+            None => None,
+        };
+        let others = others(tx, &session.account, ancestors).await?;
+        Ok(Some(Living { caller: Arc::new(caller), project, assumed_by, others }))
+    }
+}
+
+/// How far the accounts of the ancestors are, `own` left out.
+async fn others(tx: &mut ReadTx, own: &AccountId, ancestors: Vec<Ancestor>) -> Result<Vec<(AccountId, i64)>> {
     let mut others: Vec<(AccountId, i64)> = Vec::new();
     for Ancestor { account, .. } in ancestors {
-        if account != session.account && others.iter().all(|(known, _)| *known != account) {
+        if account != *own && others.iter().all(|(known, _)| *known != account) {
             let revision = tx.revision(&account).await?;
             others.push((account, revision));
         }
     }
-    let assumed_by = match &session.assumer {
-        Some(id) => assumed_by(tx, id).await?,
-        None => None,
-    };
-    Ok(Some(Living { caller: Arc::new(Caller { proof, ..caller }), project, assumed_by, others }))
+    Ok(others)
+}
+
+/// The policies that limit a session, ready to be asked.
+fn documents(limits: &[Vec<String>]) -> Vec<Vec<Arc<Document>>> {
+    let read = |text: &String| Arc::new(Document::stored("session policy", text, &GRAMMARS));
+    limits.iter().map(|set| set.iter().map(read).collect()).collect()
 }
 
 async fn assumed_by(tx: &mut ReadTx, id: &PrincipalId) -> Result<Option<AssumedBy>> {

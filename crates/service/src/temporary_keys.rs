@@ -6,11 +6,12 @@ use domain::{AccessKeyId, Error, Result, Secret, Timestamp};
 use store::{ReadTx, Session};
 
 use crate::access_keys::SigningKey;
+use crate::assuming::check_limits;
 use crate::cache::Copy;
 use crate::call::{Call, Caller};
 use crate::seal::Record;
 use crate::service::Service;
-use crate::sessions::{self, KIND, NewSession, SessionKind, TEMPORARY_PREFIX, ancestors, living};
+use crate::sessions::{self, KIND, NewSession, SessionKind, TEMPORARY_PREFIX, ancestors};
 
 /// A temporary key that was just issued: the only time its secrets are shown.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Service {
         seconds: i64,
         limits: Vec<Vec<String>>,
     ) -> Result<TemporaryKey> {
+        limits.iter().try_for_each(|set| check_limits(set))?;
         let caller = &call.caller;
         let until = self.now().plus_seconds(seconds);
         let mut new = NewSession::of(caller, SessionKind::TemporaryKey, "token", until);
@@ -59,7 +61,7 @@ impl Service {
     /// The key that a session which was just begun is.
     pub(crate) async fn key_of(&self, tx: &mut ReadTx, begun: sessions::Begun) -> Result<TemporaryKey> {
         let session = begun.session;
-        let living = living(tx, &session, self.now()).await?;
+        let living = self.living(tx, &session, self.now()).await?;
         let living = living.ok_or_else(|| Error::internal("a session was over when it began"))?;
         Ok(TemporaryKey {
             id: AccessKeyId::stored(session.id.as_str()),
@@ -82,7 +84,7 @@ impl Service {
             return Ok(None);
         };
         let revision = tx.revision(&session.account).await?;
-        let living = living(&mut tx, &session, self.now()).await?;
+        let living = self.living(&mut tx, &session, self.now()).await?;
         tx.end().await?;
         // What is over is not remembered: its row will not come back.
         let Some(living) = living else { return Ok(None) };

@@ -14,7 +14,7 @@ use crate::authz;
 use crate::cache::Copy;
 use crate::call::{Call, Caller, Origin};
 use crate::service::Service;
-use crate::sessions::{AssumedBy, Living, NewSession, SessionKind, ancestors, living, proof_hash};
+use crate::sessions::{AssumedBy, Living, NewSession, SessionKind, ancestors, proof_hash};
 
 /// How long a token lives: 24 hours, as the vendors' tokens do.
 pub const LIFETIME_SECONDS: i64 = 24 * 3600;
@@ -120,7 +120,7 @@ impl Service {
         };
         let (user, account) = self.log_in(login).await.inspect_err(note)?;
         let mut tx = self.store.write_grants(&account).await?;
-        let caller = Arc::new(still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
+        let caller = Arc::new(self.still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
         let project = scoped_project(&mut tx, &caller, scope).await?;
         let mut ancestors = ancestors(&mut tx, &caller, self.now()).await?;
         ancestors.extend(tx.password_as_ancestor(&account, &caller.principal).await?);
@@ -157,7 +157,7 @@ impl Service {
         ancestors: &[Ancestor],
     ) -> Result<IssuedToken> {
         let begun = self.begin_session(&mut tx, new, ancestors).await?;
-        let living = living(&mut tx, &begun.session, self.now()).await?;
+        let living = self.living(&mut tx, &begun.session, self.now()).await?;
         let living = living.ok_or_else(|| Error::internal("a session was over when it began"))?;
         let view = TokenView::of(begun.session, living);
         let resource = format!("{}/{}/token/{}", view.caller.kind, view.caller.principal, view.id);
@@ -251,7 +251,7 @@ impl Service {
         let revision = tx.revision(&session.account).await?;
         // As of before its end: whoever shows it afterwards is told that it expired, and when.
         let at = self.now().min(session.expires_at.plus_seconds(-1));
-        let living = living(&mut tx, &session, at).await?;
+        let living = self.living(&mut tx, &session, at).await?;
         tx.end().await?;
         let Some(mut living) = living else { return Ok(None) };
         let (account, others) = (session.account.clone(), std::mem::take(&mut living.others));
@@ -291,6 +291,17 @@ pub(crate) fn is_shown(call: &Call, view: &TokenView) -> bool {
     call.caller.session().is_some_and(|session| session.id == view.id)
 }
 
+impl Service {
+    /// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
+    /// who changed it was told that the old one is worth nothing any more.
+    async fn still_valid(&self, tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
+        if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
+            return Err(refused());
+        }
+        self.caller(tx, account, &verified.user).await?.ok_or_else(refused)
+    }
+}
+
 /// A password that was right when it was looked at.
 struct Verified {
     user: PrincipalId,
@@ -301,17 +312,12 @@ fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong")
 }
 
-/// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
-/// who changed it was told that the old one is worth nothing any more.
-async fn still_valid(tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
-    if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
-        return Err(refused());
-    }
-    crate::access_keys::caller(tx, account, &verified.user).await?.ok_or_else(refused)
-}
-
 /// The account that a login names; naming it twice and differently names none.
-async fn named_account(tx: &mut ReadTx, id: Option<&str>, name: Option<&str>) -> Result<Option<Account>> {
+pub(crate) async fn named_account(
+    tx: &mut ReadTx,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<Option<Account>> {
     match (id, name) {
         (Some(id), name) => {
             let found = tx.account(&domain::AccountId::stored(id)).await?;

@@ -161,7 +161,7 @@ impl ReadTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn groups_of(&mut self, account: &AccountId, user: &PrincipalId) -> Result<Vec<Principal>> {
+    pub async fn groups_with(&mut self, account: &AccountId, user: &PrincipalId) -> Result<Vec<Principal>> {
         let rows = sqlx::query(
             "SELECT p.id AS id, p.account_id AS account_id, p.kind AS kind, p.name AS name, p.enabled AS enabled, \
              p.root AS root, p.description AS description, p.password_set_at AS password_set_at, \
@@ -191,7 +191,7 @@ impl ReadTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn users_of(&mut self, account: &AccountId, group: &PrincipalId) -> Result<Vec<Principal>> {
+    pub async fn users_in(&mut self, account: &AccountId, group: &PrincipalId) -> Result<Vec<Principal>> {
         let rows = sqlx::query(
             "SELECT p.id AS id, p.account_id AS account_id, p.kind AS kind, p.name AS name, p.enabled AS enabled, \
              p.root AS root, p.description AS description, p.password_set_at AS password_set_at, \

@@ -7,6 +7,7 @@
 //! Nothing here decides who may do what; only `service` calls this crate.
 
 mod accounts;
+mod administered;
 mod agencies;
 mod arrivals;
 mod audit;
@@ -31,6 +32,7 @@ mod migrate;
 mod names;
 mod open;
 mod peek;
+mod policies;
 mod principals;
 mod recovery;
 mod removals;
@@ -45,8 +47,9 @@ mod transaction;
 mod transport;
 mod turns;
 
+pub use administered::Administered;
 pub use agencies::AgencyDetails;
-pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
+pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
 pub use connections::{ConnectionFacts, NewConnection};
@@ -59,6 +62,7 @@ pub use master_key::{Answer, MasterKeyState};
 pub use names::AppliedName;
 pub use open::{Location, Store};
 pub use peek::{Peek, Schema};
+pub use policies::HeldPolicy;
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
 pub use session_ends::{Derived, Ended};

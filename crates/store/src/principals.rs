@@ -110,6 +110,7 @@ impl WriteTx {
         for statement in [
             "DELETE FROM grant_principals WHERE principal_id = $1",
             "DELETE FROM memberships WHERE user_id = $1 OR group_id = $1",
+            "DELETE FROM attachments WHERE principal_id = $1",
             "DELETE FROM access_keys WHERE user_id = $1",
             "DELETE FROM external_ids WHERE principal_id = $1",
             "DELETE FROM agency_details WHERE agency_id = $1",

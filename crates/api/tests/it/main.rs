@@ -14,6 +14,8 @@
 )]
 
 mod access_policies;
+mod action_document;
+mod actions;
 mod credentials;
 mod metrics;
 mod one_reading;

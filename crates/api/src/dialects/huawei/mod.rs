@@ -9,10 +9,12 @@ use domain::{Error, ErrorKind, Result};
 use service::{AuthFailure, Call, Caller};
 
 use crate::App;
+use crate::actions::Actions;
 use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
 use crate::operation::{BodyRule, Dialect, Input, Pending, Table};
 use crate::reply::HttpResponse;
+use crate::vocabulary::File;
 
 /// What every message about a credential begins with.
 const PREFIX: &str = "Incorrect IAM authentication information: ";
@@ -34,13 +36,42 @@ impl Huawei {
     }
 }
 
+/// The policies that are shipped with it: their list, and the files that it names.
+pub(super) const SHIPPED: (&str, &[File]) = (
+    include_str!("policies/index.json"),
+    &[
+        ("cce-full-access.json", include_str!("policies/cce-full-access.json")),
+        ("cce-read-only-access.json", include_str!("policies/cce-read-only-access.json")),
+        ("cce-administrator.json", include_str!("policies/cce-administrator.json")),
+        ("iam-full-access.json", include_str!("policies/iam-full-access.json")),
+        ("iam-read-only-access.json", include_str!("policies/iam-read-only-access.json")),
+        ("hss-full-access.json", include_str!("policies/hss-full-access.json")),
+        ("hss-read-only-access.json", include_str!("policies/hss-read-only-access.json")),
+        ("tenant-administrator.json", include_str!("policies/tenant-administrator.json")),
+        ("tenant-guest.json", include_str!("policies/tenant-guest.json")),
+    ],
+);
+
+/// The authorization tables.
+///
+/// # Errors
+/// `Internal` if they are broken.
+pub fn actions() -> Result<Actions> {
+    Actions::read(
+        include_str!("policies/actions.json"),
+        include_str!("policies/keys.json"),
+        include_str!("policies/free.json"),
+    )
+}
+
 impl Dialect for Huawei {
     fn name(&self) -> &'static str {
         "huawei"
     }
 
     fn claims(&self, headers: &http::HeaderMap, path: &str) -> bool {
-        if path.starts_with("/bailiwick/") || path == "/healthz" || path == "/readyz" {
+        // These are ours alone, also for who signs or shows a token as this dialect's clients do.
+        if path.starts_with("/bailiwick/") || ["/healthz", "/readyz", "/metrics"].contains(&path) {
             return false;
         }
         let signed = headers

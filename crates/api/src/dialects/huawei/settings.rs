@@ -2,6 +2,7 @@
 
 use domain::{Error, Result};
 use serde::Deserialize;
+use service::GrantRequires;
 
 use super::cce::policy_type::PolicyTypes;
 
@@ -13,6 +14,8 @@ pub const SECTIONS: [&str; 1] = ["cce"];
 pub struct Settings {
     /// Which reading of the access levels' names is in force.
     pub policy_types: PolicyTypes,
+    /// What changing a grant takes beside a policy.
+    pub grant_requires: GrantRequires,
 }
 
 #[derive(Deserialize, Default)]
@@ -25,6 +28,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Cce {
     policy_types: Option<String>,
+    grant_requires: Option<String>,
 }
 
 impl Settings {
@@ -36,7 +40,14 @@ impl Settings {
         let file =
             File::deserialize(sections).map_err(|error| Error::invalid("config", error.to_string()))?;
         let policy_types = file.cce.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
-        Ok(Self { policy_types: policy_types.unwrap_or_default() })
+        let grant_requires = match file.cce.grant_requires.as_deref() {
+            None | Some("administration") => GrantRequires::Administration,
+            Some("iam") => GrantRequires::Policy,
+            Some(_) => {
+                return Err(Error::invalid("cce.grant_requires", "must be `administration` or `iam`"));
+            }
+        };
+        Ok(Self { policy_types: policy_types.unwrap_or_default(), grant_requires })
     }
 
     /// What is in force, in lines for people.
@@ -47,8 +58,19 @@ impl Settings {
             PolicyTypes::August2025 => ("administrator", "operator"),
         };
         let reading = self.policy_types.as_str();
-        vec![format!(
-            "cce.policy_types = {reading}: CCEAdminPolicy is {admin}, CCEClusterAdminPolicy is {cluster_admin}"
-        )]
+        let requires = match self.grant_requires {
+            GrantRequires::Administration => {
+                "administration: whoever changes a cluster's grants must administer the cluster"
+            }
+            GrantRequires::Policy => {
+                "iam: whoever a policy lets write grants may give anybody every right in every cluster"
+            }
+        };
+        vec![
+            format!(
+                "cce.policy_types = {reading}: CCEAdminPolicy is {admin}, CCEClusterAdminPolicy is {cluster_admin}"
+            ),
+            format!("cce.grant_requires = {requires}"),
+        ]
     }
 }

@@ -163,10 +163,7 @@ impl Wire {
     fn of(agency: &Agency) -> Self {
         let details = &agency.details;
         Self {
-            principal: PrincipalWire {
-                description: details.description.clone(),
-                ..PrincipalWire::new(&agency.principal, None)
-            },
+            principal: PrincipalWire::described(&agency.principal, &details.description),
             trust_policy: details.trust_policy.clone(),
             trusted_account: details.trusted_account.as_ref().map(ToString::to_string),
             trusted_account_name: agency.trusted_account_name.clone(),

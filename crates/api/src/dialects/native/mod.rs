@@ -21,9 +21,13 @@ use serde::Serialize;
 use service::{AuthFailure, Call, PageRequest, Paged};
 
 use crate::App;
+use crate::actions::Actions;
 use crate::authn::{self, Shown, access_key};
 use crate::operation::{BodyRule, Dialect, Input, Operation, Pending, Table};
 use crate::reply::{HttpResponse, Reply};
+
+/// The dialect's name.
+pub(super) const NAME: &str = "native";
 
 /// The dialect.
 pub struct Native {
@@ -59,9 +63,17 @@ fn rows() -> Vec<Operation> {
     .concat()
 }
 
+/// The authorization tables. Which facts our own actions know is for whoever decides.
+///
+/// # Errors
+/// `Internal` if they are broken.
+pub fn actions() -> Result<Actions> {
+    Actions::read(include_str!("actions.json"), "[]", include_str!("free.json"))
+}
+
 impl Dialect for Native {
     fn name(&self) -> &'static str {
-        "native"
+        NAME
     }
 
     fn claims(&self, _headers: &http::HeaderMap, _path: &str) -> bool {

@@ -288,7 +288,7 @@ pub(super) struct Wire {
     root: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     has_password: Option<bool>,
-    pub(super) description: String,
+    description: String,
     external_ids: Vec<External>,
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Vec<Member>>,
@@ -305,13 +305,18 @@ struct External {
 }
 
 #[derive(Serialize)]
-pub(super) struct Member {
+struct Member {
     id: String,
     name: String,
 }
 
 impl Wire {
-    pub(super) fn new(principal: &Principal, members: Option<Vec<Member>>) -> Self {
+    /// One whose note is kept elsewhere.
+    pub(super) fn described(principal: &Principal, description: &str) -> Self {
+        Self { description: description.to_owned(), ..Self::new(principal, None) }
+    }
+
+    fn new(principal: &Principal, members: Option<Vec<Member>>) -> Self {
         let user = principal.kind == PrincipalKind::User;
         let external = |id: &ExternalId| External { issuer: id.issuer.clone(), subject: id.subject.clone() };
         Self {

@@ -8,6 +8,7 @@ mod groups;
 mod links;
 mod projects;
 mod rules;
+mod schemas;
 mod tokens;
 mod users;
 mod v5;
@@ -30,6 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
         credentials::operations(),
         agencies::operations(),
         v5::operations(),
+        schemas::operations(),
     ]
     .concat()
 }

@@ -152,8 +152,10 @@ async fn list_groups(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn list_projects(app: &App, call: Call, input: Input) -> Result<Reply> {
-    app.service.show_principal(&call, PrincipalKind::User, id(&input)).await?;
-    projects::list(app, call, input).await
+    let user = input.parameters.get("user_id").to_owned();
+    let found = projects::list(app, call.clone(), input).await?;
+    app.service.show_principal(&call, PrincipalKind::User, Which::Id(&user)).await?;
+    Ok(found)
 }
 
 fn id(input: &Input) -> Which<'_> {

@@ -24,12 +24,7 @@ impl Service {
     ///
     /// # Errors
     /// `Forbidden`; `NotFound` if there is no such principal in the account.
-    pub(crate) async fn may_change_principal(
-        &self,
-        tx: &mut WriteTx,
-        call: &Call,
-        target: &PrincipalId,
-    ) -> Result<()> {
+    pub(crate) async fn may_change(&self, tx: &mut WriteTx, call: &Call, target: &PrincipalId) -> Result<()> {
         let caller = &call.caller;
         if caller.root || (caller.principal == *target && caller.kind == PrincipalKind::User) {
             return Ok(());

@@ -122,7 +122,7 @@ impl Service {
         crate::names::check_text("description", description, 255)?;
         let mut tx = self.begin(call).await?;
         let owner = user.into().find(&mut tx, call.account(), PrincipalKind::User).await?;
-        self.may_change_principal(&mut tx, call, &owner.id).await?;
+        self.may_change(&mut tx, call, &owner.id).await?;
         let have = tx.count_access_keys_of(&owner.id).await?;
         room("access keys of a user", have, self.settings.quotas.access_keys_per_user)?;
         let sealing = self.master_key.sealing(&mut tx).await?;
@@ -222,7 +222,7 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let mut key = key.into().find(&mut tx, call.account()).await?;
         let id = key.id.clone();
-        self.may_change_principal(&mut tx, call, &key.user).await?;
+        self.may_change(&mut tx, call, &key.user).await?;
         if let Some(enabled) = update.enabled {
             if !enabled {
                 keep_a_way_in(&mut tx, &key).await?;
@@ -247,7 +247,7 @@ impl Service {
         authz::require(call, "bailiwick:accessKey:delete")?;
         let mut tx = self.begin(call).await?;
         let key = key.into().find(&mut tx, call.account()).await?;
-        self.may_change_principal(&mut tx, call, &key.user).await?;
+        self.may_change(&mut tx, call, &key.user).await?;
         keep_a_way_in(&mut tx, &key).await?;
         tx.delete_access_key(key.id.as_str()).await?;
         self.commit(tx, call, "bailiwick:accessKey:delete", &format!("access-key/{}", key.id)).await

@@ -144,7 +144,7 @@ impl Service {
         update.check()?;
         let mut tx = self.begin(call).await?;
         let before = which.find(&mut tx, call.account(), PrincipalKind::Agency).await?;
-        self.may_change_principal(&mut tx, call, &before.id).await?;
+        self.may_change(&mut tx, call, &before.id).await?;
         let after = self.with_update(&before, common)?;
         tx.update_principal(&after).await?;
         if after.external_ids != before.external_ids {

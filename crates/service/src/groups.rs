@@ -79,7 +79,7 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let (group, user) = both(&mut tx, call, group, user).await?;
         // Whoever comes into a group gets what it may do: that is a grant of the group's rights.
-        self.may_change_principal(&mut tx, call, &group).await?;
+        self.may_change(&mut tx, call, &group).await?;
         tx.insert_member(&group, &user).await?;
         self.commit_membership(tx, call, "bailiwick:group:addMember", &group, &user).await
     }
@@ -98,7 +98,7 @@ impl Service {
         let (group, user) = (group.into(), user.into());
         let mut tx = self.begin(call).await?;
         let (group, member) = both(&mut tx, call, group, user).await?;
-        self.may_change_principal(&mut tx, call, &group).await?;
+        self.may_change(&mut tx, call, &group).await?;
         if !tx.delete_member(&group, &member).await? {
             return Err(Error::not_found("member", user.text()));
         }

@@ -73,7 +73,7 @@ impl Service {
         let hash = self.passwords.hash(&*self.entropy, password).await?;
         let mut tx = self.begin(call).await?;
         let mut found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
-        self.may_change_principal(&mut tx, call, &found.id).await?;
+        self.may_change(&mut tx, call, &found.id).await?;
         check(&found)?;
         tx.set_password_hash(&found.id, &hash, self.now()).await?;
         found.password_set_at = Some(self.now());
@@ -90,7 +90,7 @@ impl Service {
         authz::require(call, SET)?;
         let mut tx = self.begin(call).await?;
         let found = user.into().find(&mut tx, call.account(), PrincipalKind::User).await?;
-        self.may_change_principal(&mut tx, call, &found.id).await?;
+        self.may_change(&mut tx, call, &found.id).await?;
         if found.password_set_at.is_none() {
             return Err(Error::not_found("password of user", found.id.as_str()));
         }

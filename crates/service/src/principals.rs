@@ -186,7 +186,7 @@ impl Service {
         };
         let mut tx = self.begin(call).await?;
         let before = which.into().find(&mut tx, call.account(), kind).await?;
-        self.may_change_principal(&mut tx, call, &before.id).await?;
+        self.may_change(&mut tx, call, &before.id).await?;
         let mut after = self.with_update(&before, update)?;
         if before.enabled && !after.enabled {
             self.set_user_disabled(&mut tx, &after).await?;
@@ -254,7 +254,7 @@ impl Service {
         if is_administrators(&found) {
             return Err(Error::conflict("the built-in group `administrators` cannot be deleted"));
         }
-        self.may_change_principal(&mut tx, call, &found.id).await?;
+        self.may_change(&mut tx, call, &found.id).await?;
         let grants = tx.grants_of_principal(&found.id).await?;
         tx.delete_principal(&found.id, self.now()).await?;
         history::record_changed(&mut tx, call, &grants).await?;

@@ -255,7 +255,7 @@ impl Service {
 }
 
 /// Refuses to end the key with which alone the root user can still call: nobody else could let them in again.
-async fn keep_a_way_in(tx: &mut WriteTx, key: &AccessKey) -> Result<()> {
+pub(crate) async fn keep_a_way_in(tx: &mut WriteTx, key: &AccessKey) -> Result<()> {
     let Some(owner) = tx.principal(&key.account, key.user.as_str()).await? else { return Ok(()) };
     if !owner.root || !key.enabled || owner.password_set_at.is_some() {
         return Ok(());

@@ -99,6 +99,7 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let (group, member) = both(&mut tx, call, group, user).await?;
         self.may_change(&mut tx, call, &group).await?;
+        self.may_end_group(&mut tx, call, &group).await?;
         if !tx.delete_member(&group, &member).await? {
             return Err(Error::not_found("member", user.text()));
         }

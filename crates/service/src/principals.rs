@@ -255,6 +255,9 @@ impl Service {
             return Err(Error::conflict("the built-in group `administrators` cannot be deleted"));
         }
         self.may_change(&mut tx, call, &found.id).await?;
+        if kind == PrincipalKind::Group {
+            self.may_end_group(&mut tx, call, &found.id).await?;
+        }
         let grants = tx.grants_of_principal(&found.id).await?;
         tx.delete_principal(&found.id, self.now()).await?;
         history::record_changed(&mut tx, call, &grants).await?;

@@ -6,11 +6,15 @@
 use domain::{AccessKeyId, Error, Principal, PrincipalKind, Result, Timestamp};
 use store::{Ancestor, AncestorKind, Derived, Ended, WriteTx};
 
+use crate::access_keys::keep_a_way_in;
 use crate::authz;
 use crate::call::Call;
 use crate::service::Service;
 use crate::sessions::SessionKind;
 use crate::tokens::is_shown;
+
+/// What it takes to end what is not one's own.
+const ACTION: &str = "bailiwick:revocation:create";
 
 /// The most sessions that a receipt names one by one.
 const MOST_NAMED: i64 = 1000;
@@ -84,17 +88,15 @@ impl Service {
     pub async fn revoke_principal(
         &self,
         call: &Call,
-        kind: PrincipalKind,
+        kind: Option<PrincipalKind>,
         id_or_name: &str,
         afterwards: Afterwards,
     ) -> Result<Receipt> {
-        authz::require(call, "bailiwick:principal:revoke")?;
+        authz::require(call, ACTION)?;
         let mut tx = self.begin(call).await?;
-        let found = tx
-            .principal_named(call.account(), kind, id_or_name)
-            .await?
-            .ok_or_else(|| Error::not_found(kind.as_str(), id_or_name))?;
+        let found = principal_to_revoke(&mut tx, call, kind, id_or_name).await?;
         let disabled = may_disable(&found, afterwards)?;
+        self.may_change(&mut tx, call, &found.id).await?;
         let mut receipt = Receipt::new(Revoked::Principal { principal: found.clone(), disabled }, self.now());
         // Read before it is disabled, for what came from it is known by the number that is now.
         if let Some(ancestor) = tx.principal_as_ancestor(&found.account, &found.id).await? {
@@ -109,8 +111,8 @@ impl Service {
         } else {
             tx.end_sessions_of_principal(&found.id).await?;
         }
-        let resource = format!("{kind}/{}", found.id);
-        self.commit(tx, call, "bailiwick:principal:revoke", &resource).await?;
+        let resource = format!("{}/{}", found.kind, found.id);
+        self.commit(tx, call, ACTION, &resource).await?;
         Ok(receipt)
     }
 
@@ -120,18 +122,20 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none.
     pub async fn revoke_key(&self, call: &Call, id: &str) -> Result<Receipt> {
-        authz::require(call, "bailiwick:accessKey:revoke")?;
+        authz::require(call, ACTION)?;
         let mut tx = self.begin(call).await?;
         let Some(key) = tx.access_key(id).await?.filter(|key| key.account == *call.account()) else {
-            return self.revoke_session_of_kind(tx, call, id, SessionKind::TemporaryKey).await;
+            return self.revoke_session(tx, call, id, SessionKind::TemporaryKey).await;
         };
+        self.may_change(&mut tx, call, &key.user).await?;
+        keep_a_way_in(&mut tx, &key).await?;
         let mut receipt = Receipt::new(Revoked::AccessKey(key.id.clone()), self.now());
         if let Some(ancestor) = tx.key_as_ancestor(call.account(), id).await? {
             self.count_ended(&mut tx, &ancestor, &mut receipt).await?;
         }
         tx.set_access_key_enabled(id, 0).await?;
         receipt.access_keys.extend(key.enabled.then_some(key.id));
-        self.commit(tx, call, "bailiwick:accessKey:revoke", &format!("access-key/{id}")).await?;
+        self.commit(tx, call, ACTION, &format!("access-key/{id}")).await?;
         Ok(receipt)
     }
 
@@ -141,7 +145,19 @@ impl Service {
     /// # Errors
     /// `NotFound` if it is unknown, ended or of another account.
     pub async fn revoke_token(&self, call: &Call, token: &str) -> Result<Receipt> {
-        let allowed = authz::require(call, "bailiwick:token:revoke");
+        self.revoke_shown_token(call, token, "bailiwick:token:revoke").await
+    }
+
+    /// The same, for who ends credentials of whatever kind.
+    ///
+    /// # Errors
+    /// `NotFound` if it is unknown, ended or of another account.
+    pub async fn revoke_any_token(&self, call: &Call, token: &str) -> Result<Receipt> {
+        self.revoke_shown_token(call, token, ACTION).await
+    }
+
+    async fn revoke_shown_token(&self, call: &Call, token: &str, action: &str) -> Result<Receipt> {
+        let allowed = authz::require(call, action);
         let view = self.token_of_account(call, token).await;
         let tx = match &view {
             Ok(view) if is_shown(call, view) => self.store.write(call.account()).await?,
@@ -150,7 +166,7 @@ impl Service {
                 self.begin(call).await?
             }
         };
-        self.revoke_session_of_kind(tx, call, view?.id.as_str(), SessionKind::Token).await
+        self.revoke_session(tx, call, view?.id.as_str(), SessionKind::Token).await
     }
 
     /// Ends a token of the account by its id, with everything that came from it.
@@ -158,12 +174,12 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none.
     pub async fn revoke_token_by_id(&self, call: &Call, id: &str) -> Result<Receipt> {
-        authz::require(call, "bailiwick:token:revoke")?;
+        authz::require(call, ACTION)?;
         let tx = self.begin(call).await?;
-        self.revoke_session_of_kind(tx, call, id, SessionKind::Token).await
+        self.revoke_session(tx, call, id, SessionKind::Token).await
     }
 
-    async fn revoke_session_of_kind(
+    async fn revoke_session(
         &self,
         mut tx: WriteTx,
         call: &Call,
@@ -172,7 +188,7 @@ impl Service {
     ) -> Result<Receipt> {
         let (noun, action) = match kind {
             SessionKind::Token => ("token", "bailiwick:token:revoke"),
-            SessionKind::TemporaryKey => ("access key", "bailiwick:accessKey:revoke"),
+            SessionKind::TemporaryKey => ("access key", ACTION),
         };
         let session = tx
             .session(id)
@@ -199,6 +215,28 @@ impl Service {
         let sessions = tx.derived(from, now, MOST_NAMED).await?;
         receipt.add(ended, sessions);
         Ok(())
+    }
+}
+
+/// Whom somebody means. Without a kind it may be a user or an agency, but not both.
+async fn principal_to_revoke(
+    tx: &mut WriteTx,
+    call: &Call,
+    kind: Option<PrincipalKind>,
+    id_or_name: &str,
+) -> Result<Principal> {
+    if let Some(kind) = kind {
+        let found = tx.principal_named(call.account(), kind, id_or_name).await?;
+        return found.ok_or_else(|| Error::not_found(kind.as_str(), id_or_name));
+    }
+    let user = tx.principal_named(call.account(), PrincipalKind::User, id_or_name).await?;
+    let agency = tx.principal_named(call.account(), PrincipalKind::Agency, id_or_name).await?;
+    match (user, agency) {
+        (Some(found), None) | (None, Some(found)) => Ok(found),
+        (None, None) => Err(Error::not_found("user or agency", id_or_name)),
+        (Some(_), Some(_)) => Err(Error::conflict(format!(
+            "a user and an agency are called `{id_or_name}`: name one by its id"
+        ))),
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact with its word in vocabularies.
-    pub const WORDS: [(&'static str, Self); 14] = [
+    pub const WORDS: [(&'static str, Self); 15] = [
         ("principal-id", Self::PrincipalId),
         ("principal-name", Self::PrincipalName),
         ("account-id", Self::AccountId),
@@ -49,6 +49,7 @@ impl Fact {
         ("resource-tag", Self::ResourceTag),
         ("request-tag", Self::RequestTag),
         ("tag-keys", Self::TagKeys),
+        ("unknown", Self::Unknown),
         ("project-name", Self::Unknown),
         ("secure-transport", Self::Unknown),
     ];

@@ -4,6 +4,7 @@ pub mod cce;
 mod fault;
 pub mod iam;
 pub mod settings;
+mod sts;
 
 use domain::{Error, ErrorKind, Result};
 use service::{AuthFailure, Call, Caller};
@@ -30,8 +31,13 @@ impl Huawei {
     /// # Errors
     /// `Internal` if two operations share method and path.
     pub fn new() -> Result<Self> {
-        let rows =
-            [cce::access_policies::operations(), cce::clusters::operations(), iam::operations()].concat();
+        let rows = [
+            cce::access_policies::operations(),
+            cce::clusters::operations(),
+            iam::operations(),
+            sts::operations(),
+        ]
+        .concat();
         Ok(Self { table: Table::new(rows)? })
     }
 }
@@ -105,9 +111,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
     };
     let mut call = match authn::shown(head)? {
         Shown::Nothing => return Err(refused(AuthFailure::Nothing, "x-auth-token not found")),
-        Shown::Token(token) => authn::token::verify(&app.service, head, token).await.map_err(|error| {
-            if error.kind() == ErrorKind::Unauthenticated { token_refused(&error) } else { error }
-        })?,
+        Shown::Token(token) => by_token(app, head, token).await?,
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
             let key = verified.map_err(|failure| failure.into_error(PREFIX))?;
@@ -124,6 +128,20 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         call.project = call.caller.projects.iter().find(|known| known.as_str() == project).cloned();
     }
     Ok(call)
+}
+
+/// The call of somebody who shows a token, wherever it stands.
+async fn by_token(app: &App, head: &Head, token: &str) -> Result<Call> {
+    authn::token::verify(&app.service, head, token).await.map_err(|error| {
+        if error.kind() == ErrorKind::Unauthenticated { token_refused(&error) } else { error }
+    })
+}
+
+/// Writes down that somebody was refused, where an operation proves by itself who calls.
+fn note_refused(app: &App, call: &Call, input: &Input, error: &Error) {
+    if let Some(denial) = error.denial() {
+        app.service.note_denial(&call.caller, &call.origin, denial, &input.head.path);
+    }
 }
 
 fn token_refused(error: &Error) -> Error {

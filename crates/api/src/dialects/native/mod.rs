@@ -13,6 +13,7 @@ mod openapi;
 mod principals;
 mod projects;
 mod removals;
+mod revocations;
 
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ fn rows() -> Vec<Operation> {
         grants::operations(),
         history::operations(),
         removals::operations(),
+        revocations::operations(),
         audit::operations(),
     ]
     .concat()

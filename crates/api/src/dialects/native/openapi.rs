@@ -123,6 +123,7 @@ fn noun(row: &Operation) -> Option<&'static str> {
         "users" | "groups" | "agencies" => Some("Principal"),
         "accessKeys" => Some("AccessKey"),
         "projects" | "enterpriseProjects" => Some("Project"),
+        "revocations" => Some("Revocation"),
         _ => None,
     }
 }
@@ -227,6 +228,24 @@ fn schemas() -> Value {
         "AccessKey": object(&["accessKeyId", "user", "enabled"], json!({
             "accessKeyId": text, "secretAccessKey": text, "user": text, "enabled": {"type": "boolean"},
             "description": text, "createdAt": text
+        })),
+        "NewRevocation": object(&[], json!({
+            "principal": text, "kind": {"enum": ["user", "agency"]}, "keepEnabled": {"type": "boolean"},
+            "accessKey": text, "token": text, "tokenId": text
+        })),
+        "Revocation": object(&["revoked", "at", "ended", "accessKeys", "sessions"], json!({
+            "revoked": object(&["kind", "id"], json!({
+                "kind": text, "id": text, "name": text, "disabled": {"type": "boolean"}
+            })),
+            "at": text,
+            "ended": object(&["accessKeys", "tokens", "temporaryKeys"], json!({
+                "accessKeys": {"type": "integer"}, "tokens": {"type": "integer"},
+                "temporaryKeys": {"type": "integer"}
+            })),
+            "accessKeys": texts,
+            "sessions": {"type": "array", "items": object(&["id", "kind", "account", "principal"], json!({
+                "id": text, "kind": {"enum": ["token", "temporary-key"]}, "account": text, "principal": text
+            }))}
         })),
         "NewProject": object(&["name"], json!({"id": text, "name": text})),
         "Project": object(&["id", "name"], json!({"id": text, "name": text, "createdAt": text}))

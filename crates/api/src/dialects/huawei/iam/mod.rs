@@ -6,9 +6,11 @@ mod everybody;
 mod extended_users;
 mod groups;
 mod links;
+mod identity;
 mod projects;
 mod rules;
 mod schemas;
+mod security_tokens;
 mod tokens;
 mod users;
 mod v5;
@@ -24,6 +26,7 @@ fn urn(principal: &domain::Principal) -> String {
 pub(super) fn operations() -> Vec<Operation> {
     [
         tokens::operations(),
+        security_tokens::operations(),
         projects::operations(),
         users::operations(),
         extended_users::operations(),

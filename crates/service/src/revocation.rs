@@ -246,6 +246,11 @@ fn may_disable(found: &Principal, afterwards: Afterwards) -> Result<bool> {
         (PrincipalKind::Group, _) => {
             Err(Error::invalid("principal", "must be a user or an agency: groups have no credentials"))
         }
+        (PrincipalKind::User, Afterwards::Enabled) if found.root && found.password_set_at.is_none() => {
+            Err(Error::conflict(
+                "the root user has no password: without keys nobody could get in as root any more",
+            ))
+        }
         (PrincipalKind::Agency, _) | (PrincipalKind::User, Afterwards::Enabled) => Ok(false),
         (PrincipalKind::User, Afterwards::Disabled) if found.root => Err(Error::conflict(
             "the root user cannot be disabled: keep them enabled, and set a new password first",

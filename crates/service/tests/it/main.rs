@@ -18,6 +18,7 @@ mod audit;
 mod clusters;
 mod concurrency;
 mod directory;
+mod directory_rules;
 mod grants;
 mod key_rotation;
 mod leases;

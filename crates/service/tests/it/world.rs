@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use domain::clock::Fixed;
 use domain::{
     Cluster, ClusterIdentity, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, Principal,
-    PrincipalKind, Principals, Result, Role, Timestamp,
+    PrincipalKind, Principals, Result, Role, Secret, Timestamp,
 };
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::prober::Pending;
 use service::connection::{AddressPolicy, Connection, Prober};
 use service::leases::Lease;
-use service::{Call, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
+use service::{Call, Login, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Scope, Service, Settings};
 use store::Store;
 use store::testing::{TestDatabase, databases};
 
@@ -166,6 +166,18 @@ impl World {
     pub async fn cluster(&self, id: &str) -> Cluster {
         let new = NewCluster { id: Some(id.to_owned()), name: id.to_owned(), ..NewCluster::default() };
         self.service.create_cluster(&self.root, new).await.unwrap()
+    }
+
+    /// The instant in so many seconds.
+    pub fn clock_in(&self, seconds: i64) -> Timestamp {
+        self.service.now().plus_seconds(seconds)
+    }
+
+    /// A token of the user with that id, by password.
+    pub async fn token(&self, user: &str, password: &str) -> Result<String> {
+        let login = Login::Id { user: user.to_owned(), password: Secret::new(password.to_owned()) };
+        let issued = self.service.issue_token(&login, &Scope::Account { named: None }, &origin()).await?;
+        Ok(issued.token.expose().to_owned())
     }
 
     /// A user of the account as a caller, as a signature would make them.

@@ -11,6 +11,7 @@ mod process;
 mod raw;
 mod reads;
 mod signed;
+mod tokens;
 mod writes;
 
 use std::io;
@@ -22,11 +23,12 @@ async fn main() -> io::Result<()> {
     match words.as_slice() {
         ["--peer", file] => peer::serve(file).await,
         ["reads", server] => reads::compare(server).await,
+        ["tokens", server, keystone] => tokens::compare(server, keystone).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         _ => Err(io::Error::other(
-            "usage: benches reads SERVER | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+            "usage: benches reads SERVER | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
         )),
     }
 }

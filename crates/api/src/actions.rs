@@ -1,14 +1,15 @@
 //! Which right each operation asks for, as data: the vendors' authorization tables, and our own.
 //!
-//! A dialect's tables lie beside it as JSON (`actions.json`, `keys.json`, `free.json`) and are read once, when the
-//! dialects are put on the door. The authorization schemas that are served, the documents and the tests that walk every
+//! A vendor's tables lie beside its dialect as JSON (`actions.json`, `keys.json`, `free.json`) and are read once, when
+//! the dialects are put on the door; our own are what `service` asks for, bound to our operations by `operations.json`. The authorization schemas that are served, the documents and the tests that walk every
 //! operation are made of the same rows. Nothing here decides who may do what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Error, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use service::authz::{Fact, NamedKey, Vocabulary, actions as own};
 
 use crate::operation::Operation;
 
@@ -128,6 +129,16 @@ pub enum Bound<'a> {
     Nothing,
 }
 
+/// Which operations ask for our own actions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bindings {
+    /// Of each action, method and path.
+    operations: BTreeMap<String, Vec<String>>,
+    /// Actions that no operation of this version asks for, of any dialect.
+    later: BTreeSet<String>,
+}
+
 /// The tables of one dialect.
 #[derive(Debug)]
 pub struct Actions {
@@ -144,7 +155,47 @@ impl Actions {
     /// # Errors
     /// `Internal` if a text is not such a table or binds one operation twice: a defect that the first start shows.
     pub fn read(actions: &str, keys: &str, free: &str) -> Result<Self> {
-        let rows: Vec<Action> = table(actions)?;
+        Self::bound(table(actions)?, table(keys)?, table(free)?)
+    }
+
+    /// Our own actions, with the operations that a text binds them to.
+    ///
+    /// # Errors
+    /// `Internal` if a text is not such a table or names an action that we do not have.
+    pub fn own(operations: &str, free: &str) -> Result<Self> {
+        let mut bindings: Bindings = table(operations)?;
+        let words = Vocabulary::own();
+        let row = |action: &own::Action| Action {
+            action: action.name.to_owned(),
+            level: level(action.level),
+            resource: action.resource.map(str::to_owned),
+            resource_required: action.resource.is_some(),
+            resource_template: action
+                .resource
+                .map(|kind| format!("bailiwick:{{region}}:{{account}}:{kind}:{{id}}")),
+            keys: words
+                .keys()
+                .iter()
+                .filter(|key| action.facts.contains(&key.fact))
+                .map(placeholder)
+                .collect(),
+            keys_without_resource: false,
+            aliases: Vec::new(),
+            dependencies: Vec::new(),
+            operations: bindings.operations.remove(action.name).unwrap_or_default(),
+            native: None,
+            source: "ours".to_owned(),
+            later: bindings.later.remove(action.name),
+        };
+        let rows = own::ACTIONS.iter().map(row).collect();
+        if let Some(unknown) = bindings.operations.keys().chain(&bindings.later).next() {
+            return Err(Error::internal(format!("`{unknown}` is not an action of ours")));
+        }
+        let keys = words.keys().iter().map(own_key).collect();
+        Self::bound(rows, keys, table(free)?)
+    }
+
+    fn bound(rows: Vec<Action>, keys: Vec<Key>, free: Vec<Free>) -> Result<Self> {
         let mut by_operation = BTreeMap::new();
         for (index, row) in rows.iter().enumerate() {
             for operation in &row.operations {
@@ -153,7 +204,7 @@ impl Actions {
                 }
             }
         }
-        Ok(Self { rows, keys: table(keys)?, free: table(free)?, by_operation })
+        Ok(Self { rows, keys, free, by_operation })
     }
 
     /// All rows.
@@ -190,8 +241,49 @@ impl Actions {
     }
 }
 
-fn table<T: DeserializeOwned>(text: &str) -> Result<Vec<T>> {
+fn table<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(Error::internal)
+}
+
+fn level(level: own::Level) -> Level {
+    match level {
+        own::Level::List => Level::List,
+        own::Level::Read => Level::Read,
+        own::Level::Write => Level::Write,
+        own::Level::Permissions => Level::PermissionManagement,
+    }
+}
+
+/// A key as tables write it: one that is followed by the key of a tag says so.
+fn placeholder(key: &NamedKey) -> String {
+    if key.key.ends_with('/') { format!("{}<tag-key>", key.key) } else { key.key.clone() }
+}
+
+fn own_key(key: &NamedKey) -> Key {
+    let words = Fact::WORDS.iter();
+    let word = words.clone().find(|(_, fact)| *fact == key.fact).map_or("", |(word, _)| word);
+    let value_type = match key.fact {
+        Fact::CurrentTime => "date",
+        Fact::SourceIp => "ip_address",
+        Fact::PrincipalId
+        | Fact::PrincipalName
+        | Fact::AccountId
+        | Fact::AccountName
+        | Fact::ProjectId
+        | Fact::ClusterId
+        | Fact::EnterpriseProjectId
+        | Fact::ResourceTag
+        | Fact::RequestTag
+        | Fact::TagKeys
+        | Fact::Unknown => "string",
+    };
+    Key {
+        key: key.key.clone(),
+        fact: word.to_owned(),
+        value_type: value_type.to_owned(),
+        multi: key.fact == Fact::TagKeys,
+        global: key.fact.is_of_the_request(),
+    }
 }
 
 /// A method and a path without the names of its parameters: they differ between documents and mean nothing.
@@ -223,5 +315,17 @@ mod tests {
         assert!(read(&format!("[{}]", ROW.replace("\"level\"", "\"sort\": 1, \"level\""))).is_err());
         assert!(read(&format!("[{}]", ROW.replace("permission_management", "much"))).is_err());
         assert!(read("{}").is_err());
+    }
+
+    #[test]
+    fn our_own_tables_are_what_is_asked_for_and_bind_nothing_else() {
+        let own = |text: &str| Actions::own(text, "[]");
+        let read =
+            own(r#"{"operations": {"bailiwick:cluster:show": ["GET /c/{id}"]}, "later": []}"#).unwrap();
+        let row = read.rows().iter().find(|row| row.action == "bailiwick:cluster:show").unwrap();
+        assert_eq!(row.resource.as_deref(), Some("cluster"));
+        assert!(row.keys.contains(&"bailiwick:ResourceTag/<tag-key>".to_owned()), "{:?}", row.keys);
+        assert!(own(r#"{"operations": {"bailiwick:no:such": []}, "later": []}"#).is_err());
+        assert!(own(r#"{"operations": {}, "later": ["bailiwick:no:such"]}"#).is_err());
     }
 }

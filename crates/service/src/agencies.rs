@@ -15,6 +15,9 @@ use crate::which::Which;
 /// The languages of trust policies.
 const GRAMMARS: [Grammar; 2] = [Grammar::IdentityTrust, Grammar::ClassicTrust];
 
+const UPDATE: &str = "bailiwick:agency:update";
+const SET_TRUST: &str = "bailiwick:agency:setTrustPolicy";
+
 /// How long the longest session of an agency may be, in seconds.
 const SESSION_SECONDS: std::ops::RangeInclusive<i64> = 900..=43_200;
 
@@ -61,6 +64,19 @@ impl AgencyUpdate {
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What it takes: a trust policy alone has an action of its own, and beside anything else takes both.
+    fn action(&self, common: &PrincipalUpdate) -> &'static str {
+        let Self { trust_policy, trusted_account, max_session_seconds, description, path, expires_at } = self;
+        let more = trusted_account.is_some()
+            || max_session_seconds.is_some()
+            || description.is_some()
+            || path.is_some()
+            || expires_at.is_some()
+            || common.name.is_some()
+            || common.external_ids.is_some();
+        if trust_policy.is_some() && !more { SET_TRUST } else { UPDATE }
     }
 
     fn check(&self) -> Result<()> {
@@ -139,7 +155,11 @@ impl Service {
         common: PrincipalUpdate,
         update: AgencyUpdate,
     ) -> Result<Agency> {
-        authz::require(call, "bailiwick:agency:update")?;
+        let action = update.action(&common);
+        authz::require(call, action)?;
+        if update.trust_policy.is_some() {
+            authz::require(call, SET_TRUST)?;
+        }
         crate::principals::check_update(PrincipalKind::Agency, &common)?;
         update.check()?;
         let mut tx = self.begin(call).await?;
@@ -155,7 +175,7 @@ impl Service {
         tx.set_agency_details(&after.id, &details).await?;
         let agency = agency(&mut tx, after).await?;
         let resource = format!("agency/{}", agency.principal.id);
-        self.commit_for_fleet(tx, call, "bailiwick:agency:update", &resource).await?;
+        self.commit_for_fleet(tx, call, action, &resource).await?;
         Ok(agency)
     }
 

@@ -30,7 +30,7 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is no such group.
     pub async fn list_users_of(&self, call: &Call, group: Which<'_>) -> Result<Vec<Principal>> {
-        authz::require(call, "bailiwick:group:show")?;
+        authz::require(call, "bailiwick:group:listMembers")?;
         let mut tx = self.store.read().await?;
         let found = group.find(&mut tx, call.account(), PrincipalKind::Group).await?;
         let users = tx.users_in(call.account(), &found.id).await?;
@@ -43,7 +43,7 @@ impl Service {
     /// # Errors
     /// `NotFound` if they are not, or if there is no such group or user.
     pub async fn show_member(&self, call: &Call, group: Which<'_>, user: Which<'_>) -> Result<()> {
-        authz::require(call, "bailiwick:group:show")?;
+        authz::require(call, "bailiwick:group:listMembers")?;
         let mut tx = self.store.read().await?;
         let (group, member) = both(&mut tx, call, group, user).await?;
         let is_member = tx.is_member(&group, &member).await?;
@@ -56,12 +56,25 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is no such user.
     pub async fn list_groups_of(&self, call: &Call, user: Which<'_>) -> Result<Vec<Principal>> {
-        authz::require(call, "bailiwick:user:show")?;
+        authz::require(call, "bailiwick:user:listGroups")?;
         let mut tx = self.store.read().await?;
         let found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
         let groups = tx.groups_with(call.account(), &found.id).await?;
         tx.end().await?;
         Ok(groups)
+    }
+
+    /// A user with their groups.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such user.
+    pub async fn show_user(&self, call: &Call, user: Which<'_>) -> Result<(Principal, Vec<Principal>)> {
+        authz::require(call, "bailiwick:user:show")?;
+        let mut tx = self.store.read().await?;
+        let found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
+        let groups = tx.groups_with(call.account(), &found.id).await?;
+        tx.end().await?;
+        Ok((found, groups))
     }
 
     /// Puts a user into a group; doing it again changes nothing.

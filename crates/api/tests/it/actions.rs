@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::actions::{Action, Actions, Bound, Level, spelled};
 use api::dialects;
 use api::operation::{Handler, Operation};
+use service::authz::{Fact, actions as own};
 
 /// The rows of each dialect that is served.
 pub fn served() -> BTreeMap<&'static str, Vec<Operation>> {
@@ -89,6 +90,25 @@ fn rows_name_only_what_there_is() {
             let is_known = |key: &String| keys.contains(key.trim_end_matches("<tag-key>"));
             assert!(row.keys.iter().all(is_known), "{name}: keys");
             assert!(!row.aliases.contains(name), "{name}: aliases");
+        }
+    }
+}
+
+#[test]
+fn what_a_policy_may_narrow_an_action_by_is_what_the_right_behind_it_knows() {
+    let tables = tables();
+    for row in tables.values().flat_map(Actions::rows).filter(|row| !row.later) {
+        let Some(native) = row.native.as_deref().and_then(own::find) else { continue };
+        assert!(
+            row.resource.is_none() || row.resource.as_deref() == native.resource,
+            "{}: resource",
+            row.action
+        );
+        for key in &row.keys {
+            let named = |known: &&api::actions::Key| key.trim_end_matches("<tag-key>") == known.key;
+            let fact = tables.values().flat_map(Actions::keys).find(named).map(|key| Fact::parse(&key.fact));
+            let fact = fact.unwrap_or_else(|| panic!("{}: {key}", row.action)).unwrap();
+            assert!(native.facts.contains(&fact), "{}: {key}", row.action);
         }
     }
 }

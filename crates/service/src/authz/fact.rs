@@ -49,9 +49,9 @@ impl Fact {
         ("resource-tag", Self::ResourceTag),
         ("request-tag", Self::RequestTag),
         ("tag-keys", Self::TagKeys),
-        ("unknown", Self::Unknown),
         ("project-name", Self::Unknown),
         ("secure-transport", Self::Unknown),
+        ("unknown", Self::Unknown),
     ];
 
     /// Reads a fact's word.

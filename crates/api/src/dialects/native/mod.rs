@@ -65,12 +65,12 @@ fn rows() -> Vec<Operation> {
     .concat()
 }
 
-/// The authorization tables. Which facts our own actions know is for whoever decides.
+/// The authorization tables.
 ///
 /// # Errors
 /// `Internal` if they are broken.
 pub fn actions() -> Result<Actions> {
-    Actions::read(include_str!("actions.json"), "[]", include_str!("free.json"))
+    Actions::own(include_str!("operations.json"), include_str!("free.json"))
 }
 
 impl Dialect for Native {

@@ -225,8 +225,7 @@ pub(super) fn external_ids(body: &mut Object) -> Result<Option<Vec<ExternalId>>>
 }
 
 async fn show_user(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let user = app.service.show_principal(&call, PrincipalKind::User, input.parameters.get("user")).await?;
-    let groups = app.service.list_groups_of(&call, Which::Id(user.id.as_str())).await?;
+    let (user, groups) = app.service.show_user(&call, Which::from(input.parameters.get("user"))).await?;
     let named = |group: Principal| Member { id: group.id.to_string(), name: group.name };
     let groups = Some(groups.into_iter().map(named).collect());
     Reply::json(StatusCode::OK, &Wire { groups, ..Wire::new(&user, None) })

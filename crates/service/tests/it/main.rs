@@ -21,6 +21,7 @@ mod directory;
 mod directory_rules;
 mod grants;
 mod key_rotation;
+mod ladder;
 mod leases;
 mod migrations;
 mod quotas;

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("bailiwick", BOTH, indirect=True)
 
 @pytest.fixture
 def client(bailiwick):
-    return sdk.iam_client(bailiwick.base, bailiwick.key_id, bailiwick.secret, bailiwick.account)
+    return sdk.Unique(sdk.iam_client(bailiwick.base, bailiwick.key_id, bailiwick.secret, bailiwick.account))
 
 
 def unique(noun):
@@ -314,7 +314,7 @@ def test_an_agency_trusts_an_account_for_ever_or_for_some_days(bailiwick, client
 def test_things_of_another_account_look_like_things_that_never_were(bailiwick, client):
     account = bailiwick.cli("account", "create", unique("other"), "--data-dir", bailiwick.data, *database(bailiwick))
     key = account["accessKeyId"], account["secretAccessKey"]
-    other = sdk.iam_client(bailiwick.base, *key, account["id"])
+    other = sdk.Unique(sdk.iam_client(bailiwick.base, *key, account["id"]))
     user, group = create_user(other), create_group(other)
     agency = create_agency(other, account["id"], trust_domain_id=account["id"])
     their_key = create_key(other, user.id)

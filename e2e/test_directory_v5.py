@@ -23,7 +23,7 @@ pytestmark = pytest.mark.parametrize("bailiwick", BOTH, indirect=True)
 
 @pytest.fixture
 def client(bailiwick):
-    return sdk.iam_v5_client(bailiwick.base, bailiwick.key_id, bailiwick.secret, bailiwick.account)
+    return sdk.Unique(sdk.iam_v5_client(bailiwick.base, bailiwick.key_id, bailiwick.secret, bailiwick.account))
 
 
 def unique(noun):
@@ -175,7 +175,8 @@ def test_a_login_profile_is_a_password(bailiwick, client):
     change = iam.UpdateLoginProfileReqBody(password="Other-horse2", password_reset_required=False)
     client.update_login_profile_v5(iam.UpdateLoginProfileV5Request(user_id=user.user_id, body=change))
     own = client.create_access_key_v5(iam.CreateAccessKeyV5Request(user_id=user.user_id)).access_key
-    theirs = sdk.iam_v5_client(bailiwick.base, own.access_key_id, own.secret_access_key, bailiwick.account)
+    own_client = sdk.iam_v5_client(bailiwick.base, own.access_key_id, own.secret_access_key, bailiwick.account)
+    theirs = sdk.Unique(own_client)
     wrong = iam.ChangePasswordReqBody(old_password="Correct-horse1", new_password="Third-horse3")
     refused(theirs.change_password_v5, iam.ChangePasswordV5Request(body=wrong), 401)
     right = iam.ChangePasswordReqBody(old_password="Other-horse2", new_password="Third-horse3")

@@ -8,9 +8,11 @@ pub use store::AccessKey;
 use store::{ReadTx, WriteTx};
 use subtle::ConstantTimeEq;
 
+use crate::abuse::Known;
+use crate::audit::AuthFailure;
 use crate::authz::{self, Rights};
 use crate::cache::Copy;
-use crate::call::{Call, Caller, Proof};
+use crate::call::{Call, Caller, Origin, Proof};
 use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
 use crate::service::{PageRequest, Paged, Service};
@@ -98,6 +100,31 @@ impl Service {
         let copy = Copy { account: key.account, revision, others: Vec::new(), value: value.clone() };
         self.signing_keys.put(id, copy);
         Ok(value)
+    }
+
+    /// Whether signatures with this key id are not looked at, because too many from there were wrong.
+    #[must_use]
+    pub fn is_key_locked(&self, id: &str, origin: &Origin) -> bool {
+        self.key_guesses.is_locked(id, &origin.source, self.now())
+    }
+
+    /// Counts what became of a signature with this key id. Only what may be a guess locks anybody out.
+    pub fn note_signature(&self, id: &str, origin: &Origin, outcome: std::result::Result<(), AuthFailure>) {
+        let failed = |known| self.key_guesses.failed(known, id, &origin.source, self.now());
+        match outcome {
+            Ok(()) => self.key_guesses.succeeded(id, &origin.source),
+            Err(AuthFailure::Signature) => failed(Known::Yes),
+            Err(AuthFailure::UnknownKey) => failed(Known::No),
+            Err(
+                AuthFailure::Nothing
+                | AuthFailure::Scheme
+                | AuthFailure::Malformed
+                | AuthFailure::Date
+                | AuthFailure::Token
+                | AuthFailure::Password
+                | AuthFailure::Locked,
+            ) => {}
+        }
     }
 
     fn open_secret(&self, key: &AccessKey) -> Result<Secret> {
@@ -219,7 +246,12 @@ impl Service {
     ) -> Result<AccessKey> {
         authz::require(call, "bailiwick:accessKey:update")?;
         crate::names::check_text("description", update.description.as_deref().unwrap_or_default(), 255)?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                return self.repeated(call, error).await?.access_key("bailiwick:accessKey:update").await;
+            }
+        };
         let mut key = key.into().find(&mut tx, call.account()).await?;
         let id = key.id.clone();
         self.may_change(&mut tx, call, &key.user).await?;
@@ -245,7 +277,12 @@ impl Service {
     /// `Conflict` if it is the root user's last way in.
     pub async fn delete_access_key(&self, call: &Call, key: impl Into<WhichKey<'_>> + Send) -> Result<()> {
         authz::require(call, "bailiwick:accessKey:delete")?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                return self.repeated(call, error).await?.deleted("bailiwick:accessKey:delete").await;
+            }
+        };
         let key = key.into().find(&mut tx, call.account()).await?;
         self.may_change(&mut tx, call, &key.user).await?;
         keep_a_way_in(&mut tx, &key).await?;

@@ -15,6 +15,7 @@ use crate::which::Which;
 /// The languages of trust policies.
 const GRAMMARS: [Grammar; 2] = [Grammar::IdentityTrust, Grammar::ClassicTrust];
 
+const CREATE: &str = "bailiwick:agency:create";
 const UPDATE: &str = "bailiwick:agency:update";
 const SET_TRUST: &str = "bailiwick:agency:setTrustPolicy";
 
@@ -127,10 +128,13 @@ impl Service {
         new: NewPrincipal,
         update: AgencyUpdate,
     ) -> Result<Agency> {
-        authz::require(call, "bailiwick:agency:create")?;
+        authz::require(call, CREATE)?;
         update.check()?;
         let (principal, _) = self.prepare_principal(call, new).await?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.agency(call, CREATE).await,
+        };
         let have = tx.count_principals_of(call.account()).await?;
         room("users, groups and agencies together", have, self.settings.quotas.principals)?;
         tx.insert_principal(&principal, None).await?;
@@ -139,7 +143,7 @@ impl Service {
         tx.set_agency_details(&principal.id, &details).await?;
         let agency = agency(&mut tx, principal).await?;
         let resource = format!("agency/{}", agency.principal.id);
-        self.commit(tx, call, "bailiwick:agency:create", &resource).await?;
+        self.commit(tx, call, CREATE, &resource).await?;
         Ok(agency)
     }
 
@@ -162,7 +166,10 @@ impl Service {
         }
         crate::principals::check_update(PrincipalKind::Agency, &common)?;
         update.check()?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.agency(call, action).await,
+        };
         let before = which.find(&mut tx, call.account(), PrincipalKind::Agency).await?;
         self.may_change(&mut tx, call, &before.id).await?;
         let after = self.with_update(&before, common)?;
@@ -210,7 +217,7 @@ impl Service {
     }
 }
 
-async fn agency(tx: &mut ReadTx, principal: Principal) -> Result<Agency> {
+pub(crate) async fn agency(tx: &mut ReadTx, principal: Principal) -> Result<Agency> {
     let details = tx.agency_details(&principal.id).await?;
     let trusted_account_name = match &details.trusted_account {
         Some(id) => tx.account(id).await?.map(|account| account.name),

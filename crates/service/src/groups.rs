@@ -7,6 +7,9 @@ use crate::call::Call;
 use crate::service::Service;
 use crate::which::Which;
 
+pub(crate) const ADD: &str = "bailiwick:group:addMember";
+pub(crate) const REMOVE: &str = "bailiwick:group:removeMember";
+
 impl Service {
     /// The members of a group, id and name, by name.
     ///
@@ -87,14 +90,17 @@ impl Service {
         group: impl Into<Which<'a>> + Send,
         user: impl Into<Which<'a>> + Send,
     ) -> Result<()> {
-        authz::require(call, "bailiwick:group:addMember")?;
+        authz::require(call, ADD)?;
         let (group, user) = (group.into(), user.into());
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.joined(call, group, user).await,
+        };
         let (group, user) = both(&mut tx, call, group, user).await?;
         // Whoever comes into a group gets what it may do: that is a grant of the group's rights.
         self.may_change(&mut tx, call, &group).await?;
         tx.insert_member(&group, &user).await?;
-        self.commit_membership(tx, call, "bailiwick:group:addMember", &group, &user).await
+        self.commit_membership(tx, call, ADD, &group, &user).await
     }
 
     /// Takes a user out of a group.
@@ -107,16 +113,19 @@ impl Service {
         group: impl Into<Which<'a>> + Send,
         user: impl Into<Which<'a>> + Send,
     ) -> Result<()> {
-        authz::require(call, "bailiwick:group:removeMember")?;
+        authz::require(call, REMOVE)?;
         let (group, user) = (group.into(), user.into());
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.left(call, group, user).await,
+        };
         let (group, member) = both(&mut tx, call, group, user).await?;
         self.may_change(&mut tx, call, &group).await?;
         self.may_end_group(&mut tx, call, &group).await?;
         if !tx.delete_member(&group, &member).await? {
             return Err(Error::not_found("member", user.text()));
         }
-        self.commit_membership(tx, call, "bailiwick:group:removeMember", &group, &member).await
+        self.commit_membership(tx, call, REMOVE, &group, &member).await
     }
 
     /// Who is in which group matters to clusters only where members are bound.
@@ -136,7 +145,7 @@ impl Service {
     }
 }
 
-async fn both(
+pub(crate) async fn both(
     tx: &mut store::ReadTx,
     call: &Call,
     group: Which<'_>,

@@ -2,6 +2,7 @@
 
 use domain::{Error, ErrorKind, Principal, PrincipalKind, Result, Secret};
 
+use crate::abuse::Known;
 use crate::audit::AuthFailure;
 use crate::authz;
 use crate::call::Call;
@@ -9,6 +10,7 @@ use crate::service::Service;
 use crate::which::Which;
 
 const SET: &str = "bailiwick:user:setPassword";
+const WRONG: &str = "the old password is wrong";
 
 impl Service {
     /// Sets a user's password; tokens that the old one gave end.
@@ -127,21 +129,27 @@ impl Service {
         if old.expose() == new.expose() {
             return Err(Error::invalid("password", "must not be the old one"));
         }
-        let refused = || {
-            self.note_failure(&call.origin, AuthFailure::Password);
-            Error::new(ErrorKind::Unauthenticated, "the old password is wrong")
+        let (who, source) = (caller.principal.as_str(), &*call.origin.source);
+        let refused = |reason, text: &str| {
+            self.note_failure(&call.origin, reason);
+            Error::new(ErrorKind::Unauthenticated, text)
         };
+        if self.login_guesses.is_locked(who, source, self.now()) {
+            return Err(refused(AuthFailure::Locked, "too many wrong passwords; try again in five minutes"));
+        }
         let mut tx = self.store.read().await?;
         let stored = tx.password_hash(&caller.principal).await?;
         tx.end().await?;
-        if !self.passwords.verify(stored.clone(), old).await? {
-            return Err(refused());
+        if !self.passwords.verify(stored.clone(), old, source).await? {
+            self.login_guesses.failed(Known::Yes, who, source, self.now());
+            return Err(refused(AuthFailure::Password, WRONG));
         }
+        self.login_guesses.succeeded(who, source);
         let hash = self.passwords.hash(&*self.entropy, new).await?;
         let mut tx = self.store.write(call.account()).await?;
         // Somebody may have set another one meanwhile, or disabled the user.
         if tx.password_hash(&caller.principal).await? != stored {
-            return Err(refused());
+            return Err(refused(AuthFailure::Password, WRONG));
         }
         tx.set_password_hash(&caller.principal, &hash, self.now()).await?;
         self.commit(tx, call, "bailiwick:user:changePassword", &format!("user/{}", caller.principal)).await

@@ -74,8 +74,12 @@ impl Service {
     pub async fn create_principal(&self, call: &Call, new: NewPrincipal) -> Result<Principal> {
         let action = action(new.kind, "create");
         authz::require(call, &action)?;
+        let kind = new.kind;
         let (principal, hash) = self.prepare_principal(call, new).await?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.principal(call, kind, &action).await,
+        };
         let have = tx.count_principals_of(call.account()).await?;
         room("users, groups and agencies together", have, self.settings.quotas.principals)?;
         tx.insert_principal(&principal, hash.as_deref()).await?;
@@ -184,7 +188,10 @@ impl Service {
             Some(password) => Some(self.passwords.hash(&*self.entropy, password).await?),
             None => None,
         };
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.principal(call, kind, &action).await,
+        };
         let before = which.into().find(&mut tx, call.account(), kind).await?;
         self.may_change(&mut tx, call, &before.id).await?;
         let mut after = self.with_update(&before, update)?;
@@ -246,7 +253,10 @@ impl Service {
     ) -> Result<()> {
         let action = action(kind, "delete");
         authz::require(call, &action)?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.deleted(&action).await,
+        };
         let found = which.into().find(&mut tx, call.account(), kind).await?;
         if found.root {
             return Err(Error::conflict("the root user cannot be deleted"));

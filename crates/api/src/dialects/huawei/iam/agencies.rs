@@ -21,6 +21,8 @@ const ITEM: &str = "/v3.0/OS-AGENCY/agencies/{agency_id}";
 
 const DAY: i64 = 24 * 3600;
 
+const HOUR_MILLIS: i64 = 3_600_000;
+
 /// The longest time that can be asked for, in days.
 const MAX_DAYS: i64 = 36_500;
 
@@ -244,7 +246,8 @@ impl<'a> Wire<'a> {
     fn of(agency: &'a Agency, urn: Urn) -> Self {
         let Agency { principal, details, trusted_account_name } = agency;
         let millis = |end: Timestamp| end.as_millis() - principal.created_at.as_millis();
-        let hours = |end: Timestamp| (millis(end) / 3_600_000).to_string();
+        // The nearest: asking and creating are not the same instant.
+        let hours = |end: Timestamp| ((millis(end) + HOUR_MILLIS / 2) / HOUR_MILLIS).to_string();
         Self {
             id: principal.id.as_str(),
             name: &principal.name,

@@ -126,7 +126,7 @@ impl Service {
         let caller = caller.ok_or_else(|| {
             Error::conflict(format!("{kind} `{id_or_name}` is disabled and may do nothing"))
         })?;
-        Ok(Call { caller: Arc::new(caller), project: None, origin: call.origin.clone() })
+        Ok(Call { caller: Arc::new(caller), project: None, origin: call.origin.clone(), signed: None })
     }
 
     /// What is asked about. A name that nothing has is decided like any other.

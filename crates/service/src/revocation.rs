@@ -6,6 +6,7 @@
 use domain::{AccessKeyId, Error, Principal, PrincipalKind, Result, Timestamp};
 use store::{Ancestor, AncestorKind, Derived, Ended, WriteTx};
 
+use crate::access_keys::keep_a_way_in;
 use crate::authz;
 use crate::call::Call;
 use crate::service::Service;
@@ -95,6 +96,7 @@ impl Service {
         let mut tx = self.begin(call).await?;
         let found = principal_to_revoke(&mut tx, call, kind, id_or_name).await?;
         let disabled = may_disable(&found, afterwards)?;
+        self.may_change(&mut tx, call, &found.id).await?;
         let mut receipt = Receipt::new(Revoked::Principal { principal: found.clone(), disabled }, self.now());
         // Read before it is disabled, for what came from it is known by the number that is now.
         if let Some(ancestor) = tx.principal_as_ancestor(&found.account, &found.id).await? {
@@ -125,6 +127,8 @@ impl Service {
         let Some(key) = tx.access_key(id).await?.filter(|key| key.account == *call.account()) else {
             return self.revoke_session(tx, call, id, SessionKind::TemporaryKey).await;
         };
+        self.may_change(&mut tx, call, &key.user).await?;
+        keep_a_way_in(&mut tx, &key).await?;
         let mut receipt = Receipt::new(Revoked::AccessKey(key.id.clone()), self.now());
         if let Some(ancestor) = tx.key_as_ancestor(call.account(), id).await? {
             self.count_ended(&mut tx, &ancestor, &mut receipt).await?;
@@ -241,6 +245,11 @@ fn may_disable(found: &Principal, afterwards: Afterwards) -> Result<bool> {
     match (found.kind, afterwards) {
         (PrincipalKind::Group, _) => {
             Err(Error::invalid("principal", "must be a user or an agency: groups have no credentials"))
+        }
+        (PrincipalKind::User, Afterwards::Enabled) if found.root && found.password_set_at.is_none() => {
+            Err(Error::conflict(
+                "the root user has no password: without keys nobody could get in as root any more",
+            ))
         }
         (PrincipalKind::Agency, _) | (PrincipalKind::User, Afterwards::Enabled) => Ok(false),
         (PrincipalKind::User, Afterwards::Disabled) if found.root => Err(Error::conflict(

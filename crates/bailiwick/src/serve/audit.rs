@@ -1,4 +1,5 @@
-//! Keeps the audit beside the requests: writes what waits, forgets what is too old.
+//! Keeps the audit beside the requests: writes what waits, forgets what is too old, and signed requests whose
+//! signatures have ended. When keys were used last is written on the way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ impl Keeper {
     pub async fn finish(self) {
         drop(self.end);
         drop(self.task.await);
+        note_key_use(&self.service).await;
         if let Err(error) = self.service.finish_audit().await {
             tracing::error!(?error, "the last refusals could not be written into the audit");
         }
@@ -50,17 +52,36 @@ async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
         if let Err(error) = service.flush_audit().await {
             tracing::warn!(?error, "cannot write refusals into the audit; trying again");
         }
+        note_key_use(&service).await;
         if tick % TRIM == 0 || more == Trimmed::Some {
-            more = trim(&service).await;
+            more = trim(&service).await.max(forget(&service).await);
         }
     }
 }
 
+async fn note_key_use(service: &Service) {
+    if let Err(error) = service.flush_key_use().await {
+        tracing::warn!(?error, "cannot write when access keys were used; trying again");
+    }
+}
+
 /// Whether there was something to delete: then there may be more, and the next look is not a minute away.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trimmed {
     Nothing,
     Some,
+}
+
+/// Signed requests that could not come again.
+async fn forget(service: &Service) -> Trimmed {
+    match service.forget_signed_requests().await {
+        Ok(0) => Trimmed::Nothing,
+        Ok(_) => Trimmed::Some,
+        Err(error) => {
+            tracing::warn!(?error, "cannot forget old signed requests; trying again");
+            Trimmed::Nothing
+        }
+    }
 }
 
 async fn trim(service: &Service) -> Trimmed {

@@ -1,6 +1,7 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod agencies;
 mod attachments;
 mod audit;
 mod authorize;
@@ -16,8 +17,6 @@ mod principals;
 mod projects;
 mod removals;
 mod revocations;
-
-use std::sync::Arc;
 
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -54,6 +53,7 @@ fn rows() -> Vec<Operation> {
         openapi::operations(),
         projects::operations(),
         principals::operations(),
+        agencies::operations(),
         access_keys::operations(),
         policies::operations(),
         attachments::operations(),
@@ -114,8 +114,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         }
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            let key = verified.map_err(|failure| failure.into_error(""))?;
-            Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
+            Ok(verified.map_err(|failure| failure.into_error(""))?.call(head))
         }
         Shown::Authorization { .. } => {
             refused(AuthFailure::Scheme, "the Authorization scheme must be Bearer or SDK-HMAC-SHA256")

@@ -21,6 +21,8 @@ KINDS = (
     "group",
     "group_name",
     "key",
+    "policy",
+    "policy_name",
     "project",
     "token",
     "user",
@@ -28,7 +30,7 @@ KINDS = (
 )
 """What a caller can name. Names are tried wherever an id is: paths of the native API take either."""
 
-NAMES = {"agency": "agency_name", "cluster": "cluster_name", "group": "group_name", "user": "user_name"}
+NAMES = {"agency": "agency_name", "cluster": "cluster_name", "group": "group_name", "policy": "policy_name", "user": "user_name"}
 
 ALLOWED_TO_DIFFER = {"date", "x-request-id"}
 

@@ -161,7 +161,7 @@ impl Service {
             });
         }
         if kind == "policy"
-            && let Ok(found) = self.policy_named(tx, call, id).await
+            && let Ok(found) = self.policy_named(tx, call, id.into()).await
         {
             return Ok(Target::Policy(found.id().clone(), found.name().to_owned()));
         }

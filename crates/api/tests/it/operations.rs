@@ -54,6 +54,7 @@ fn body(row: &Operation) -> &'static str {
         // The vendor ignores what an operation does not know.
         name if name.starts_with("iam.") => {
             r#"{"name":"n","group_name":"n","agency_name":"n","trust_policy":"{}","user_id":"u","status":"active",
+            "policy_name":"n","policy_document":"{}","group_id":"g","agency_id":"a","description":"d",
             "password":"long enough","old_password":"long ago","new_password":"long enough",
             "user":{"name":"n","original_password":"long ago","password":"long enough"},"group":{"name":"n"},
             "agency":{"name":"n","trust_domain_id":"a"},"credential":{"user_id":"u","status":"active"}}"#
@@ -63,12 +64,6 @@ fn body(row: &Operation) -> &'static str {
         "clusters.update" => r#"{"labels":{}}"#,
         "clusters.rotate" => r#"{"kubeconfig":"x"}"#,
         "policies.create" => r#"{"name":"n","document":{}}"#,
-        "iam.createPolicyV5" => r#"{"policy_name":"n","policy_document":"{}"}"#,
-        "iam.createPolicyVersionV5" => r#"{"policy_document":"{}"}"#,
-        "iam.updatePolicyV5" => r#"{"description":"d"}"#,
-        "iam.attachUserPolicyV5" | "iam.detachUserPolicyV5" => r#"{"user_id":"x"}"#,
-        "iam.attachGroupPolicyV5" | "iam.detachGroupPolicyV5" => r#"{"group_id":"x"}"#,
-        "iam.attachAgencyPolicyV5" | "iam.detachAgencyPolicyV5" => r#"{"agency_id":"x"}"#,
         "policyVersions.create" => r#"{"document":{}}"#,
         "authorize.ask" => r#"{"principal":{"type":"user","id":"u"},"action":"bailiwick:grant:list"}"#,
         _ => r#"{"name":"n"}"#,

@@ -9,14 +9,15 @@ use crate::call::Call;
 use crate::ladder::Ending;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
+use crate::which::Which;
 
-/// A user, group or agency, by id or name.
+/// A user, group or agency.
 #[derive(Clone, Copy, Debug)]
 pub struct WhichPrincipal<'a> {
     /// Which of the three.
     pub kind: PrincipalKind,
-    /// Id or name.
-    pub id_or_name: &'a str,
+    /// Which of them.
+    pub which: Which<'a>,
 }
 
 /// The part of the account in which a policy is to hold.
@@ -51,14 +52,14 @@ impl Service {
     pub async fn attach_policy(
         &self,
         call: &Call,
-        policy: &str,
+        policy: impl Into<Which<'_>>,
         to: WhichPrincipal<'_>,
         scope: WhichScope<'_>,
     ) -> Result<()> {
         let action = "bailiwick:policy:attach";
         let right = authz::require_somewhere(call, action)?;
         let mut tx = self.begin(call).await?;
-        let found = self.policy_named(&mut tx, call, policy).await?;
+        let found = self.policy_named(&mut tx, call, policy.into()).await?;
         let principal = principal(&mut tx, call, to).await?;
         right.on(&Thing::policy(found.id(), found.name()).with(&principal))?;
         let scope = scope_of(&mut tx, call, scope).await?;
@@ -89,14 +90,14 @@ impl Service {
     pub async fn detach_policy(
         &self,
         call: &Call,
-        policy: &str,
+        policy: impl Into<Which<'_>>,
         from: WhichPrincipal<'_>,
         scope: WhichScope<'_>,
     ) -> Result<()> {
         let action = "bailiwick:policy:detach";
         let right = authz::require_somewhere(call, action)?;
         let mut tx = self.begin(call).await?;
-        let found = self.policy_named(&mut tx, call, policy).await?;
+        let found = self.policy_named(&mut tx, call, policy.into()).await?;
         let principal = principal(&mut tx, call, from).await?;
         right.on(&Thing::policy(found.id(), found.name()).with(&principal))?;
         let scope = scope_of(&mut tx, call, scope).await?;
@@ -126,7 +127,9 @@ impl Service {
         let mut all = Vec::new();
         for held in tx.attachments_of(&principal.id).await? {
             // A policy that is not shipped any more gives nothing.
-            let Ok(found) = self.policy_named(&mut tx, call, held.policy.as_str()).await else { continue };
+            let Ok(found) = self.policy_named(&mut tx, call, Which::Id(held.policy.as_str())).await else {
+                continue;
+            };
             let policy = found.view(counts.get(&held.policy).copied().unwrap_or_default());
             all.push(AttachedPolicy { policy, scope: held.scope, since: held.created_at });
         }
@@ -145,12 +148,12 @@ impl Service {
     pub async fn list_policy_holders(
         &self,
         call: &Call,
-        policy: &str,
+        policy: impl Into<Which<'_>>,
         page: &PageRequest,
     ) -> Result<Paged<Holder>> {
         let right = authz::require_somewhere(call, "bailiwick:policy:show")?;
         let mut tx = self.store.read().await?;
-        let found = self.permitted_policy(&mut tx, call, &right, policy).await?;
+        let found = self.permitted_policy(&mut tx, call, &right, policy.into()).await?;
         let holders = tx.holders_page(call.account(), found.id(), &page.to_page()?).await?;
         tx.end().await?;
         page.paged(holders, |holder| (holder.attachment.created_at, holder.key()))
@@ -162,8 +165,7 @@ fn resource(found: &Found<'_>, principal: &Principal) -> String {
 }
 
 async fn principal(tx: &mut ReadTx, call: &Call, which: WhichPrincipal<'_>) -> Result<Principal> {
-    let found = tx.principal_named(call.account(), which.kind, which.id_or_name).await?;
-    found.ok_or_else(|| Error::not_found(which.kind.as_str(), which.id_or_name))
+    which.which.find(tx, call.account(), which.kind).await
 }
 
 async fn scope_of(tx: &mut WriteTx, call: &Call, which: WhichScope<'_>) -> Result<PolicyScope> {

@@ -17,6 +17,7 @@ use crate::call::Call;
 use crate::names;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
+use crate::which::Which;
 
 /// The longest description.
 const MAX_DESCRIPTION: usize = 1000;
@@ -91,7 +92,7 @@ pub struct PolicyFilter {
 pub struct Attached;
 
 /// A policy that was found.
-pub(super) enum Found<'a> {
+pub(crate) enum Found<'a> {
     /// One of the account's.
     Own(Policy),
     /// A shipped one.
@@ -99,14 +100,14 @@ pub(super) enum Found<'a> {
 }
 
 impl Found<'_> {
-    pub(super) fn id(&self) -> &PolicyId {
+    pub(crate) fn id(&self) -> &PolicyId {
         match self {
             Self::Own(policy) => &policy.id,
             Self::Shipped(shipped) => &shipped.id,
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Own(policy) => &policy.name,
             Self::Shipped(shipped) => &shipped.name,
@@ -217,10 +218,14 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` if there is none.
-    pub async fn show_policy(&self, call: &Call, id_or_name: &str) -> Result<(PolicyView, VersionView)> {
+    pub async fn show_policy(
+        &self,
+        call: &Call,
+        id_or_name: impl Into<Which<'_>>,
+    ) -> Result<(PolicyView, VersionView)> {
         let right = authz::require_somewhere(call, "bailiwick:policy:show")?;
         let mut tx = self.store.read().await?;
-        let found = self.permitted_policy(&mut tx, call, &right, id_or_name).await?;
+        let found = self.permitted_policy(&mut tx, call, &right, id_or_name.into()).await?;
         let attachments = tx.attachment_counts(call.account()).await?.get(found.id()).copied();
         let versions = versions::of(&mut tx, &found).await?;
         tx.end().await?;
@@ -237,7 +242,7 @@ impl Service {
     pub async fn update_policy(
         &self,
         call: &Call,
-        id_or_name: &str,
+        id_or_name: impl Into<Which<'_>>,
         update: PolicyUpdate,
     ) -> Result<PolicyView> {
         let right = authz::require_somewhere(call, "bailiwick:policy:update")?;
@@ -245,7 +250,7 @@ impl Service {
             names::check_text("description", description, MAX_DESCRIPTION)?;
         }
         let mut tx = self.begin(call).await?;
-        let mut policy = self.permitted_policy(&mut tx, call, &right, id_or_name).await?.own()?;
+        let mut policy = self.permitted_policy(&mut tx, call, &right, id_or_name.into()).await?.own()?;
         if let Some(name) = update.name.filter(|name| *name != policy.name) {
             self.check_name(&name)?;
             policy.name = name;
@@ -267,10 +272,10 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` if there is none; `Conflict` for a shipped one, and while somebody holds it.
-    pub async fn delete_policy(&self, call: &Call, id_or_name: &str) -> Result<()> {
+    pub async fn delete_policy(&self, call: &Call, id_or_name: impl Into<Which<'_>>) -> Result<()> {
         let right = authz::require_somewhere(call, "bailiwick:policy:delete")?;
         let mut tx = self.begin(call).await?;
-        let policy = self.permitted_policy(&mut tx, call, &right, id_or_name).await?.own()?;
+        let policy = self.permitted_policy(&mut tx, call, &right, id_or_name.into()).await?.own()?;
         unless_held(&mut tx, call, &policy).await?;
         tx.delete_policy(&policy.id).await?;
         self.commit(tx, call, "bailiwick:policy:delete", &format!("policy/{}", policy.id)).await
@@ -282,24 +287,31 @@ impl Service {
         tx: &mut ReadTx,
         call: &Call,
         right: &Right<'_>,
-        id_or_name: &str,
+        which: Which<'_>,
     ) -> Result<Found<'_>> {
-        let found = self.policy_named(tx, call, id_or_name).await?;
+        let found = self.policy_named(tx, call, which).await?;
         right.on(&Thing::policy(found.id(), found.name()))?;
         Ok(found)
     }
 
-    pub(super) async fn policy_named(
+    /// The policy that is meant, the account's own first.
+    pub(crate) async fn policy_named(
         &self,
         tx: &mut ReadTx,
         call: &Call,
-        id_or_name: &str,
+        which: Which<'_>,
     ) -> Result<Found<'_>> {
-        if let Some(own) = tx.policy_named(call.account(), id_or_name).await? {
+        let is_meant = |id: &PolicyId| match which {
+            Which::Id(text) => id.as_str() == text,
+            Which::IdOrName(_) => true,
+        };
+        let own = tx.policy_named(call.account(), which.text()).await?;
+        if let Some(own) = own.filter(|policy| is_meant(&policy.id)) {
             return Ok(Found::Own(own));
         }
-        let shipped = self.settings.vocabulary.shipped_named(id_or_name);
-        shipped.map(Found::Shipped).ok_or_else(|| Error::not_found("policy", id_or_name))
+        let shipped = self.settings.vocabulary.shipped_named(which.text());
+        let shipped = shipped.filter(|shipped| is_meant(&shipped.id));
+        shipped.map(Found::Shipped).ok_or_else(|| Error::not_found("policy", which.text()))
     }
 
     fn check_name(&self, name: &str) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::authz::{self, Held};
 use crate::call::Call;
 use crate::ladder::Ending;
 use crate::service::Service;
+use crate::which::Which;
 
 /// The most versions that a policy has at one time.
 const MAX_VERSIONS: usize = 5;
@@ -60,10 +61,14 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` if there is no such policy.
-    pub async fn list_policy_versions(&self, call: &Call, policy: &str) -> Result<Vec<VersionView>> {
+    pub async fn list_policy_versions(
+        &self,
+        call: &Call,
+        policy: impl Into<Which<'_>>,
+    ) -> Result<Vec<VersionView>> {
         let right = authz::require_somewhere(call, "bailiwick:policy:show")?;
         let mut tx = self.store.read().await?;
-        let found = self.permitted_policy(&mut tx, call, &right, policy).await?;
+        let found = self.permitted_policy(&mut tx, call, &right, policy.into()).await?;
         let versions = of(&mut tx, &found).await?;
         tx.end().await?;
         Ok(versions)
@@ -76,13 +81,13 @@ impl Service {
     pub async fn create_policy_version(
         &self,
         call: &Call,
-        policy: &str,
+        policy: impl Into<Which<'_>>,
         document: &str,
         becomes: Becomes,
     ) -> Result<VersionView> {
         let right = authz::require_somewhere(call, "bailiwick:policy:update")?;
         let mut tx = self.begin(call).await?;
-        let mut policy = self.permitted_policy(&mut tx, call, &right, policy).await?.own()?;
+        let mut policy = self.permitted_policy(&mut tx, call, &right, policy.into()).await?.own()?;
         policy.updated_at = self.now();
         self.add_version(&mut tx, call, &mut policy, document, becomes).await?;
         self.commit(tx, call, "bailiwick:policy:update", &format!("policy/{}", policy.id)).await?;
@@ -98,10 +103,15 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` if there is no such policy or version; `Forbidden` if it would give somebody more than the caller has.
-    pub async fn set_default_policy_version(&self, call: &Call, policy: &str, version: i64) -> Result<()> {
+    pub async fn set_default_policy_version(
+        &self,
+        call: &Call,
+        policy: impl Into<Which<'_>>,
+        version: i64,
+    ) -> Result<()> {
         let right = authz::require_somewhere(call, "bailiwick:policy:update")?;
         let mut tx = self.begin(call).await?;
-        let mut policy = self.permitted_policy(&mut tx, call, &right, policy).await?.own()?;
+        let mut policy = self.permitted_policy(&mut tx, call, &right, policy.into()).await?.own()?;
         let versions = tx.policy_versions(&policy.id).await?;
         let wanted = find(&versions, version)?;
         if policy.default_version == version {
@@ -118,10 +128,15 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` if there is no such policy or version; `Conflict` for the default version.
-    pub async fn delete_policy_version(&self, call: &Call, policy: &str, version: i64) -> Result<()> {
+    pub async fn delete_policy_version(
+        &self,
+        call: &Call,
+        policy: impl Into<Which<'_>>,
+        version: i64,
+    ) -> Result<()> {
         let right = authz::require_somewhere(call, "bailiwick:policy:update")?;
         let mut tx = self.begin(call).await?;
-        let policy = self.permitted_policy(&mut tx, call, &right, policy).await?.own()?;
+        let policy = self.permitted_policy(&mut tx, call, &right, policy.into()).await?.own()?;
         if policy.default_version == version {
             let message = format!("version {version} is the default: make another one the default first");
             return Err(Error::conflict(message));

@@ -21,7 +21,7 @@ async fn with(world: &World, name: &str, documents: &[String]) -> Call {
 }
 
 fn of(principal: &Principal) -> WhichPrincipal<'_> {
-    WhichPrincipal { kind: principal.kind, id_or_name: principal.id.as_str() }
+    WhichPrincipal { kind: principal.kind, which: principal.id.as_str().into() }
 }
 
 fn role_in(role: Role, clusters: &[&str]) -> GrantSpec {

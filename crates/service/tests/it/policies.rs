@@ -13,7 +13,7 @@ fn new(name: &str, document: &str) -> NewPolicy {
 }
 
 fn user(id: &str) -> WhichPrincipal<'_> {
-    WhichPrincipal { kind: PrincipalKind::User, id_or_name: id }
+    WhichPrincipal { kind: PrincipalKind::User, which: id.into() }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::world::{World, allow, deny, worlds};
 const EVERYTHING: &[&str] = &["*"];
 
 fn of(principal: &Principal) -> WhichPrincipal<'_> {
-    WhichPrincipal { kind: principal.kind, id_or_name: principal.id.as_str() }
+    WhichPrincipal { kind: principal.kind, which: principal.id.as_str().into() }
 }
 
 fn forbidden<T>(outcome: Result<T>) -> Error {

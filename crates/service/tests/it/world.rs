@@ -191,7 +191,7 @@ impl World {
     /// The same in a scope.
     pub async fn give_in(&self, to: &Principal, document: &str, scope: WhichScope<'_>) -> PolicyId {
         let id = self.policy(document).await;
-        let to = WhichPrincipal { kind: to.kind, id_or_name: to.id.as_str() };
+        let to = WhichPrincipal { kind: to.kind, which: to.id.as_str().into() };
         self.service.attach_policy(&self.root, id.as_str(), to, scope).await.unwrap();
         id
     }

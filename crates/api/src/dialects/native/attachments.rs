@@ -130,7 +130,7 @@ async fn held(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Resul
 
 /// The path's parameter is named for the kind.
 fn which(input: &Input, kind: PrincipalKind) -> WhichPrincipal<'_> {
-    WhichPrincipal { kind, id_or_name: input.parameters.get(kind.as_str()) }
+    WhichPrincipal { kind, which: input.parameters.get(kind.as_str()).into() }
 }
 
 /// Where the policy is to hold: the query says it, so that the same words attach and detach.

@@ -3,8 +3,8 @@
 use domain::{Error, PolicyScope, PrincipalKind, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::Call;
 use service::policies::{AttachedPolicy, Holder, WhichPrincipal, WhichScope};
+use service::{Call, Which};
 
 use super::page::{self, PageInfo, page};
 use super::{id, nothing, urn};
@@ -107,14 +107,14 @@ fn attached_rows() -> Vec<Operation> {
 
 async fn attach(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Result<Reply> {
     let to = named(&input, kind)?;
-    let to = WhichPrincipal { kind, id_or_name: &to };
+    let to = WhichPrincipal { kind, which: Which::Id(&to) };
     app.service.attach_policy(&call, id(&input), to, WhichScope::Account).await?;
     nothing()
 }
 
 async fn detach(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Result<Reply> {
     let from = named(&input, kind)?;
-    let from = WhichPrincipal { kind, id_or_name: &from };
+    let from = WhichPrincipal { kind, which: Which::Id(&from) };
     app.service.detach_policy(&call, id(&input), from, WhichScope::Account).await?;
     nothing()
 }
@@ -123,7 +123,6 @@ async fn detach(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Res
 fn named(input: &Input, kind: PrincipalKind) -> Result<String> {
     let mut body = input.json()?;
     let named = body.text(key(kind))?;
-    body.finish()?;
     Ok(named)
 }
 
@@ -136,7 +135,7 @@ fn key(kind: PrincipalKind) -> &'static str {
 }
 
 async fn attached(app: &App, call: Call, input: Input, kind: PrincipalKind) -> Result<Reply> {
-    let of = WhichPrincipal { kind, id_or_name: input.parameters.get(key(kind)) };
+    let of = WhichPrincipal { kind, which: Which::Id(input.parameters.get(key(kind))) };
     let found = app.service.list_attached_policies(&call, of, &page(&input)?).await.map_err(page::named)?;
     let of_account = found.items.iter().filter(|held| held.scope == PolicyScope::Account);
     let attached_policies: Vec<_> = of_account.map(|held| AttachedWire::new(&call, held)).collect();

@@ -6,10 +6,10 @@ mod page;
 use domain::{Error, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::Call;
 use service::policies::{
     Attached, Becomes, NewPolicy, Origin, PolicyFilter, PolicyUpdate, PolicyView, VersionView,
 };
+use service::{Call, Which};
 
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};
@@ -109,7 +109,6 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
         document: body.text("policy_document")?,
     };
     no_path("path", body.optional_text("path")?.as_deref().filter(|path| !path.is_empty()))?;
-    body.finish()?;
     let policy = app.service.create_policy(&call, new).await.map_err(spelled)?;
     Reply::json(StatusCode::CREATED, &Body { policy: Wire::new(&call, &policy) })
 }
@@ -122,7 +121,6 @@ async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
 async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     let mut body = input.json()?;
     let update = PolicyUpdate { description: body.optional_text("description")?, ..PolicyUpdate::default() };
-    body.finish()?;
     app.service.update_policy(&call, id(&input), update).await?;
     nothing()
 }
@@ -149,7 +147,6 @@ async fn create_version(app: &App, call: Call, input: Input) -> Result<Reply> {
         Some(true) => Becomes::Default,
         Some(false) | None => Becomes::Spare,
     };
-    body.finish()?;
     let version = app.service.create_policy_version(&call, id(&input), &document, becomes).await;
     let version = version.map_err(spelled)?;
     Reply::json(StatusCode::CREATED, &VersionBody { policy_version: Version::new(&version) })
@@ -172,8 +169,9 @@ async fn set_default(app: &App, call: Call, input: Input) -> Result<Reply> {
     nothing()
 }
 
-fn id(input: &Input) -> &str {
-    input.parameters.get("policy_id")
+/// The paths hold ids and no names.
+fn id(input: &Input) -> Which<'_> {
+    Which::Id(input.parameters.get("policy_id"))
 }
 
 /// `v3` is 3. What does not look like a version is one that is not there: rights are asked first.

@@ -168,10 +168,10 @@ def test_the_identity_client_attaches_and_lists(bailiwick, sdk):
     user, group, agency = bailiwick.add_user(), bailiwick.add_group(), bailiwick.add_agency()
     body = iam.CreatePolicyReqBody(policy_name=name(), policy_document=json.dumps(ALLOW_LIST))
     policy = sdk.create_policy_v5(iam.CreatePolicyV5Request(body=body)).policy.policy_id
-    for _ in range(2):
-        sdk.attach_user_policy_v5(
-            iam.AttachUserPolicyV5Request(policy_id=policy, body=iam.AttachUserPolicyReqBody(user_id=user))
-        )
+    sdk.attach_user_policy_v5(
+        iam.AttachUserPolicyV5Request(policy_id=policy, body=iam.AttachUserPolicyReqBody(user_id=user))
+    )
+    bailiwick.do("policy", "attach", policy, "--user", user)
     sdk.attach_group_policy_v5(
         iam.AttachGroupPolicyV5Request(policy_id=policy, body=iam.AttachGroupPolicyReqBody(group_id=group))
     )

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use domain::{Error, ErrorKind, Result, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
-use service::{AuthFailure, Service, SigningKey};
+use service::{AuthFailure, Call, Service, SignedRequest, SigningKey};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -24,6 +24,10 @@ pub const SCHEME: &str = "SDK-HMAC-SHA256";
 
 /// How far the caller's clock may be from ours.
 const WINDOW_SECONDS: i64 = 15 * 60;
+
+/// What is said of a key that is locked, where the vendor has no words of its own.
+const LOCKED: &str =
+    "too many wrong signatures with this access key from your address; try again in five minutes";
 
 const CONTENT_HASH: &str = "x-sdk-content-sha256";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -49,8 +53,30 @@ pub enum Failure {
     UnknownKey(String),
     /// The signature is not the request's.
     Mismatch,
+    /// Too many wrong signatures with this key came from there; this one was not looked at.
+    Locked,
     /// The security token is missing, not the key's, or shown with a key that has none.
     SecurityToken,
+}
+
+/// A signature that is the request's.
+pub struct Proof {
+    key: Arc<SigningKey>,
+    signed: SignedRequest,
+}
+
+impl Proof {
+    /// The request as its signer's call.
+    #[must_use]
+    pub fn call(self, head: &Head) -> Call {
+        let reads = [http::Method::GET, http::Method::HEAD].contains(&head.method);
+        Call {
+            caller: Arc::clone(&self.key.caller),
+            project: None,
+            origin: head.origin.clone(),
+            signed: (!reads).then_some(self.signed),
+        }
+    }
 }
 
 /// Whose signature this is.
@@ -63,7 +89,7 @@ pub async fn verify(
     parameters: &str,
     body: &[u8],
     rule: BodyRule,
-) -> Result<std::result::Result<Arc<SigningKey>, Failure>> {
+) -> Result<std::result::Result<Proof, Failure>> {
     let verified = verified(service, head, parameters, body, rule).await?;
     Ok(verified.inspect_err(|failure| service.note_failure(&head.origin, failure.reason())))
 }
@@ -74,26 +100,32 @@ async fn verified(
     parameters: &str,
     body: &[u8],
     rule: BodyRule,
-) -> Result<std::result::Result<Arc<SigningKey>, Failure>> {
+) -> Result<std::result::Result<Proof, Failure>> {
     let signed = match Signed::read(head, parameters, service.now()) {
         Ok(signed) => signed,
         Err(failure) => return Ok(Err(failure)),
     };
-    let Some(key) = service.signing_key(signed.access).await? else {
-        return Ok(Err(Failure::UnknownKey(signed.access.to_owned())));
-    };
-    if let Err(failure) = signed.check(head, body, rule, key.secret.expose()) {
-        return Ok(Err(failure));
+    if service.is_key_locked(signed.access, &head.origin) {
+        return Ok(Err(Failure::Locked));
     }
-    // A security token that is sent is among the signed headers, or the signature has no form.
-    let accepted = key.accepts(signed.header("x-security-token"));
-    Ok(if accepted { Ok(key) } else { Err(Failure::SecurityToken) })
+    let checked = match service.signing_key(signed.access).await? {
+        None => Err(Failure::UnknownKey(signed.access.to_owned())),
+        // A security token that is sent is among the signed headers, or the signature has no form.
+        Some(key) => signed.check(head, body, rule, key.secret.expose()).and_then(|()| {
+            let accepted = key.accepts(signed.header("x-security-token"));
+            if accepted { Ok(key) } else { Err(Failure::SecurityToken) }
+        }),
+    };
+    let outcome = checked.as_ref().map(drop).map_err(Failure::reason);
+    service.note_signature(signed.access, &head.origin, outcome);
+    Ok(checked.map(|key| Proof { key, signed: signed.request() }))
 }
 
 /// A signature that has its form.
 struct Signed<'a> {
     access: &'a str,
     date: &'a str,
+    at: Timestamp,
     headers: Vec<(&'a str, &'a str)>,
     signature: &'a str,
 }
@@ -119,8 +151,14 @@ impl<'a> Signed<'a> {
             return Err(malformed("needs Access, SignedHeaders and Signature"));
         };
         let date = head.header("x-sdk-date").ok_or(Failure::Date)?;
-        check_date(date, now)?;
-        Ok(Self { access, date, headers: signed_headers(head, names)?, signature })
+        let at = check_date(date, now)?;
+        Ok(Self { access, date, at, headers: signed_headers(head, names)?, signature })
+    }
+
+    /// How the request is recognised. What was sent as its signature is, byte for byte, what was computed.
+    fn request(&self) -> SignedRequest {
+        let valid_until = self.at.plus_seconds(WINDOW_SECONDS);
+        SignedRequest::new(self.access, self.signature.as_bytes(), valid_until)
     }
 
     fn check(&self, head: &Head, body: &[u8], rule: BodyRule, secret: &str) -> Result<(), Failure> {
@@ -188,7 +226,7 @@ fn signed_headers<'a>(head: &'a Head, names: &'a str) -> Result<Vec<(&'a str, &'
 }
 
 /// `YYYYMMDDTHHMMSSZ`, at most 15 minutes away.
-fn check_date(date: &str, now: Timestamp) -> Result<(), Failure> {
+fn check_date(date: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let digits = date.len() == 16 && date.is_ascii() && date.ends_with('Z');
     let part = |from: usize, to: usize| date.get(from..to).ok_or(Failure::Date);
     if !digits || part(8, 9)? != "T" {
@@ -205,7 +243,7 @@ fn check_date(date: &str, now: Timestamp) -> Result<(), Failure> {
     );
     let at = Timestamp::parse_rfc3339(&rfc3339).ok_or(Failure::Date)?;
     let apart = at.as_millis().abs_diff(now.as_millis());
-    if apart <= WINDOW_SECONDS.unsigned_abs() * 1000 { Ok(()) } else { Err(Failure::Date) }
+    if apart <= WINDOW_SECONDS.unsigned_abs() * 1000 { Ok(at) } else { Err(Failure::Date) }
 }
 
 fn hmac_hex(secret: &str, text: &str) -> Option<String> {
@@ -222,6 +260,7 @@ impl Failure {
             Self::Date => AuthFailure::Date,
             Self::UnknownKey(_) => AuthFailure::UnknownKey,
             Self::Mismatch | Self::SecurityToken => AuthFailure::Signature,
+            Self::Locked => AuthFailure::Locked,
         }
     }
 
@@ -238,6 +277,7 @@ impl Failure {
                 format!("Get secretKey failed,ak:{shown},err:ak not exist")
             }
             Self::Mismatch => "verify aksk signature fail".to_owned(),
+            Self::Locked => LOCKED.to_owned(),
             Self::SecurityToken => {
                 "X-Security-Token must be the token of the temporary access key, and absent for any other"
                     .to_owned()

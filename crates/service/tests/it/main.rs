@@ -24,6 +24,7 @@ mod leases;
 mod migrations;
 mod quotas;
 mod replacement;
+mod replay;
 mod restore;
 mod rights;
 mod rotation;

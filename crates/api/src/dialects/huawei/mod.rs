@@ -114,8 +114,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         Shown::Token(token) => by_token(app, head, token).await?,
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            let key = verified.map_err(|failure| failure.into_error(PREFIX))?;
-            Call { caller: std::sync::Arc::clone(&key.caller), project: None, origin: head.origin.clone() }
+            verified.map_err(fault::of_signature)?.call(head)
         }
         Shown::Authorization { .. } => {
             return Err(refused(AuthFailure::Scheme, "the Authorization scheme must be SDK-HMAC-SHA256"));

@@ -65,7 +65,7 @@ async fn by_key(service: &Service, key: &TemporaryKey) -> Option<Call> {
     let known = service.signing_key(key.id.as_str()).await.unwrap()?;
     assert_eq!(known.secret.expose(), key.secret.expose());
     assert!(known.accepts(Some(key.security_token.expose())) && !known.accepts(None));
-    Some(Call { caller: Arc::clone(&known.caller), project: None, origin: origin() })
+    Some(Call { caller: Arc::clone(&known.caller), project: None, origin: origin(), signed: None })
 }
 
 /// A login, that re-scoped, an agency, and another agency assumed by the first: each comes from the one before.

@@ -65,7 +65,7 @@ def iam_client(base, key_id, secret, account):
 
 
 def iam_v5_client(base, key_id, secret, account):
-    """The identity service's newer client, signing with an access key."""
+    """The identity service's client of the newer version, signing with an access key."""
     return _build(iam_v5.IamClient, GlobalCredentials(key_id, secret, account), base)
 
 
@@ -106,6 +106,16 @@ def policy(
 def unlike_any_other(invoker):
     """Sends what the SDK prepared, with a header of our own, which it signs."""
     return invoker.add_header("X-Nonce", secrets.token_hex(8)).invoke()
+
+
+class Unique:
+    """A client of the SDK whose calls each carry such a header: the same call may be made twice within a second."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, operation):
+        return lambda request: unlike_any_other(getattr(self.client, f"{operation}_invoker")(request))
 
 
 class AccessPolicies:

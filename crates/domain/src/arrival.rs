@@ -290,7 +290,10 @@ mod tests {
                 external("corp", "1001-17"),
                 external("evil", "system:masters"),
             ],
+            description: String::new(),
+            password_set_at: None,
             created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
         }
     }
 

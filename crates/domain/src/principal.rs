@@ -63,8 +63,14 @@ pub struct Principal {
     pub root: bool,
     /// Names under which other systems know the principal.
     pub external_ids: Vec<ExternalId>,
+    /// A note of whoever looks after it.
+    pub description: String,
+    /// When a user's password was set; `None` if they have none, and can only sign.
+    pub password_set_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// When its name, its notes or whether it is enabled changed last.
+    pub updated_at: Timestamp,
 }
 
 /// A name that another system gave: what its `issuer` calls this principal.

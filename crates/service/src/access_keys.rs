@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{AccessKeyId, AccountId, Entropy, Error, PrincipalId, PrincipalKind, Result, Secret, Timestamp};
 use sha2::{Digest, Sha256};
 pub use store::AccessKey;
-use store::ReadTx;
+use store::{ReadTx, WriteTx};
 use subtle::ConstantTimeEq;
 
 use crate::abuse::Known;
@@ -16,6 +16,7 @@ use crate::call::{Call, Caller, Origin, Proof};
 use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
 use crate::service::{PageRequest, Paged, Service};
+use crate::which::{Which, WhichKey};
 
 /// What is needed to verify a signature, and who it then speaks for.
 #[derive(Debug)]
@@ -53,6 +54,15 @@ pub struct NewKey {
     pub key: AccessKey,
     /// The secret half.
     pub secret: Secret,
+}
+
+/// What is to change about a key. What is `None` stays.
+#[derive(Debug, Default)]
+pub struct KeyUpdate {
+    /// Whether signatures with it are accepted.
+    pub enabled: Option<bool>,
+    /// Another note.
+    pub description: Option<String>,
 }
 
 impl Service {
@@ -128,15 +138,18 @@ impl Service {
     /// Makes a key for a user of the account.
     ///
     /// # Errors
-    /// `NotFound` if there is no such user.
-    pub async fn create_access_key(&self, call: &Call, user: &str, description: &str) -> Result<NewKey> {
+    /// `NotFound` if there is no such user; `Forbidden` for whoever has less rights than the user.
+    pub async fn create_access_key(
+        &self,
+        call: &Call,
+        user: impl Into<Which<'_>> + Send,
+        description: &str,
+    ) -> Result<NewKey> {
         authz::require(call, "bailiwick:accessKey:create")?;
         crate::names::check_text("description", description, 255)?;
         let mut tx = self.begin(call).await?;
-        let owner = tx
-            .principal_named(call.account(), PrincipalKind::User, user)
-            .await?
-            .ok_or_else(|| Error::not_found("user", user))?;
+        let owner = user.into().find(&mut tx, call.account(), PrincipalKind::User).await?;
+        self.may_change(&mut tx, call, &owner.id).await?;
         let have = tx.count_access_keys_of(&owner.id).await?;
         room("access keys of a user", have, self.settings.quotas.access_keys_per_user)?;
         let sealing = self.master_key.sealing(&mut tx).await?;
@@ -162,10 +175,7 @@ impl Service {
         let paged = match user {
             None => page.paged(tx.access_keys(call.account(), &page.to_page()?).await?, key)?,
             Some(user) => {
-                let owner = tx
-                    .principal_named(call.account(), PrincipalKind::User, user)
-                    .await?
-                    .ok_or_else(|| Error::not_found("user", user))?;
+                let owner = Which::from(user).find(&mut tx, call.account(), PrincipalKind::User).await?;
                 page.slice(&tx.access_keys_of(&owner.id).await?, key)?
             }
         };
@@ -173,34 +183,89 @@ impl Service {
         Ok(paged)
     }
 
-    /// Enables a key.
+    /// A page of the keys of the user with that id.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such user.
+    pub async fn list_access_keys_of(
+        &self,
+        call: &Call,
+        user: Which<'_>,
+        page: &PageRequest,
+    ) -> Result<Paged<AccessKey>> {
+        authz::require(call, "bailiwick:accessKey:list")?;
+        let mut tx = self.store.read().await?;
+        let owner = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
+        let keys = tx.access_keys_of(&owner.id).await?;
+        tx.end().await?;
+        page.slice(&keys, |key| (key.created_at, key.id.as_str().to_owned()))
+    }
+
+    /// A key of the account, with when it was used last.
     ///
     /// # Errors
     /// `NotFound` if there is no such key in the account.
+    pub async fn show_access_key(
+        &self,
+        call: &Call,
+        key: impl Into<WhichKey<'_>> + Send,
+    ) -> Result<AccessKey> {
+        authz::require(call, "bailiwick:accessKey:show")?;
+        let mut tx = self.store.read().await?;
+        let found = key.into().find(&mut tx, call.account()).await?;
+        tx.end().await?;
+        Ok(found)
+    }
+
+    /// Enables a key.
+    ///
+    /// # Errors
+    /// As [`Service::update_access_key`].
     pub async fn enable_access_key(&self, call: &Call, id: &str) -> Result<AccessKey> {
-        self.set_key_enabled(call, id, 1).await
+        self.update_access_key(call, id, KeyUpdate { enabled: Some(true), description: None }).await
     }
 
     /// Disables a key: signatures with it are refused from now on.
     ///
     /// # Errors
-    /// `NotFound` if there is no such key in the account.
+    /// As [`Service::update_access_key`].
     pub async fn disable_access_key(&self, call: &Call, id: &str) -> Result<AccessKey> {
-        self.set_key_enabled(call, id, 0).await
+        self.update_access_key(call, id, KeyUpdate { enabled: Some(false), description: None }).await
     }
 
-    async fn set_key_enabled(&self, call: &Call, id: &str, enabled: i64) -> Result<AccessKey> {
+    /// Enables or disables a key, or writes another note about it.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such key in the account; `Forbidden` for whoever has less rights than its user;
+    /// `Conflict` if it is the root user's last way in.
+    pub async fn update_access_key(
+        &self,
+        call: &Call,
+        key: impl Into<WhichKey<'_>> + Send,
+        update: KeyUpdate,
+    ) -> Result<AccessKey> {
         authz::require(call, "bailiwick:accessKey:update")?;
+        crate::names::check_text("description", update.description.as_deref().unwrap_or_default(), 255)?;
         let mut tx = match self.begin(call).await {
             Ok(tx) => tx,
             Err(error) => {
                 return self.repeated(call, error).await?.access_key("bailiwick:accessKey:update").await;
             }
         };
-        if !tx.set_access_key_enabled(id, enabled).await? {
-            return Err(Error::not_found("access key", id));
+        let mut key = key.into().find(&mut tx, call.account()).await?;
+        let id = key.id.clone();
+        self.may_change(&mut tx, call, &key.user).await?;
+        if let Some(enabled) = update.enabled {
+            if !enabled {
+                keep_a_way_in(&mut tx, &key).await?;
+            }
+            tx.set_access_key_enabled(id.as_str(), i64::from(enabled)).await?;
+            key.enabled = enabled;
         }
-        let key = tx.access_key(id).await?.ok_or_else(|| Error::not_found("access key", id))?;
+        if let Some(description) = update.description {
+            tx.set_access_key_description(id.as_str(), &description).await?;
+            key.description = description;
+        }
         self.commit(tx, call, "bailiwick:accessKey:update", &format!("access-key/{id}")).await?;
         Ok(key)
     }
@@ -208,8 +273,9 @@ impl Service {
     /// Deletes a key.
     ///
     /// # Errors
-    /// `NotFound` if there is no such key in the account.
-    pub async fn delete_access_key(&self, call: &Call, id: &str) -> Result<()> {
+    /// `NotFound` if there is no such key in the account; `Forbidden` for whoever has less rights than its user;
+    /// `Conflict` if it is the root user's last way in.
+    pub async fn delete_access_key(&self, call: &Call, key: impl Into<WhichKey<'_>> + Send) -> Result<()> {
         authz::require(call, "bailiwick:accessKey:delete")?;
         let mut tx = match self.begin(call).await {
             Ok(tx) => tx,
@@ -217,11 +283,28 @@ impl Service {
                 return self.repeated(call, error).await?.deleted("bailiwick:accessKey:delete").await;
             }
         };
-        if !tx.delete_access_key(id).await? {
-            return Err(Error::not_found("access key", id));
-        }
-        self.commit(tx, call, "bailiwick:accessKey:delete", &format!("access-key/{id}")).await
+        let key = key.into().find(&mut tx, call.account()).await?;
+        self.may_change(&mut tx, call, &key.user).await?;
+        keep_a_way_in(&mut tx, &key).await?;
+        tx.delete_access_key(key.id.as_str()).await?;
+        self.commit(tx, call, "bailiwick:accessKey:delete", &format!("access-key/{}", key.id)).await
     }
+}
+
+/// Refuses to end the key with which alone the root user can still call: nobody else could let them in again.
+pub(crate) async fn keep_a_way_in(tx: &mut WriteTx, key: &AccessKey) -> Result<()> {
+    let Some(owner) = tx.principal(&key.account, key.user.as_str()).await? else { return Ok(()) };
+    if !owner.root || !key.enabled || owner.password_set_at.is_some() {
+        return Ok(());
+    }
+    let others = tx.access_keys_of(&owner.id).await?;
+    if others.iter().any(|other| other.enabled && other.id != key.id) {
+        return Ok(());
+    }
+    Err(Error::conflict(
+        "the root user has no password and no other enabled access key: without this one nobody could get in as root \
+         any more",
+    ))
 }
 
 pub(crate) const KEY_ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -266,6 +349,7 @@ pub(crate) fn seal_key(
         enabled: true,
         description: description.to_owned(),
         created_at: now,
+        last_used_at: None,
         id,
     })
 }

@@ -71,7 +71,10 @@ mod tests {
             enabled: true,
             root: false,
             external_ids: vec![ExternalId { issuer: "corp".into(), subject: subject.into() }],
+            description: String::new(),
+            password_set_at: None,
             created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
         }
     }
 

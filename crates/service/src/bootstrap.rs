@@ -159,7 +159,10 @@ impl Bootstrap {
                 enabled: true,
                 root: true,
                 external_ids: Vec::new(),
+                description: String::new(),
+                password_set_at: Some(now),
                 created_at: now,
+                updated_at: now,
             },
             account: Account { id: account_id, name: account_name, created_at: now },
             password,
@@ -214,6 +217,7 @@ impl Bootstrap {
             kind: PrincipalKind::Group,
             name: ADMINISTRATORS.to_owned(),
             root: false,
+            password_set_at: None,
             ..root.clone()
         };
         tx.insert_principal(&administrators, None).await?;

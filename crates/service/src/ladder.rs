@@ -82,6 +82,22 @@ impl Service {
         }
     }
 
+    /// Lets a membership of a group end, or the group: what it denied would be denied no more.
+    ///
+    /// # Errors
+    /// `Forbidden`; `NotFound` if there is no such group in the account.
+    pub(crate) async fn may_end_group(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call,
+        group: &PrincipalId,
+    ) -> Result<()> {
+        let found = tx.principal(call.account(), group.as_str()).await?;
+        let found = found.ok_or_else(|| Error::not_found("group", group.as_str()))?;
+        let rights = self.rights_of(tx, &found).await?;
+        self.may_end(call, &rights.held, Ending::Group(group))
+    }
+
     /// Lets something end that may deny. Only administrators may, and none for themselves: else a deny would bind nobody
     /// who may detach it.
     ///

@@ -1,6 +1,6 @@
 //! Rules for the names that people give.
 
-use domain::{Error, Result};
+use domain::{Error, PrincipalKind, Result};
 
 /// The name of an account, project, user, group or agency: 1 to 128 letters, digits, space and `- _ . @ +`,
 /// without space at either end. It appears in URLs, logs and tables, hence no control characters and no slash.
@@ -14,6 +14,14 @@ pub(crate) fn check(field: &str, name: &str) -> Result<()> {
         field,
         "must be 1 to 128 bytes of letters, digits, space or `- _ . @ +`, without space at either end",
     ))
+}
+
+/// The name of a principal: that of an agency may also hold `=` and `,`.
+pub(crate) fn check_of(kind: PrincipalKind, field: &str, name: &str) -> Result<()> {
+    match kind {
+        PrincipalKind::User | PrincipalKind::Group => check(field, name),
+        PrincipalKind::Agency => check(field, &name.replace(['=', ','], "-")),
+    }
 }
 
 /// Free text that is stored and shown: at most `max` bytes and no control characters.

@@ -81,7 +81,7 @@ impl Bootstrap {
         let mut tx = self.store.write(&recovery.account.id).await?;
         let root = tx.root_of(&recovery.account.id).await?;
         let root = root.ok_or_else(|| Error::internal("the account has no root user"))?;
-        tx.set_password_hash(&root.id, &hash).await?;
+        tx.set_password_hash(&root.id, &hash, self.clock.now()).await?;
         tx.enable_principal(&root.id).await?;
         // What their keys began, too: whoever recovers an account wants nobody else in it.
         tx.end_sessions_of_principal(&root.id).await?;

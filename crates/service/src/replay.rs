@@ -13,9 +13,12 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::{AccessKey, FirstOutcome, SignedRow, WriteTx};
 
+use crate::agencies::{self, Agency};
 use crate::authz::Right;
 use crate::call::Call;
+use crate::groups;
 use crate::service::Service;
+use crate::which::Which;
 
 /// So many old requests are forgotten at once, so that no commit waits long for it.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
@@ -142,8 +145,8 @@ impl Repeated {
         self.end(clusters.into_iter().find(|cluster| cluster.id == id)).await
     }
 
-    /// The principal that the first request made.
-    pub(crate) async fn created_principal(
+    /// The principal that the first request made or changed.
+    pub(crate) async fn principal(
         mut self,
         call: &Call,
         kind: PrincipalKind,
@@ -152,6 +155,35 @@ impl Repeated {
         let id = self.untouched(action, kind.as_str()).await?;
         let found = self.tx.principal(call.account(), &id).await?;
         self.end(found).await
+    }
+
+    /// The agency that the first request made or changed.
+    pub(crate) async fn agency(mut self, call: &Call, action: &str) -> Result<Agency> {
+        let id = self.untouched(action, "agency").await?;
+        let found = match self.tx.principal(call.account(), &id).await? {
+            Some(principal) => Some(agencies::agency(&mut self.tx, principal).await?),
+            None => None,
+        };
+        self.end(found).await
+    }
+
+    /// That the user whom the first request put into a group is in it.
+    pub(crate) async fn joined(mut self, call: &Call, group: Which<'_>, user: Which<'_>) -> Result<()> {
+        let is_member = self.is_member(call, group, user).await?;
+        let done = (self.first.action == groups::ADD && is_member).then_some(());
+        self.end(done).await
+    }
+
+    /// That the user whom the first request took out of a group is not in it.
+    pub(crate) async fn left(mut self, call: &Call, group: Which<'_>, user: Which<'_>) -> Result<()> {
+        let is_member = self.is_member(call, group, user).await?;
+        let done = (self.first.action == groups::REMOVE && !is_member).then_some(());
+        self.end(done).await
+    }
+
+    async fn is_member(&mut self, call: &Call, group: Which<'_>, user: Which<'_>) -> Result<bool> {
+        let (group, user) = groups::both(&mut self.tx, call, group, user).await?;
+        self.tx.is_member(&group, &user).await
     }
 
     /// The access key that the first request changed.

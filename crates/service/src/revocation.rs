@@ -3,9 +3,10 @@
 //! What is revoked ends with everything that came from it, at any depth, and in other accounts too. Other servers see
 //! it with the revision of the account, within a poll.
 
-use domain::{AccessKeyId, Error, Principal, PrincipalKind, Result, Timestamp};
+use domain::{AccessKeyId, Error, ErrorKind, Principal, PrincipalKind, Result, Timestamp};
 use store::{Ancestor, AncestorKind, Derived, Ended, WriteTx};
 
+use crate::access_keys::keep_a_way_in;
 use crate::authz;
 use crate::call::Call;
 use crate::service::Service;
@@ -94,7 +95,9 @@ impl Service {
         authz::require(call, ACTION)?;
         let mut tx = self.begin(call).await?;
         let found = principal_to_revoke(&mut tx, call, kind, id_or_name).await?;
+        may_revoke(call, &found)?;
         let disabled = may_disable(&found, afterwards)?;
+        self.may_change(&mut tx, call, &found.id).await?;
         let mut receipt = Receipt::new(Revoked::Principal { principal: found.clone(), disabled }, self.now());
         // Read before it is disabled, for what came from it is known by the number that is now.
         if let Some(ancestor) = tx.principal_as_ancestor(&found.account, &found.id).await? {
@@ -125,6 +128,11 @@ impl Service {
         let Some(key) = tx.access_key(id).await?.filter(|key| key.account == *call.account()) else {
             return self.revoke_session(tx, call, id, SessionKind::TemporaryKey).await;
         };
+        self.may_change(&mut tx, call, &key.user).await?;
+        keep_a_way_in(&mut tx, &key).await?;
+        if let Some(owner) = tx.principal(call.account(), key.user.as_str()).await? {
+            may_revoke(call, &owner)?;
+        }
         let mut receipt = Receipt::new(Revoked::AccessKey(key.id.clone()), self.now());
         if let Some(ancestor) = tx.key_as_ancestor(call.account(), id).await? {
             self.count_ended(&mut tx, &ancestor, &mut receipt).await?;
@@ -233,11 +241,26 @@ async fn principal_to_revoke(
     }
 }
 
+/// Taking away is no way up, so whoever may revoke may do it to people who may do more. But not to the root user: who
+/// could would lock an account's owner out.
+fn may_revoke(call: &Call, found: &Principal) -> Result<()> {
+    let is_above = call.caller.root || call.caller.administrator;
+    if !found.root || is_above {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Forbidden, "only administrators may revoke what the root user has"))
+}
+
 /// Whether the principal is to be disabled.
 fn may_disable(found: &Principal, afterwards: Afterwards) -> Result<bool> {
     match (found.kind, afterwards) {
         (PrincipalKind::Group, _) => {
             Err(Error::invalid("principal", "must be a user or an agency: groups have no credentials"))
+        }
+        (PrincipalKind::User, Afterwards::Enabled) if found.root && found.password_set_at.is_none() => {
+            Err(Error::conflict(
+                "the root user has no password: without keys nobody could get in as root any more",
+            ))
         }
         (PrincipalKind::Agency, _) | (PrincipalKind::User, Afterwards::Enabled) => Ok(false),
         (PrincipalKind::User, Afterwards::Disabled) if found.root => Err(Error::conflict(

@@ -19,6 +19,7 @@ use crate::expiring::Credentials;
 use crate::gate::Gate;
 use crate::grants::GrantList;
 use crate::key_ring::MasterKeys;
+use crate::key_use::KeyUse;
 use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
@@ -73,6 +74,7 @@ pub struct Service {
     pub(crate) signing_keys: Copies<Option<Arc<SigningKey>>>,
     pub(crate) tokens: Copies<Arc<KnownToken>>,
     pub(crate) grants: Copies<Arc<GrantList>>,
+    pub(crate) key_use: KeyUse,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
     pub(crate) key_guesses: Guesses,
@@ -118,6 +120,7 @@ impl Service {
             signing_keys: Copies::of_directory(10_000),
             tokens: Copies::of_directory(10_000),
             grants: Copies::new(1_000),
+            key_use: KeyUse::default(),
             refusals: Refusals::default(),
             failures: Failures::default(),
             key_guesses: Guesses::default(),

@@ -173,7 +173,11 @@ impl ReadTx {
                 enabled: true,
                 root: false,
                 external_ids: external.remove(&id).unwrap_or_default(),
+                // What bindings do not depend on is not read.
+                description: String::new(),
+                password_set_at: None,
                 created_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
+                updated_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
                 id: PrincipalId::stored(&id),
             })
         };

@@ -25,6 +25,8 @@ pub struct AccessKey {
     pub description: String,
     /// When it was created.
     pub created_at: Timestamp,
+    /// The last request that it signed, to some minutes; `None` if there was none.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl WriteTx {
@@ -94,7 +96,8 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn access_key(&mut self, id: &str) -> Result<Option<AccessKey>> {
         let row = sqlx::query(
-            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at FROM access_keys \
+            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at \
+             FROM access_keys \
              WHERE id = $1",
         )
         .bind(id)
@@ -110,7 +113,8 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn access_keys(&mut self, account: &AccountId, page: &Page) -> Result<Vec<AccessKey>> {
         let rows = sqlx::query(
-            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at FROM access_keys \
+            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at \
+             FROM access_keys \
              WHERE account_id = $1 AND (created_at > $2 OR (created_at = $2 AND id > $3)) \
              ORDER BY created_at, id LIMIT $4",
         )
@@ -130,7 +134,8 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn access_keys_of(&mut self, user: &PrincipalId) -> Result<Vec<AccessKey>> {
         let rows = sqlx::query(
-            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at FROM access_keys \
+            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at \
+             FROM access_keys \
              WHERE user_id = $1 ORDER BY created_at, id",
         )
         .bind(user.as_str())
@@ -146,6 +151,7 @@ fn access_key(row: &AnyRow) -> Result<AccessKey> {
     let account: String = row.try_get("account_id").map_err(database)?;
     let user: String = row.try_get("user_id").map_err(database)?;
     let enabled: i64 = row.try_get("enabled").map_err(database)?;
+    let last_used_at: Option<i64> = row.try_get("last_used_at").map_err(database)?;
     Ok(AccessKey {
         id: AccessKeyId::stored(&id),
         account: AccountId::stored(&account),
@@ -154,5 +160,6 @@ fn access_key(row: &AnyRow) -> Result<AccessKey> {
         enabled: enabled == 1,
         description: row.try_get("description").map_err(database)?,
         created_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
+        last_used_at: last_used_at.map(Timestamp::from_millis),
     })
 }

@@ -16,6 +16,7 @@ mod clusters;
 mod connections;
 mod counts;
 mod database_url;
+mod directory;
 mod error;
 mod grants;
 mod group;

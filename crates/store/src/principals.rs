@@ -1,5 +1,7 @@
 //! Users, groups and agencies, with the names other systems give them.
 
+use std::collections::HashMap;
+
 use domain::{AccountId, Error, ExternalId, Principal, PrincipalId, PrincipalKind, Result, Timestamp};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -20,8 +22,8 @@ impl WriteTx {
     ) -> Result<()> {
         self.take_id("principal", principal.kind.as_str(), principal.id.as_str()).await?;
         let inserted = sqlx::query(
-            "INSERT INTO principals (id, account_id, kind, name, enabled, root, password_hash, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO principals (id, account_id, kind, name, enabled, root, password_hash, description, \
+             password_set_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(principal.id.as_str())
         .bind(principal.account.as_str())
@@ -30,7 +32,10 @@ impl WriteTx {
         .bind(i64::from(principal.enabled))
         .bind(i64::from(principal.root))
         .bind(password_hash)
+        .bind(principal.description.as_str())
+        .bind(principal.password_set_at.map(Timestamp::as_millis))
         .bind(principal.created_at.as_millis())
+        .bind(principal.updated_at.as_millis())
         .execute(self.connection())
         .await;
         unless_taken(inserted, || {
@@ -42,7 +47,11 @@ impl WriteTx {
         Ok(())
     }
 
-    async fn insert_external_id(&mut self, principal: &Principal, external: &ExternalId) -> Result<()> {
+    pub(crate) async fn insert_external_id(
+        &mut self,
+        principal: &Principal,
+        external: &ExternalId,
+    ) -> Result<()> {
         let inserted = sqlx::query(
             "INSERT INTO external_ids (account_id, issuer, subject, principal_id) VALUES ($1, $2, $3, $4)",
         )
@@ -65,12 +74,14 @@ impl WriteTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn set_password_hash(&mut self, user: &PrincipalId, hash: &str) -> Result<()> {
+    pub async fn set_password_hash(&mut self, user: &PrincipalId, hash: &str, now: Timestamp) -> Result<()> {
         sqlx::query(
-            "UPDATE principals SET password_hash = $2, passwords_set = passwords_set + 1 WHERE id = $1",
+            "UPDATE principals SET password_hash = $2, password_set_at = $3, passwords_set = passwords_set + 1 \
+             WHERE id = $1",
         )
         .bind(user.as_str())
         .bind(hash)
+        .bind(now.as_millis())
         .execute(self.connection())
         .await
         .map_err(database)?;
@@ -119,7 +130,8 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn principal(&mut self, account: &AccountId, id: &str) -> Result<Option<Principal>> {
         let row = sqlx::query(
-            "SELECT id, account_id, kind, name, enabled, root, created_at FROM principals \
+            "SELECT id, account_id, kind, name, enabled, root, description, password_set_at, created_at, updated_at \
+             FROM principals \
              WHERE account_id = $1 AND id = $2",
         )
         .bind(account.as_str())
@@ -141,7 +153,8 @@ impl ReadTx {
         id_or_name: &str,
     ) -> Result<Option<Principal>> {
         let row = sqlx::query(
-            "SELECT id, account_id, kind, name, enabled, root, created_at FROM principals \
+            "SELECT id, account_id, kind, name, enabled, root, description, password_set_at, created_at, updated_at \
+             FROM principals \
              WHERE account_id = $1 AND kind = $2 AND (id = $3 OR name = $3) \
              ORDER BY CASE WHEN id = $3 THEN 0 ELSE 1 END LIMIT 1",
         )
@@ -160,7 +173,8 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn user_of_any_account(&mut self, id: &str) -> Result<Option<Principal>> {
         let row = sqlx::query(
-            "SELECT id, account_id, kind, name, enabled, root, created_at FROM principals \
+            "SELECT id, account_id, kind, name, enabled, root, description, password_set_at, created_at, updated_at \
+             FROM principals \
              WHERE id = $1 AND kind = 'user'",
         )
         .bind(id)
@@ -176,7 +190,8 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn principal_of_any_account(&mut self, id: &PrincipalId) -> Result<Option<Principal>> {
         let row = sqlx::query(
-            "SELECT id, account_id, kind, name, enabled, root, created_at FROM principals WHERE id = $1",
+            "SELECT id, account_id, kind, name, enabled, root, description, password_set_at, created_at, updated_at \
+             FROM principals WHERE id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(self.connection())
@@ -185,7 +200,7 @@ impl ReadTx {
         self.with_external_ids(row).await
     }
 
-    async fn with_external_ids(&mut self, row: Option<AnyRow>) -> Result<Option<Principal>> {
+    pub(crate) async fn with_external_ids(&mut self, row: Option<AnyRow>) -> Result<Option<Principal>> {
         let Some(row) = row else { return Ok(None) };
         let mut found = principal(&row)?;
         let rows = sqlx::query(
@@ -212,7 +227,8 @@ impl ReadTx {
         page: &Page,
     ) -> Result<Vec<Principal>> {
         let rows = sqlx::query(
-            "SELECT id, account_id, kind, name, enabled, root, created_at FROM principals \
+            "SELECT id, account_id, kind, name, enabled, root, description, password_set_at, created_at, updated_at \
+             FROM principals \
              WHERE account_id = $1 AND kind = $2 AND (created_at > $3 OR (created_at = $3 AND id > $4)) \
              ORDER BY created_at, id LIMIT $5",
         )
@@ -224,11 +240,21 @@ impl ReadTx {
         .fetch_all(self.connection())
         .await
         .map_err(database)?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows {
-            found.extend(self.with_external_ids(Some(row)).await?);
-        }
-        Ok(found)
+        let external = sqlx::query(
+            "SELECT e.principal_id AS principal_id, e.issuer AS issuer, e.subject AS subject FROM external_ids e JOIN \
+             (SELECT id FROM principals \
+             WHERE account_id = $1 AND kind = $2 AND (created_at > $3 OR (created_at = $3 AND id > $4)) \
+             ORDER BY created_at, id LIMIT $5) p ON p.id = e.principal_id ORDER BY e.issuer, e.subject",
+        )
+        .bind(account.as_str())
+        .bind(kind.as_str())
+        .bind(page.after_millis())
+        .bind(page.after_id())
+        .bind(page.limit)
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        with_external(&rows, &external)
     }
 
     /// The password hash of an enabled user, for logging in.
@@ -270,11 +296,27 @@ impl ReadTx {
     }
 }
 
+/// Principals with the external ids that were read for all of them.
+pub(crate) fn with_external(rows: &[AnyRow], external: &[AnyRow]) -> Result<Vec<Principal>> {
+    let mut ids: HashMap<String, Vec<ExternalId>> = HashMap::new();
+    for row in external {
+        let owner: String = row.try_get("principal_id").map_err(database)?;
+        ids.entry(owner).or_default().push(external_id(row)?);
+    }
+    let read = |row| {
+        let mut found = principal(row)?;
+        found.external_ids = ids.remove(found.id.as_str()).unwrap_or_default();
+        Ok(found)
+    };
+    rows.iter().map(read).collect()
+}
+
 fn principal(row: &AnyRow) -> Result<Principal> {
     let id: String = row.try_get("id").map_err(database)?;
     let account: String = row.try_get("account_id").map_err(database)?;
     let enabled: i64 = row.try_get("enabled").map_err(database)?;
     let root: i64 = row.try_get("root").map_err(database)?;
+    let password_set_at: Option<i64> = row.try_get("password_set_at").map_err(database)?;
     Ok(Principal {
         kind: kind(row, &id)?,
         id: PrincipalId::stored(&id),
@@ -283,7 +325,10 @@ fn principal(row: &AnyRow) -> Result<Principal> {
         enabled: enabled == 1,
         root: root == 1,
         external_ids: Vec::new(),
+        description: row.try_get("description").map_err(database)?,
+        password_set_at: password_set_at.map(Timestamp::from_millis),
         created_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
+        updated_at: Timestamp::from_millis(row.try_get("updated_at").map_err(database)?),
     })
 }
 

@@ -118,6 +118,11 @@ async fn verified(
     };
     let outcome = checked.as_ref().map(drop).map_err(Failure::reason);
     service.note_signature(signed.access, &head.origin, outcome);
+    if let Ok(key) = &checked
+        && key.security_token.is_none()
+    {
+        service.note_key_use(signed.access, &key.caller);
+    }
     Ok(checked.map(|key| Proof { key, signed: signed.request() }))
 }
 

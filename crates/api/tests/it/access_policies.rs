@@ -14,13 +14,7 @@ async fn server() -> Server {
     for (kind, id) in
         [(PrincipalKind::User, "u1"), (PrincipalKind::Group, "g1"), (PrincipalKind::Agency, "a1")]
     {
-        let new = NewPrincipal {
-            kind,
-            id: Some(id.into()),
-            name: id.into(),
-            password: None,
-            external_ids: Vec::new(),
-        };
+        let new = NewPrincipal { id: Some(id.into()), ..NewPrincipal::named(kind, id.into()) };
         server.app.service.create_principal(&call, new).await.unwrap();
     }
     let new = NewCluster { id: Some("c1".into()), name: "c1".into(), ..NewCluster::default() };

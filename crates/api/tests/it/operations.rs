@@ -50,6 +50,14 @@ fn body(row: &Operation) -> &'static str {
         "sts.decodeAuthorizationMessage" => r#"{"encoded_message":"x"}"#,
         "revocations.create" => r#"{"principal":"x"}"#,
         "users.setPassword" => r#"{"password":"long enough"}"#,
+        "users.changePassword" => r#"{"oldPassword":"long ago","password":"long enough"}"#,
+        // The vendor ignores what an operation does not know.
+        name if name.starts_with("iam.") => {
+            r#"{"name":"n","group_name":"n","agency_name":"n","trust_policy":"{}","user_id":"u","status":"active",
+            "password":"long enough","old_password":"long ago","new_password":"long enough",
+            "user":{"name":"n","original_password":"long ago","password":"long enough"},"group":{"name":"n"},
+            "agency":{"name":"n","trust_domain_id":"a"},"credential":{"user_id":"u","status":"active"}}"#
+        }
         "accessKeys.create" => r#"{"user":"u"}"#,
         "accessKeys.update" => r#"{"enabled":false}"#,
         "clusters.update" => r#"{"labels":{}}"#,
@@ -105,7 +113,9 @@ async fn somebody_without_rights_is_refused_every_operation() {
             assert_eq!(answer.status, 200, "{}: {text}", row.name);
             continue;
         }
-        assert_eq!(answer.status, 403, "{}: {text}", row.name);
+        // Nobody is named: it is the caller's own, and the old one is wrong.
+        let expected = if row.name == "iam.changePasswordV5" { 401 } else { 403 };
+        assert_eq!(answer.status, expected, "{}: {text}", row.name);
         if let (Bound::To(action), true) = (tables[dialect].of(&row), row.method != "HEAD") {
             let bound = action.native.as_ref().unwrap_or(&action.action);
             if !text.contains(&format!("`{bound}`")) {

@@ -166,11 +166,9 @@ impl Server {
         let root = self.root_token().await;
         let call = self.app.service.call_by_token(&root, origin()).await.unwrap();
         let new = NewPrincipal {
-            kind: PrincipalKind::User,
             id: Some("ordinary".into()),
-            name: "ordinary".into(),
             password: Some(password()),
-            external_ids: Vec::new(),
+            ..NewPrincipal::named(PrincipalKind::User, "ordinary".into())
         };
         self.app.service.create_principal(&call, new).await.unwrap();
         self.token(Login::Id { user: "ordinary".into(), password: password() }).await

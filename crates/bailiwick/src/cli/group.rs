@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::user::Changes;
 use super::{Paging, Session};
 use crate::client::path;
 use crate::failure::Failure;
@@ -17,9 +18,11 @@ const VIEW: View = View {
     details: &[
         field("ID", "id"),
         field("NAME", "name"),
+        field("DESCRIPTION", "description"),
         computed("MEMBERS", members),
         field("EXTERNAL IDS", "externalIds"),
         field("CREATED", "createdAt"),
+        field("CHANGED", "updatedAt"),
     ],
 };
 
@@ -32,8 +35,20 @@ pub enum Command {
         /// Id to keep, from a cloud that knows the group already [default: a new one]
         #[arg(long)]
         id: Option<String>,
+        /// What the group is for
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
         /// Name, unique among the account's groups
         name: String,
+    },
+
+    /// Change a group's name, description or names in other systems
+    #[command(after_help = "Example:\n  bailiwick group update developers --name builders")]
+    Update {
+        #[command(flatten)]
+        changes: Changes,
+        /// The group's id or name
+        group: String,
     },
 
     /// Add a user to a group
@@ -82,7 +97,10 @@ pub enum Command {
 /// If the server refuses or does not answer.
 pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failure> {
     match command {
-        Command::Create { id, name } => session.create(GROUPS, &VIEW, json!({ "id": id, "name": name })),
+        Command::Create { id, description, name } => {
+            session.create(GROUPS, &VIEW, json!({ "id": id, "name": name, "description": description }))
+        }
+        Command::Update { changes, group } => session.update(GROUPS, &VIEW, &group, changes.body()),
         Command::AddMember { group, user } => {
             session.client.act("PUT", &path::native(&[GROUPS, &group, "members", &user])?)?;
             session.say(&format!("added {user} to {group}"))

@@ -4,7 +4,6 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Paging, Session};
-use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{Style, View, field};
 
@@ -26,6 +25,7 @@ const VIEW: View = View {
         field("ENABLED", "enabled"),
         field("DESCRIPTION", "description"),
         field("CREATED", "createdAt"),
+        field("LAST USED", "lastUsedAt"),
     ],
 };
 
@@ -61,6 +61,23 @@ pub enum Command {
         user: Option<String>,
         #[command(flatten)]
         paging: Paging,
+    },
+
+    /// Show an access key and when it was used last, to some minutes
+    #[command(after_help = "Example:\n  bailiwick key show AKEXAMPLE")]
+    Show {
+        /// The key's id
+        access_key_id: String,
+    },
+
+    /// Write another description of an access key
+    #[command(after_help = "Example:\n  bailiwick key describe AKEXAMPLE 'the old laptop'")]
+    Describe {
+        /// The key's id
+        access_key_id: String,
+        /// What it is for
+        #[arg(value_name = "TEXT")]
+        description: String,
     },
 
     /// Refuse an access key from now on; it can be enabled again
@@ -99,6 +116,10 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
             session.create(KEYS, &NEW, json!({ "user": user, "description": description }))
         }
         Command::List { user, paging } => session.list(KEYS, &VIEW, &[("user", user.as_deref())], &paging),
+        Command::Show { access_key_id } => session.show(KEYS, &VIEW, &access_key_id),
+        Command::Describe { access_key_id, description } => {
+            session.update(KEYS, &VIEW, &access_key_id, json!({ "description": description }))
+        }
         Command::Disable { access_key_id } => switch(session, &access_key_id, Switch::Off),
         Command::Enable { access_key_id } => switch(session, &access_key_id, Switch::On),
         Command::Delete { access_key_id } => session.delete(KEYS, &access_key_id),
@@ -112,7 +133,5 @@ enum Switch {
 }
 
 fn switch(session: &mut Session<'_, '_>, id: &str, to: Switch) -> Result<(), Failure> {
-    let body = json!({ "enabled": to == Switch::On });
-    let key = session.client.write("PATCH", &path::native(&[KEYS, id])?, body)?;
-    session.print(&VIEW, &key)
+    session.update(KEYS, &VIEW, id, json!({ "enabled": to == Switch::On }))
 }

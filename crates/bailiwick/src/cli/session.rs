@@ -126,6 +126,15 @@ impl<'s, 'w> Session<'s, 'w> {
         self.print(view, &thing)
     }
 
+    /// Changes a thing and prints it.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn update(&mut self, collection: &str, view: &View, name: &str, body: Value) -> Result<(), Failure> {
+        let changed = self.client.write("PATCH", &path::native(&[collection, name])?, body)?;
+        self.print(view, &changed)
+    }
+
     /// Deletes a thing and says so.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! `bailiwick user`: people and programs with credentials of their own.
 
-use clap::Subcommand;
-use serde_json::json;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::{Paging, Session, stdin};
 use crate::client::path;
 use crate::failure::Failure;
-use crate::output::{View, field};
+use crate::output::{View, computed, field};
 
 const USERS: &str = "users";
 
@@ -25,8 +25,12 @@ const VIEW: View = View {
         field("NAME", "name"),
         field("ENABLED", "enabled"),
         field("ROOT", "root"),
+        field("HAS PASSWORD", "hasPassword"),
+        field("DESCRIPTION", "description"),
+        computed("GROUPS", groups),
         field("EXTERNAL IDS", "externalIds"),
         field("CREATED", "createdAt"),
+        field("CHANGED", "updatedAt"),
     ],
 };
 
@@ -37,6 +41,7 @@ pub enum Command {
     ///
     /// A user without password calls with access keys only: `bailiwick key create`.
     #[command(after_help = "Examples:\n  bailiwick user create ada\n  \
+        bailiwick user create --description 'nightly builds' builder\n  \
         bailiwick user create --id 5f2c0a1e --password-stdin ada < password.txt")]
     Create {
         /// Id to keep, from a cloud that knows the user already [default: a new one]
@@ -45,8 +50,38 @@ pub enum Command {
         /// Read the password from standard input
         #[arg(long)]
         password_stdin: bool,
+        /// What the user is for
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
         /// Name, unique among the account's users
         name: String,
+    },
+
+    /// Change a user's name, description or names in other systems
+    #[command(after_help = "Examples:\n  bailiwick user update ada --name 'Ada Lovelace'\n  \
+        bailiwick user update ada --external-id https://login.example=ada@example.org")]
+    Update {
+        #[command(flatten)]
+        changes: Changes,
+        /// The user's id or name
+        user: String,
+    },
+
+    /// Let a disabled user in again; tokens that ended stay ended
+    #[command(after_help = "Example:\n  bailiwick user enable ada")]
+    Enable {
+        /// The user's id or name
+        user: String,
+    },
+
+    /// Refuse a user's password and keys from now on, and end what they began
+    ///
+    /// Grants stay as they are: whoever arrives in a cluster without asking this server still has them there. To take
+    /// those away, delete the user or the grants.
+    #[command(after_help = "Example:\n  bailiwick user disable ada")]
+    Disable {
+        /// The user's id or name
+        user: String,
     },
 
     /// Set a user's password, read from standard input
@@ -55,6 +90,22 @@ pub enum Command {
         /// Accepted for symmetry with `create`: the password always comes from standard input
         #[arg(long, hide = true)]
         password_stdin: bool,
+        /// The user's id or name
+        user: String,
+    },
+
+    /// Change your own password: standard input holds the old one and the new one, each on a line
+    #[command(
+        after_help = "Example:\n  printf '%s\\n' \"$OLD\" \"$NEW\" | bailiwick user change-password ada"
+    )]
+    ChangePassword {
+        /// Your own id or name
+        user: String,
+    },
+
+    /// Take a user's password away: they can only sign with access keys then
+    #[command(after_help = "Example:\n  bailiwick user remove-password builder")]
+    RemovePassword {
         /// The user's id or name
         user: String,
     },
@@ -81,25 +132,86 @@ pub enum Command {
     },
 }
 
+/// What can be changed about a user or a group; at least one of them.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct Changes {
+    /// Another name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Another description; an empty text removes it
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Name in another system; those given replace all that there are
+    #[arg(long = "external-id", value_name = "ISSUER=SUBJECT", value_parser = external_id)]
+    external_ids: Vec<(String, String)>,
+}
+
+/// Issuers are addresses, which may hold a `=`; subjects hold none more often.
+fn external_id(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((issuer, subject)) if !issuer.is_empty() && !subject.is_empty() => {
+            Ok((issuer.to_owned(), subject.to_owned()))
+        }
+        Some(_) | None => Err("must be ISSUER=SUBJECT".to_owned()),
+    }
+}
+
+impl Changes {
+    /// The body of the request.
+    pub fn body(&self) -> Value {
+        let external = |(issuer, subject): &(String, String)| json!({ "issuer": issuer, "subject": subject });
+        let external_ids: Vec<Value> = self.external_ids.iter().map(external).collect();
+        let external_ids = (!external_ids.is_empty()).then_some(external_ids);
+        json!({ "name": self.name, "description": self.description, "externalIds": external_ids })
+    }
+}
+
 /// Does what was asked.
 ///
 /// # Errors
 /// If the server refuses or does not answer.
 pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failure> {
     match command {
-        Command::Create { id, password_stdin, name } => {
+        Command::Create { id, password_stdin, description, name } => {
             let password = if password_stdin { Some(stdin::password(session.world)?) } else { None };
             let password = password.as_deref();
-            session.create(USERS, &VIEW, json!({ "id": id, "name": name, "password": password }))
+            let body = json!({ "id": id, "name": name, "password": password, "description": description });
+            session.create(USERS, &VIEW, body)
         }
+        Command::Update { changes, user } => session.update(USERS, &VIEW, &user, changes.body()),
+        Command::Enable { user } => session.update(USERS, &VIEW, &user, json!({ "enabled": true })),
+        Command::Disable { user } => session.update(USERS, &VIEW, &user, json!({ "enabled": false })),
         Command::SetPassword { password_stdin: _, user } => {
             let password = stdin::password(session.world)?;
             let path = path::native(&[USERS, &user, "password"])?;
             session.client.write("PUT", &path, json!({ "password": password.as_str() }))?;
             session.say(&format!("set the password of {user}"))
         }
+        Command::ChangePassword { user } => {
+            let both = stdin::password(session.world)?;
+            let Some((old, new)) = both.split_once('\n') else {
+                return Err(Failure::usage(
+                    "standard input must hold two lines: the old password and the new one",
+                ));
+            };
+            let old = old.strip_suffix('\r').unwrap_or(old);
+            let path = path::native(&[USERS, &user, "password"])?;
+            session.client.write("POST", &path, json!({ "oldPassword": old, "password": new }))?;
+            session.say(&format!("changed the password of {user}"))
+        }
+        Command::RemovePassword { user } => {
+            session.client.act("DELETE", &path::native(&[USERS, &user, "password"])?)?;
+            session.say(&format!("removed the password of {user}"))
+        }
         Command::List { paging } => session.list(USERS, &VIEW, &[], &paging),
         Command::Show { user } => session.show(USERS, &VIEW, &user),
         Command::Delete { user } => session.delete(USERS, &user),
     }
+}
+
+fn groups(user: &Value) -> String {
+    let groups = user.get("groups").and_then(Value::as_array);
+    let names = groups.into_iter().flatten().filter_map(|group| group.get("name")?.as_str());
+    names.collect::<Vec<_>>().join(", ")
 }

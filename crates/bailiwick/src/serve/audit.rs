@@ -1,5 +1,5 @@
 //! Keeps the audit beside the requests: writes what waits, forgets what is too old, and signed requests whose
-//! signatures have ended.
+//! signatures have ended. When keys were used last is written on the way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ impl Keeper {
     pub async fn finish(self) {
         drop(self.end);
         drop(self.task.await);
+        note_key_use(&self.service).await;
         if let Err(error) = self.service.finish_audit().await {
             tracing::error!(?error, "the last refusals could not be written into the audit");
         }
@@ -51,9 +52,16 @@ async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
         if let Err(error) = service.flush_audit().await {
             tracing::warn!(?error, "cannot write refusals into the audit; trying again");
         }
+        note_key_use(&service).await;
         if tick % TRIM == 0 || more == Trimmed::Some {
             more = trim(&service).await.max(forget(&service).await);
         }
+    }
+}
+
+async fn note_key_use(service: &Service) {
+    if let Err(error) = service.flush_key_use().await {
+        tracing::warn!(?error, "cannot write when access keys were used; trying again");
     }
 }
 

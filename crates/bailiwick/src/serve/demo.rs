@@ -143,13 +143,7 @@ impl Sample<'_> {
     }
 
     async fn principal(&self, kind: PrincipalKind, name: &str) -> Result<PrincipalId> {
-        let new = NewPrincipal {
-            kind,
-            id: Some(name.to_owned()),
-            name: name.to_owned(),
-            password: None,
-            external_ids: Vec::new(),
-        };
+        let new = NewPrincipal { id: Some(name.to_owned()), ..NewPrincipal::named(kind, name.to_owned()) };
         self.service.create_principal(self.call, new).await.map(|principal| principal.id)
     }
 

@@ -1,7 +1,10 @@
 //! Who may call anything at all.
 
 use domain::{ErrorKind, PrincipalKind, Result, Secret};
-use service::{Call, ClusterUpdate, IfOther, NewCluster, PageRequest, Removal, Service};
+use service::{
+    AgencyUpdate, Call, ClusterUpdate, IfOther, NewCluster, PageRequest, PrincipalUpdate, Removal, Service,
+    Which,
+};
 
 use crate::world::{new_principal, spec, worlds};
 
@@ -11,6 +14,8 @@ async fn outcomes(service: &Service, call: &Call) -> Vec<(&'static str, Result<(
     let secret = Secret::new("long enough".into());
     let cluster = NewCluster { name: "n".into(), ..NewCluster::default() };
     let user = PrincipalKind::User;
+    let update = PrincipalUpdate::default;
+    let agency = || new_principal(PrincipalKind::Agency, None, "n");
     vec![
         ("account", service.show_account(call).await.map(drop)),
         ("list projects", service.list_projects(call, &page).await.map(drop)),
@@ -20,7 +25,25 @@ async fn outcomes(service: &Service, call: &Call) -> Vec<(&'static str, Result<(
         ("create principal", service.create_principal(call, new_principal(user, None, "n")).await.map(drop)),
         ("list principals", service.list_principals(call, user, &page).await.map(drop)),
         ("show principal", service.show_principal(call, user, "x").await.map(drop)),
+        ("update principal", service.update_principal(call, user, "x", update()).await.map(drop)),
         ("delete principal", service.delete_principal(call, user, "x").await),
+        ("list principals by name", service.list_principals_named(call, user, "x").await.map(drop)),
+        ("show user", service.show_user(call, Which::from("x")).await.map(drop)),
+        ("list groups of a user", service.list_groups_of(call, Which::from("x")).await.map(drop)),
+        ("create password", service.create_password(call, Which::from("x"), &secret).await.map(drop)),
+        ("replace password", service.replace_password(call, Which::from("x"), &secret).await.map(drop)),
+        ("delete password", service.delete_password(call, "x").await),
+        ("list users of a group", service.list_users_of(call, Which::from("x")).await.map(drop)),
+        ("show member", service.show_member(call, Which::from("x"), Which::from("y")).await),
+        ("create agency", service.create_agency(call, agency(), AgencyUpdate::default()).await.map(drop)),
+        ("list agencies", service.list_agencies(call, &page).await.map(drop)),
+        ("show agency", service.show_agency(call, Which::from("x")).await.map(drop)),
+        (
+            "update agency",
+            service.update_agency(call, Which::from("x"), update(), AgencyUpdate::default()).await.map(drop),
+        ),
+        ("list keys of a user", service.list_access_keys_of(call, Which::from("x"), &page).await.map(drop)),
+        ("show key", service.show_access_key(call, "x").await.map(drop)),
         ("set password", service.set_password(call, "x", &secret).await),
         ("list members", service.list_members(call, "x").await.map(drop)),
         ("add member", service.add_member(call, "x", "y").await),

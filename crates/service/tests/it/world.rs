@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use domain::clock::Fixed;
 use domain::{
     Cluster, ClusterIdentity, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, Principal,
-    PrincipalKind, Principals, Result, Role, Timestamp,
+    PrincipalKind, Principals, Result, Role, Secret, Timestamp,
 };
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::prober::Pending;
 use service::connection::{AddressPolicy, Connection, Prober};
 use service::leases::Lease;
-use service::{Call, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Service, Settings};
+use service::{Call, Login, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Scope, Service, Settings};
 use store::Store;
 use store::testing::{TestDatabase, databases};
 
@@ -168,6 +168,18 @@ impl World {
         self.service.create_cluster(&self.root, new).await.unwrap()
     }
 
+    /// The instant in so many seconds.
+    pub fn clock_in(&self, seconds: i64) -> Timestamp {
+        self.service.now().plus_seconds(seconds)
+    }
+
+    /// A token of the user with that id, by password.
+    pub async fn token(&self, user: &str, password: &str) -> Result<String> {
+        let login = Login::Id { user: user.to_owned(), password: Secret::new(password.to_owned()) };
+        let issued = self.service.issue_token(&login, &Scope::Account { named: None }, &origin()).await?;
+        Ok(issued.token.expose().to_owned())
+    }
+
     /// A user of the account as a caller, as a signature would make them.
     pub async fn call_of(&self, user: &Principal) -> Call {
         let new = self.service.create_access_key(&self.root, user.id.as_str(), "").await.unwrap();
@@ -190,13 +202,7 @@ fn root_of(prepared: &PreparedAccount) -> Call {
 }
 
 pub fn new_principal(kind: PrincipalKind, id: Option<&str>, name: &str) -> NewPrincipal {
-    NewPrincipal {
-        kind,
-        id: id.map(str::to_owned),
-        name: name.to_owned(),
-        password: None,
-        external_ids: Vec::new(),
-    }
+    NewPrincipal { id: id.map(str::to_owned), ..NewPrincipal::named(kind, name.to_owned()) }
 }
 
 /// A grant to users in clusters and namespaces; an empty list means all.

@@ -3,7 +3,7 @@
 use domain::Result;
 use http::StatusCode;
 use serde::Serialize;
-use service::{Call, NewKey};
+use service::{Call, KeyUpdate, NewKey};
 
 use super::{items, page};
 use crate::App;
@@ -34,10 +34,18 @@ pub(super) fn operations() -> Vec<Operation> {
             Handler::Authenticated(|app, call, input| Box::pin(create(app, call, input))),
         ),
         row(
+            "GET",
+            ITEM,
+            "accessKeys.show",
+            "Shows an access key and when it was used last.",
+            BodyRule::None,
+            Handler::Authenticated(|app, call, input| Box::pin(show(app, call, input))),
+        ),
+        row(
             "PATCH",
             ITEM,
             "accessKeys.update",
-            "Enables or disables an access key.",
+            "Enables or disables an access key, or writes another note about it.",
             BodyRule::Json,
             Handler::Authenticated(|app, call, input| Box::pin(update(app, call, input))),
         ),
@@ -67,16 +75,19 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
     Reply::json(StatusCode::CREATED, &Wire::new(&key, Some(secret.expose())))
 }
 
+async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let key = app.service.show_access_key(&call, input.parameters.get("id")).await?;
+    Reply::json(StatusCode::OK, &Wire::new(&key, None))
+}
+
 async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     let mut body = input.json()?;
-    let enabled = body.boolean("enabled")?;
-    body.finish()?;
-    let id = input.parameters.get("id");
-    let key = if enabled {
-        app.service.enable_access_key(&call, id).await?
-    } else {
-        app.service.disable_access_key(&call, id).await?
+    let change = KeyUpdate {
+        enabled: body.optional_boolean("enabled")?,
+        description: body.optional_text("description")?,
     };
+    body.finish()?;
+    let key = app.service.update_access_key(&call, input.parameters.get("id"), change).await?;
     Reply::json(StatusCode::OK, &Wire::new(&key, None))
 }
 
@@ -95,6 +106,8 @@ struct Wire<'a> {
     enabled: bool,
     description: String,
     created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<String>,
 }
 
 impl<'a> Wire<'a> {
@@ -106,6 +119,7 @@ impl<'a> Wire<'a> {
             enabled: key.enabled,
             description: key.description.clone(),
             created_at: key.created_at.rfc3339_seconds(),
+            last_used_at: key.last_used_at.map(domain::Timestamp::rfc3339_seconds),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod agencies;
 mod audit;
 mod cluster_life;
 mod clusters;
@@ -49,6 +50,7 @@ fn rows() -> Vec<Operation> {
         openapi::operations(),
         projects::operations(),
         principals::operations(),
+        agencies::operations(),
         access_keys::operations(),
         clusters::operations(),
         cluster_life::operations(),

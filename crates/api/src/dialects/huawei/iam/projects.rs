@@ -42,7 +42,7 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
+pub(super) async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
     let mut request = PageRequest { limit: Some(1000), cursor: None };
     let mut found = Vec::new();
     loop {

@@ -13,6 +13,7 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
 from harness import figures, sdk, signer
 from harness.process import until
+from harness.server import Server
 from harness.wire import request_bytes, send_raw
 
 PATH = "/api/v3/access-policies"
@@ -37,10 +38,8 @@ class Directory:
             "Version": "5.0",
             "Statement": [{"Effect": "Allow", "Action": ["sts:agencies:assume"], "Principal": {"IAM": list(names)}}],
         }
-        self.write(
-            "INSERT INTO agency_details (agency_id, trust_policy, max_session_seconds, description, path) "
-            f"VALUES ('{agency}', '{json.dumps(document)}', 7200, '', '')"
-        )
+        body = {"trustPolicy": json.dumps(document), "maxSessionSeconds": 7200}
+        self.server.client().call("PATCH", f"/bailiwick/v1/agencies/{agency}", body)
 
     def attach(self, principal, policy):
         self.write(
@@ -50,10 +49,8 @@ class Directory:
 
 
 @pytest.fixture(scope="module")
-def pair(database_url, postgres):
+def pair(database_url):
     """Two servers on one database."""
-    from harness.server import Server
-
     first = Server(database=database_url("postgres"))
     try:
         first.start()
@@ -141,10 +138,7 @@ def test_an_agencys_key_works_until_any_ancestor_is_revoked_on_every_server(pair
 def test_a_chain_is_over_with_its_first_link(pair, build, postgres):
     first, second = pair
     other = Build(first, postgres)
-    Directory(first, postgres).write(
-        f"UPDATE agency_details SET trust_policy = replace(trust_policy, 'user:{other.user_name}', "
-        f"'agency:{build.name}') WHERE agency_id = '{other.agency}'"
-    )
+    Directory(first, postgres).trust(other.agency, f"iam::{first.account}:agency:{build.name}")
     chain = [sdk.temporary(build.assume().credentials)]
     chain.append(sdk.temporary(other.assume(chain[0], duration_seconds=3600).credentials))
     with pytest.raises(ClientRequestException) as refused:

@@ -1,17 +1,21 @@
 //! The dialect of Huawei Cloud's SDKs: CCE and IAM on one endpoint.
 
 pub mod cce;
+pub mod derived;
 mod fault;
 pub mod iam;
 pub mod settings;
 
+use std::sync::Arc;
+
 use domain::{Error, ErrorKind, Result};
-use service::{AuthFailure, Call, Caller};
+use service::{AuthFailure, Call, Caller, SigningKey};
 
 use crate::App;
+use crate::authn::failure::Failure;
 use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
-use crate::operation::{BodyRule, Dialect, Input, Pending, Table};
+use crate::operation::{BodyRule, Claim, Dialect, Input, Pending, Table};
 use crate::reply::HttpResponse;
 
 /// What every message about a credential begins with.
@@ -39,18 +43,16 @@ impl Dialect for Huawei {
         "huawei"
     }
 
-    fn claims(&self, headers: &http::HeaderMap, path: &str) -> bool {
-        if path.starts_with("/bailiwick/") || path == "/healthz" || path == "/readyz" {
-            return false;
-        }
+    fn claims(&self, headers: &http::HeaderMap, uri: &http::Uri) -> Claim {
         let signed = headers
             .get("authorization")
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with(access_key::SCHEME));
-        let vendor_header = headers.contains_key("x-auth-token") || headers.contains_key("x-sdk-date");
-        signed
-            || vendor_header
-            || ["/api/v3/", "/v3/", "/v3.0/", "/v5/"].iter().any(|root| path.starts_with(root))
+            .is_some_and(|value| value.starts_with(access_key::SCHEME) || value.starts_with(derived::SCHEME));
+        if signed || headers.contains_key("x-auth-token") || headers.contains_key("x-sdk-date") {
+            return Claim::Headers;
+        }
+        let own = ["/api/v3/", "/v3/", "/v3.0/", "/v5/"].iter().any(|root| uri.path().starts_with(root));
+        if own { Claim::Path } else { Claim::No }
     }
 
     fn table(&self) -> &Table {
@@ -79,11 +81,14 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         })?,
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            let key = verified.map_err(|failure| failure.into_error(PREFIX))?;
-            Call { caller: std::sync::Arc::clone(&key.caller), project: None, origin: head.origin.clone() }
+            signed(verified, head)?
+        }
+        Shown::Authorization { scheme: derived::SCHEME, parameters } => {
+            signed(derived::verify(&app.service, head, parameters, &input.body, rule).await?, head)?
         }
         Shown::Authorization { .. } => {
-            return Err(refused(AuthFailure::Scheme, "the Authorization scheme must be SDK-HMAC-SHA256"));
+            let text = "the Authorization scheme must be SDK-HMAC-SHA256 or V11-HMAC-SHA256";
+            return Err(refused(AuthFailure::Scheme, text));
         }
     };
     check_scope(head, &call.caller).inspect_err(|_| {
@@ -93,6 +98,11 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         call.project = call.caller.projects.iter().find(|known| known.as_str() == project).cloned();
     }
     Ok(call)
+}
+
+fn signed(verified: Result<Arc<SigningKey>, Failure>, head: &Head) -> Result<Call> {
+    let key = verified.map_err(|failure| access_key::error(failure, PREFIX))?;
+    Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
 }
 
 fn token_refused(error: &Error) -> Error {

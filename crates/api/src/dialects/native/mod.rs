@@ -21,7 +21,7 @@ use service::{AuthFailure, Call, PageRequest, Paged};
 
 use crate::App;
 use crate::authn::{self, Shown, access_key};
-use crate::operation::{BodyRule, Dialect, Input, Operation, Pending, Table};
+use crate::operation::{BodyRule, Claim, Dialect, Input, Operation, Pending, Table};
 use crate::reply::{HttpResponse, Reply};
 
 /// The dialect.
@@ -62,8 +62,8 @@ impl Dialect for Native {
         "native"
     }
 
-    fn claims(&self, _headers: &http::HeaderMap, _path: &str) -> bool {
-        true
+    fn claims(&self, _headers: &http::HeaderMap, _uri: &http::Uri) -> Claim {
+        Claim::Path
     }
 
     fn table(&self) -> &Table {
@@ -94,7 +94,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         }
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            let key = verified.map_err(|failure| failure.into_error(""))?;
+            let key = verified.map_err(|failure| access_key::error(failure, ""))?;
             Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
         }
         Shown::Authorization { .. } => {

@@ -14,8 +14,12 @@
 )]
 
 mod access_policies;
+mod acs3;
+mod caller_identity;
 mod credentials;
 mod metrics;
 mod one_reading;
 mod operations;
+mod recorded;
 mod server;
+mod signatures;

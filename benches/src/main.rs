@@ -10,6 +10,7 @@ mod peer;
 mod process;
 mod raw;
 mod reads;
+mod signature;
 mod signed;
 mod writes;
 
@@ -21,12 +22,13 @@ async fn main() -> io::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["--peer", file] => peer::serve(file).await,
+        ["signature"] => signature::compare(),
         ["reads", server] => reads::compare(server).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         _ => Err(io::Error::other(
-            "usage: benches reads SERVER | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+            "usage: benches signature | reads SERVER | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
         )),
     }
 }

@@ -52,9 +52,15 @@ dist: static ## Archive, container image and checksums in dist/, for machines wi
 bench: setup ## Figures as ratios, each beside its peer in one run; never part of the tests
 	cargo build --release -p bailiwick -p benches
 	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
+	"$$release/benches" signature; \
 	"$$release/benches" reads "$$release/bailiwick"; \
 	scripts/with-postgres --durable sh -c "'$$release/benches' writes '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
 	$(PYTHON) benches/fleet.py "$$release/bailiwick" "$$release/benches" $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for SECONDS (600)
+	scripts/fuzz signature $(or $(SECONDS),600)
+	scripts/fuzz policy $(or $(SECONDS),600)
 
 .PHONY: setup
 setup: ## Install and build what the tests need, outside the repository

@@ -14,6 +14,17 @@ pub async fn one(address: SocketAddr, request: &str) -> io::Result<Vec<u8>> {
     Ok(connection.body)
 }
 
+/// Sends one request and gives a header of its answer.
+pub async fn header(address: SocketAddr, request: &str, name: &str) -> io::Result<String> {
+    let mut connection = Connection::open(address).await?;
+    connection.send(request).await?;
+    let text = String::from_utf8_lossy(&connection.buffer);
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.to_owned()).ok_or_else(|| io::Error::other(format!("no header {name}")))
+}
+
 /// Sends `total` requests over `connections` connections, each waiting for its answer.
 pub async fn many(address: SocketAddr, request: &str, connections: usize, total: usize) -> io::Result<()> {
     let mut tasks = Vec::with_capacity(connections);

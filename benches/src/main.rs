@@ -12,6 +12,7 @@ mod raw;
 mod reads;
 mod signature;
 mod signed;
+mod tokens;
 mod writes;
 
 use std::io;
@@ -24,11 +25,12 @@ async fn main() -> io::Result<()> {
         ["--peer", file] => peer::serve(file).await,
         ["signature"] => signature::compare(),
         ["reads", server] => reads::compare(server).await,
+        ["tokens", server, keystone] => tokens::compare(server, keystone).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         _ => Err(io::Error::other(
-            "usage: benches signature | reads SERVER | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+            "usage: benches signature | reads SERVER | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
         )),
     }
 }

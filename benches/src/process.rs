@@ -24,6 +24,8 @@ pub struct Account {
     pub access_key_id: &'static str,
     /// The secret half: the server lives for one run, on loopback.
     pub secret_access_key: &'static str,
+    /// The user's password, for the same reason no secret.
+    pub password: &'static str,
 }
 
 impl Account {
@@ -34,6 +36,7 @@ impl Account {
             user_id: "root",
             access_key_id: "BENCH",
             secret_access_key: "bench-secret",
+            password: "bench-password-1",
         }
     }
 }
@@ -62,7 +65,16 @@ pub fn bailiwick_on(program: &str, folder: &Path, database: Option<&str>) -> io:
         .env("BAILIWICK_BOOTSTRAP_USER_ID", account.user_id)
         .env("BAILIWICK_BOOTSTRAP_ACCESS_KEY_ID", account.access_key_id)
         .env("BAILIWICK_BOOTSTRAP_SECRET_ACCESS_KEY", account.secret_access_key)
+        .env("BAILIWICK_BOOTSTRAP_USER_NAME", account.user_id)
+        .env("BAILIWICK_BOOTSTRAP_PASSWORD", account.password)
         .env("BAILIWICK_LOG", "warn");
+    start(command)
+}
+
+/// Starts a server of somebody else by a script, which becomes the server.
+pub fn script(script: &str, folder: &Path, password: &str) -> io::Result<Measured> {
+    let mut command = Command::new("python3");
+    command.arg(script).arg(folder).arg(password);
     start(command)
 }
 

@@ -4,6 +4,7 @@ import warnings
 
 import huaweicloudsdkcce.v3 as cce
 import huaweicloudsdkiam.v3 as iam
+import huaweicloudsdkiam.v5 as iam_v5
 from huaweicloudsdkcore.auth.credentials import BasicCredentials, GlobalCredentials
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.region.region import Region
@@ -40,6 +41,11 @@ def cce_client_by_region(base, key_id, secret, region):
 def iam_client(base, key_id, secret, account):
     """The identity service's client, signing with an access key."""
     return _build(iam.IamClient, GlobalCredentials(key_id, secret, account), base)
+
+
+def iam_v5_client(base, key_id, secret, account):
+    """The identity service's newer client, signing with an access key."""
+    return _build(iam_v5.IamClient, GlobalCredentials(key_id, secret, account), base)
 
 
 def iam_client_by_region(base, key_id, secret, region):

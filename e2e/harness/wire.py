@@ -57,6 +57,13 @@ def request_bytes(method, target, headers, body=b"", length=None):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+def send_unsigned(base, method, target, body=None, extra=()):
+    """Sends a request without a credential; a body that is not bytes becomes JSON."""
+    host = urllib.parse.urlsplit(base).netloc
+    headers = [("Host", host), ("Content-Type", "application/json"), *extra]
+    return send_raw(base, request_bytes(method, target, headers, encoded(body)), method)
+
+
 class Client:
     """Signs with one access key, over one kept-open connection. Everything can be overridden per request."""
 
@@ -73,7 +80,7 @@ class Client:
 
     def request(self, method, target, body=None, **options):
         """Sends one signed request over the kept-open connection; a body that is not bytes becomes JSON."""
-        data = _encoded(body)
+        data = encoded(body)
         headers = self.headers(method, target, data, **options)
         for attempt in (1, 2):
             try:
@@ -114,7 +121,8 @@ class Client:
                 return items
 
 
-def _encoded(body):
+def encoded(body):
+    """A body as it is sent."""
     if body is None:
         return b""
     return body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -42,7 +42,8 @@ impl Parts<'_> {
             let replaced = authorization.filter(|_| name.eq_ignore_ascii_case("authorization"));
             request = request.header(*name, replaced.unwrap_or(value));
         }
-        let origin = Origin { request_id: Arc::from("r"), source: Arc::from("s") };
+        let at = Timestamp::from_millis(0);
+        let origin = Origin { request_id: Arc::from("r"), source: Arc::from("s"), at };
         Head::read(request.body(()).ok()?.into_parts().0, origin, plus).ok()
     }
 

@@ -9,7 +9,7 @@ use domain::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
-use service::{Origin, authz};
+use service::Origin;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -44,7 +44,8 @@ pub(crate) async fn answer_metrics(app: Arc<App>, request: Request<Incoming>) ->
 pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> HttpResponse {
     let request_id: [u8; 16] = domain::entropy::bytes(&*app.entropy);
     let request_id: Arc<str> = Arc::from(hex::encode(request_id));
-    let origin = Origin { request_id: Arc::clone(&request_id), source: Arc::from(peer.to_string()) };
+    let (source, at) = (Arc::from(peer.to_string()), app.service.now());
+    let origin = Origin { request_id: Arc::clone(&request_id), source, at };
     // At the level that no filter leaves out, so that each line that a request causes says which one it was.
     let span = tracing::error_span!(
         "request",
@@ -162,11 +163,12 @@ async fn run<'a>(
             let call = dialect.authenticate(app, &input, row.body).await?;
             let (caller, origin) = (Arc::clone(&call.caller), call.origin.clone());
             let reminded = dialect.name() == "native" && (caller.root || caller.administrator);
-            let reply = handler(app, call, input).await.inspect_err(|error| {
-                if error.kind() == ErrorKind::Forbidden {
-                    let action = authz::refused_action(error).unwrap_or(row.name);
-                    app.service.note_refusal(&caller, &origin, action, path);
+            let reply = handler(app, call, input).await.inspect_err(|error| match error.denial() {
+                Some(denial) => app.service.note_denial(&caller, &origin, denial, path),
+                None if error.kind() == ErrorKind::Forbidden => {
+                    app.service.note_refusal(&caller, &origin, row.name, path);
                 }
+                None => {}
             })?;
             if reminded && app.settings.demo == Demo::No && app.bootstrap_file_present() {
                 reply.with_header(REMINDER, HeaderValue::from_static("bootstrap-file"))

@@ -73,6 +73,21 @@ pub fn object(content_type: Option<&str>, body: &[u8]) -> Result<Object> {
     }
 }
 
+impl From<Value> for serde_json::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(value),
+            Value::Number(number) => Self::Number(number),
+            Value::Text(text) => Self::String(text),
+            Value::List(entries) => Self::Array(entries.into_iter().map(Self::from).collect()),
+            Value::Object(fields) => {
+                Self::Object(fields.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+            }
+        }
+    }
+}
+
 /// An object whose fields are taken one by one. It knows its own path, so errors name `accessScope.namespaces`.
 #[derive(Debug)]
 pub struct Object {
@@ -128,6 +143,27 @@ impl Object {
             Some(Value::Bool(value)) => Ok(value),
             Some(other) => Err(self.wrong(key, "must be a boolean", &other)),
         }
+    }
+
+    /// Takes a whole number that may be absent.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn optional_integer(&mut self, key: &str) -> Result<Option<i64>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Number(number)) => match number.as_i64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(Error::invalid(&self.path_of(key), "must be a whole number")),
+            },
+            Some(other) => Err(self.wrong(key, "must be a whole number", &other)),
+        }
+    }
+
+    /// All that is left, as JSON: for documents that are kept as texts.
+    #[must_use]
+    pub fn into_json(self) -> serde_json::Value {
+        serde_json::Value::from(Value::Object(self.fields))
     }
 
     /// Takes a boolean that may be absent.

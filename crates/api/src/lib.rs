@@ -5,6 +5,7 @@
 //! Every failure on the way, from a malformed path to a panic, is put into words by the dialect that claimed the
 //! request, because a client that cannot parse an error shows its user nothing.
 
+pub mod actions;
 pub mod authn;
 pub mod body;
 pub mod dialects;
@@ -17,6 +18,7 @@ pub mod operation;
 mod places;
 pub mod reply;
 mod tls;
+mod vocabulary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use service::Service;
 
 pub use listener::{Limits, Listener};
 pub use tls::{Tls, TlsStatus};
+pub use vocabulary::vocabulary;
 
 /// What handlers are given besides the request.
 pub struct App {
@@ -36,6 +39,7 @@ pub struct App {
     /// What can be set.
     pub settings: Settings,
     pub(crate) dialects: Vec<Arc<dyn operation::Dialect>>,
+    actions: Vec<(&'static str, actions::Actions)>,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -63,9 +67,11 @@ impl App {
     /// Puts the dialects on the door.
     ///
     /// # Errors
-    /// `Internal` if two operations of one dialect share method and path: a defect that the first start shows.
+    /// `Internal` if two operations of one dialect share method and path, or an authorization table is broken: defects
+    /// that the first start shows.
     pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
-        Ok(Self { service, entropy, settings, dialects: dialects::all()?, tls: None })
+        let (dialects, actions) = (dialects::all()?, dialects::actions()?);
+        Ok(Self { service, entropy, settings, dialects, actions, tls: None })
     }
 
     /// The same, measuring what is served over TLS.
@@ -84,5 +90,11 @@ impl App {
     #[must_use]
     pub fn dialects(&self) -> &[Arc<dyn operation::Dialect>] {
         &self.dialects
+    }
+
+    /// The authorization tables, each with the name of its dialect.
+    #[must_use]
+    pub fn actions(&self) -> &[(&'static str, actions::Actions)] {
+        &self.actions
     }
 }

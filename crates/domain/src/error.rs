@@ -43,13 +43,25 @@ pub struct Error {
     field: Option<String>,
     message: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    denial: Option<Box<Denial>>,
+}
+
+/// What a caller was refused, and why. The reasons are for the audit, not for the caller: they tell about policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The action, in our own words.
+    pub action: String,
+    /// On what, as `kind/id`; empty if the action is about nothing in particular.
+    pub resource: String,
+    /// Which statement denied it, or what was missing.
+    pub reasons: String,
 }
 
 impl Error {
     /// An error of `kind` with the text that the caller will see.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, field: None, message: message.into(), cause: None }
+        Self { kind, field: None, message: message.into(), cause: None, denial: None }
     }
 
     /// A request whose `field` breaks a rule; `message` says what would be right.
@@ -70,10 +82,15 @@ impl Error {
         Self::new(ErrorKind::Conflict, message)
     }
 
-    /// A caller who may not do `action`.
+    /// A caller who may not do something.
     #[must_use]
-    pub fn forbidden(action: &str) -> Self {
-        Self::new(ErrorKind::Forbidden, format!("you are not allowed to perform `{action}`"))
+    pub fn denied(denial: Denial) -> Self {
+        let on = match denial.resource.as_str() {
+            "" => String::new(),
+            resource => format!(" on `{resource}`"),
+        };
+        let message = format!("you are not allowed to perform `{}`{on}", denial.action);
+        Self { denial: Some(Box::new(denial)), ..Self::new(ErrorKind::Forbidden, message) }
     }
 
     /// A defect. The caller learns nothing but that; `cause` goes to the log.
@@ -101,6 +118,13 @@ impl Error {
         self
     }
 
+    /// The same error with a sentence about what would help.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &str) -> Self {
+        self.message = format!("{}: {hint}", self.message);
+        self
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -117,6 +141,12 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What was refused and why, if rights were the reason.
+    #[must_use]
+    pub fn denial(&self) -> Option<&Denial> {
+        self.denial.as_deref()
     }
 
     /// What only the log may see.

@@ -29,6 +29,10 @@ pub mod kind {
     pub enum Grant {}
     /// The public half of an access key.
     pub enum AccessKey {}
+    /// A token or temporary key.
+    pub enum Session {}
+    /// An identity policy.
+    pub enum Policy {}
     /// One database of Bailiwick.
     pub enum Installation {}
 }
@@ -47,6 +51,10 @@ pub type ClusterId = Id<kind::Cluster>;
 pub type GrantId = Id<kind::Grant>;
 /// The public half of an access key.
 pub type AccessKeyId = Id<kind::AccessKey>;
+/// The id of a session; of a temporary key, its public half.
+pub type SessionId = Id<kind::Session>;
+/// The id of an identity policy.
+pub type PolicyId = Id<kind::Policy>;
 /// The id of an installation, made at its first start.
 pub type InstallationId = Id<kind::Installation>;
 

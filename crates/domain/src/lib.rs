@@ -13,6 +13,7 @@ pub mod id;
 pub mod identity;
 pub mod lineage;
 pub mod namespace;
+pub mod policy;
 pub mod principal;
 pub mod role;
 pub mod secret;
@@ -23,15 +24,16 @@ pub use arrival::{Arrival, GroupMembers, NameTemplate};
 pub use clock::{Clock, Timestamp};
 pub use cluster::{Cluster, ConnectionState};
 pub use entropy::Entropy;
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Denial, Error, ErrorKind, Result};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
-    AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PrincipalId,
-    ProjectId,
+    AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PolicyId,
+    PrincipalId, ProjectId, SessionId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};
 pub use namespace::Namespace;
+pub use policy::{Attachment, Policy, PolicyScope, PolicyVersion};
 pub use principal::{ExternalId, Principal, PrincipalKind};
 pub use role::{ClusterRoleName, Role};
 pub use secret::Secret;

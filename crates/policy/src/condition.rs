@@ -21,7 +21,7 @@ pub(crate) struct Condition {
 }
 
 /// What a key is compared with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Values {
     Exact(Vec<String>),
     IgnoringCase(Vec<String>),
@@ -49,6 +49,16 @@ impl Condition {
     /// A condition that could not be read.
     pub(crate) fn unreadable(path: String) -> Self {
         Self { path, key: String::new(), test: None }
+    }
+
+    /// The key, folded.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether both ask the same of the same key. One that could not be read is like no other.
+    pub(crate) fn asks_the_same(&self, other: &Self) -> bool {
+        self.key == other.key && self.test.is_some() && self.test == other.test
     }
 
     /// Whether it is met.

@@ -160,7 +160,7 @@ fn why(stop: Stop<'_>) -> Why {
     }
 }
 
-fn reference(document: &Document, statement: &Statement) -> StatementRef {
+pub(crate) fn reference(document: &Document, statement: &Statement) -> StatementRef {
     StatementRef { document: document.name().to_owned(), index: statement.index, sid: statement.sid.clone() }
 }
 

@@ -5,7 +5,7 @@ use crate::json::{self, Value};
 use crate::problem::Problem;
 use crate::quoted;
 use crate::reader::{Reader, take};
-use crate::statement::Statement;
+use crate::statement::{Does, Statement};
 
 /// A policy document, taken apart so that asking it is fast.
 #[derive(Clone, Debug)]
@@ -59,6 +59,20 @@ impl Document {
                 problems,
             },
         }
+    }
+
+    /// What the document denies, without what it allows.
+    #[must_use]
+    pub fn denials(&self) -> Self {
+        let mut denials = self.clone();
+        denials.statements.retain(|statement| statement.does == Does::Deny);
+        denials
+    }
+
+    /// Whether it denies anything to anybody.
+    #[must_use]
+    pub fn denies_anything(&self) -> bool {
+        self.statements.iter().any(|statement| statement.does == Does::Deny)
     }
 
     /// How decisions call it.

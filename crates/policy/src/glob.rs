@@ -5,7 +5,7 @@
 /// Matching walks the text from left to right and never returns behind what a piece matched: the leftmost place of a
 /// piece leaves the most for the pieces after it, so trying later places cannot help. That takes O(text + pattern);
 /// a piece between two `*` that holds a `?` takes O(text × piece) at worst. Nothing is allocated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Glob {
     /// What stands before the first `*`.
     first: Piece,
@@ -50,8 +50,89 @@ impl Glob {
     }
 }
 
+impl Glob {
+    /// Whether every text that `other` means is one that this means. `false` where that is not plain to see.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        // The other pattern is read as a text in which a `*` or a `?` is a letter that only a `*`, or a `?`, means.
+        // What is written between may be such a letter as well, so a literal one is never taken for a wildcard.
+        self.first.holds_only_letters(&self.after_stars)
+            && other.first.holds_only_letters(&other.after_stars)
+            && self.matches_symbols(&other.symbols())
+    }
+
+    /// Whether no text is meant by both. `false` where that is not plain to see.
+    pub(crate) fn is_apart_from(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.symbols(), other.symbols());
+        let literal = |symbol: &&Symbol| matches!(symbol, Symbol::Letter(_));
+        let mut heads = ours.iter().take_while(literal).zip(theirs.iter().take_while(literal));
+        if heads.any(|(a, b)| a != b) {
+            return true;
+        }
+        match (self.after_stars.is_empty(), other.after_stars.is_empty()) {
+            (true, true) => ours.len() != theirs.len(),
+            (true, false) | (false, true) | (false, false) => false,
+        }
+    }
+
+    fn symbols(&self) -> Vec<Symbol> {
+        let mut symbols = self.first.symbols();
+        for piece in &self.after_stars {
+            symbols.push(Symbol::Any);
+            symbols.extend(piece.symbols());
+        }
+        symbols
+    }
+
+    /// As [`Glob::matches`], over the symbols of a pattern; quadratic at worst.
+    fn matches_symbols(&self, text: &[Symbol]) -> bool {
+        let mut reached = vec![false; text.len() + 1];
+        if let Some(first) = reached.first_mut() {
+            *first = true;
+        }
+        for own in self.symbols() {
+            let mut next = vec![false; text.len() + 1];
+            let mut open = false;
+            for (at, slot) in next.iter_mut().enumerate() {
+                let came = reached.get(at).copied().unwrap_or(false);
+                let before = at.checked_sub(1);
+                *slot = match own {
+                    Symbol::Any => {
+                        open |= came;
+                        open
+                    }
+                    Symbol::One | Symbol::Letter(_) => before.is_some_and(|before| {
+                        let was = reached.get(before).copied().unwrap_or(false);
+                        was && text.get(before).is_some_and(|symbol| own.means(*symbol))
+                    }),
+                };
+            }
+            reached = next;
+        }
+        reached.last().copied().unwrap_or(false)
+    }
+}
+
+/// A pattern's letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Symbol {
+    Letter(char),
+    One,
+    Any,
+}
+
+impl Symbol {
+    /// Whether whatever `other` stands for is one letter that this stands for.
+    fn means(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::One, Self::Letter(_) | Self::One) => true,
+            (Self::Letter(own), Self::Letter(letter)) => own == letter,
+            (Self::Letter(_), Self::One) | (_, Self::Any) | (Self::Any, _) => false,
+        }
+    }
+}
+
 /// A part of a pattern without `*`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Piece {
     text: String,
     /// Whether a `?` in it stands for any character.
@@ -65,6 +146,17 @@ impl Piece {
 
     fn literal(text: &str) -> Self {
         Self { text: text.to_owned(), holds_marks: false }
+    }
+
+    /// Whether no letter of it or of `others` that looks like a wildcard is meant as it is.
+    fn holds_only_letters(&self, others: &[Self]) -> bool {
+        let plain = |piece: &Self| piece.holds_marks || !piece.text.contains(['?', '*']);
+        plain(self) && others.iter().all(plain)
+    }
+
+    fn symbols(&self) -> Vec<Symbol> {
+        let symbol = |c| if c == '?' && self.holds_marks { Symbol::One } else { Symbol::Letter(c) };
+        self.text.chars().map(symbol).collect()
     }
 
     /// What follows if `text` begins with this piece.

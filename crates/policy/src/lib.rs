@@ -8,8 +8,10 @@
 //! Which action an operation needs, which condition keys it has and what its resource is called are for the dialects
 //! to say; this crate knows no vendor's words.
 
+mod asker;
 mod certainty;
 mod condition;
+mod covers;
 mod decision;
 mod document;
 mod glob;
@@ -37,6 +39,8 @@ mod document_tests;
 #[cfg(test)]
 mod trust_tests;
 
+pub use asker::{ActsAs, Asker};
+pub use covers::{Known, Side, first_uncovered};
 pub use decision::{Decision, Effect, Miss, StatementRef, Why, decide, effect};
 pub use document::{Dependency, Document};
 pub use grammar::Grammar;

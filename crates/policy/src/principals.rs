@@ -3,7 +3,7 @@
 use crate::certainty::Certainty;
 
 /// The principals of a statement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Principals {
     /// Whoever the document is attached to.
     Attached,

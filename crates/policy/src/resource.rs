@@ -9,7 +9,8 @@ pub(crate) const PARTS: usize = 5;
 /// What an action is performed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    name: Option<[Part; PARTS]>,
+    /// Its names; none if the action has no resource.
+    names: Vec<[Part; PARTS]>,
     uri: Option<String>,
 }
 
@@ -31,7 +32,16 @@ impl Resource {
     /// A resource by its five parts, for instance service, region, account, type and path.
     #[must_use]
     pub fn new(parts: [&str; PARTS]) -> Self {
-        Self { name: Some(parts.map(|part| Part::Is(part.to_owned()))), uri: None }
+        Self { names: vec![parts.map(|part| Part::Is(part.to_owned()))], uri: None }
+    }
+
+    /// The same resource has another name, by which documents may call it as well: one name that a list holds is
+    /// enough, and what leaves one of its names out leaves it out.
+    #[must_use]
+    pub fn also_named(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.uri = self.uri.or(other.uri);
+        self
     }
 
     /// A resource by its name, parts separated by colons. `None` if there are fewer than five.
@@ -43,7 +53,7 @@ impl Resource {
     /// All resources of this kind, now and later: the last part stands for every text.
     #[must_use]
     pub fn every(mut self) -> Self {
-        if let Some([_, _, _, _, path]) = &mut self.name {
+        for [_, _, _, _, path] in &mut self.names {
             *path = Part::Every;
         }
         self
@@ -57,7 +67,7 @@ impl Resource {
     }
 
     fn is_none(&self) -> bool {
-        self.name.is_none() && self.uri.is_none()
+        self.names.is_empty() && self.uri.is_none()
     }
 }
 
@@ -67,7 +77,7 @@ fn split(name: &str) -> Option<[&str; PARTS]> {
 }
 
 /// One entry of `Resource` or `NotResource`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
     Everything,
     Name(Box<[Glob; PARTS]>),
@@ -84,19 +94,35 @@ impl Pattern {
         split(text).map(|parts| Self::Name(Box::new(parts.map(Glob::new))))
     }
 
+    /// Whether it means whatever `other` means.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Everything, _) => true,
+            (Self::Name(own), Self::Name(theirs)) => {
+                own.iter().zip(theirs.iter()).all(|(own, theirs)| own.covers(theirs))
+            }
+            (Self::Uri(own), Self::Uri(theirs)) => own.covers(theirs),
+            (Self::Name(_), Self::Everything | Self::Uri(_))
+            | (Self::Uri(_), Self::Everything | Self::Name(_)) => false,
+        }
+    }
+
     /// Whether it means `resource`.
     fn means(&self, resource: &Resource) -> Certainty {
         match self {
             Self::Everything => Certainty::Yes,
             Self::Uri(glob) => resource.uri.as_ref().is_some_and(|uri| glob.matches(uri)).into(),
-            Self::Name(globs) => match &resource.name {
-                Some(parts) => {
-                    Certainty::all(globs.iter().zip(parts).map(|(glob, part)| part_matches(glob, part)))
+            // `*:*:*:*:*` is not the `*` that actions without resource ask for, but its author meant everything.
+            Self::Name(globs) if resource.names.is_empty() => {
+                if globs.iter().all(Glob::means_everything) {
+                    Certainty::Maybe
+                } else {
+                    Certainty::No
                 }
-                // `*:*:*:*:*` is not the `*` that actions without resource ask for, but its author meant everything.
-                None if globs.iter().all(Glob::means_everything) => Certainty::Maybe,
-                None => Certainty::No,
-            },
+            }
+            Self::Name(globs) => Certainty::any(resource.names.iter().map(|parts| {
+                Certainty::all(globs.iter().zip(parts).map(|(glob, part)| part_matches(glob, part)))
+            })),
         }
     }
 }
@@ -110,7 +136,7 @@ fn part_matches(glob: &Glob, part: &Part) -> Certainty {
 }
 
 /// Which resources a statement concerns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resources {
     /// It names none.
     All,
@@ -180,6 +206,18 @@ mod tests {
         assert_eq!(Resources::In(listed(&["fleet:*:*:cluster:prod-*"])).concern(&every), Maybe);
         assert_eq!(Resources::In(listed(&["fleet:*:*:node:prod-*"])).concern(&every), No);
         assert_eq!(Resources::NotIn(listed(&["fleet:*:*:cluster:prod-*"])).concern(&every), Maybe);
+    }
+
+    #[test]
+    fn a_resource_with_two_names_is_meant_by_either_and_left_out_by_either() {
+        let other = Resource::parse("acs:cs:eu:acc:cluster/c1").unwrap();
+        let resource = Resource::parse("fleet:eu:acc:cluster:c1").unwrap().also_named(other);
+        for (pattern, expected) in
+            [("fleet:*:*:cluster:c1", Yes), ("acs:cs:*:*:cluster/c1", Yes), ("acs:cs:*:*:cluster/c2", No)]
+        {
+            assert_eq!(Resources::In(listed(&[pattern])).concern(&resource), expected, "{pattern}");
+            assert_eq!(Resources::NotIn(listed(&[pattern])).concern(&resource), expected.not(), "{pattern}");
+        }
     }
 
     #[test]

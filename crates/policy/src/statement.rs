@@ -37,7 +37,7 @@ pub(crate) enum Reading {
 }
 
 /// Which actions a statement concerns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Actions {
     In(Vec<Glob>),
     NotIn(Vec<Glob>),
@@ -45,6 +45,11 @@ pub(crate) enum Actions {
 }
 
 impl Actions {
+    /// Whether the statement might concern the operation that has these names.
+    pub(crate) fn concerns(&self, names: &[String]) -> bool {
+        self.concern(names) != Certainty::No
+    }
+
     /// Whether the statement concerns the operation that has these names.
     fn concern(&self, names: &[String]) -> Certainty {
         let one_of = |globs: &[Glob]| globs.iter().any(|glob| names.iter().any(|name| glob.matches(name)));
@@ -96,6 +101,18 @@ impl Statement {
             conditions: Vec::new(),
             reading: Reading::Broken,
         }
+    }
+
+    /// Whether both mean the same.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let same_conditions = self.conditions.len() == other.conditions.len()
+            && self.conditions.iter().all(|one| other.conditions.iter().any(|two| one.asks_the_same(two)));
+        self.does == other.does
+            && self.reading == other.reading
+            && self.principals == other.principals
+            && self.actions == other.actions
+            && self.resources == other.resources
+            && same_conditions
     }
 
     /// Whether it has its effect: an allow must apply for certain, a deny need only possibly apply.

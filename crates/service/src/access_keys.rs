@@ -8,9 +8,9 @@ pub use store::AccessKey;
 use store::ReadTx;
 use subtle::ConstantTimeEq;
 
-use crate::authz;
+use crate::authz::{self, Rights};
 use crate::cache::Copy;
-use crate::call::{Call, Caller};
+use crate::call::{Call, Caller, Proof};
 use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
 use crate::service::{PageRequest, Paged, Service};
@@ -24,6 +24,8 @@ pub struct SigningKey {
     pub caller: Arc<Caller>,
     /// Hex SHA-256 of the security token that a temporary key is shown with; `None` for a permanent key.
     pub security_token: Option<String>,
+    /// When a temporary key ends.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl SigningKey {
@@ -52,32 +54,39 @@ pub struct NewKey {
 }
 
 impl Service {
-    /// The enabled key of that id with its enabled user, of whatever account: the caller proved nothing yet.
-    /// Unknown ids are not remembered, so that guessing cannot push out what is known.
+    /// The enabled key of that id with its enabled user, or the temporary key of that id while its session lives, of
+    /// whatever account: the caller proved nothing yet. Unknown ids are not remembered, so that guessing cannot push
+    /// out what is known.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
-        if let Some(copy) = self.signing_keys.get(&self.revisions, id) {
-            return Ok(copy.value.clone());
-        }
+        let known = match self.signing_keys.get(&self.revisions, id) {
+            Some(copy) => copy.value.clone(),
+            None => self.load_signing_key(id).await?,
+        };
+        Ok(known.filter(|key| key.expires_at.is_none_or(|end| end > self.now())))
+    }
+
+    async fn load_signing_key(&self, id: &str) -> Result<Option<Arc<SigningKey>>> {
         let mut tx = self.store.read().await?;
         let Some(key) = tx.access_key(id).await? else {
-            tx.end().await?;
-            return Ok(None);
+            return self.load_temporary_key(tx, id).await;
         };
         let revision = tx.revision(&key.account).await?;
-        let caller = if key.enabled { caller(&mut tx, &key.account, &key.user).await? } else { None };
+        let caller = if key.enabled { self.caller(&mut tx, &key.account, &key.user).await? } else { None };
         tx.end().await?;
         let value = match caller {
             Some(caller) => Some(Arc::new(SigningKey {
                 secret: self.open_secret(&key)?,
-                caller: Arc::new(caller),
+                caller: Arc::new(Caller { proof: Proof::AccessKey(key.id.clone()), ..caller }),
                 security_token: None,
+                expires_at: None,
             })),
             None => None,
         };
-        self.signing_keys.put(id, Copy { account: key.account, revision, value: value.clone() });
+        let copy = Copy { account: key.account, revision, others: Vec::new(), value: value.clone() };
+        self.signing_keys.put(id, copy);
         Ok(value)
     }
 
@@ -235,26 +244,31 @@ pub(crate) fn random_text(entropy: &dyn Entropy, alphabet: &[u8], length: usize)
         .collect()
 }
 
-/// The enabled user of that id as a caller.
-pub(crate) async fn caller(
-    tx: &mut ReadTx,
-    account: &AccountId,
-    user: &PrincipalId,
-) -> Result<Option<Caller>> {
-    let Some(found) = tx.principal(account, user.as_str()).await?.filter(|principal| principal.enabled)
-    else {
-        return Ok(None);
-    };
-    let Some(tenant) = tx.account(account).await? else { return Ok(None) };
-    let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
-    Ok(Some(Caller {
-        projects: projects.into_iter().map(|project| project.id).collect(),
-        account: account.clone(),
-        account_name: tenant.name,
-        principal: found.id,
-        kind: found.kind,
-        name: found.name,
-        root: found.root,
-        administrator: tx.is_member_of_named(user, authz::ADMINISTRATORS).await?,
-    }))
+impl Service {
+    /// The enabled user, or the agency, of that id as a caller.
+    pub(crate) async fn caller(
+        &self,
+        tx: &mut ReadTx,
+        account: &AccountId,
+        principal: &PrincipalId,
+    ) -> Result<Option<Caller>> {
+        let found = tx.principal(account, principal.as_str()).await?;
+        let Some(found) = found.filter(|principal| principal.enabled) else { return Ok(None) };
+        let Some(tenant) = tx.account(account).await? else { return Ok(None) };
+        let projects = tx.projects(account, &store::Page { after: None, limit: i64::MAX }).await?;
+        let rights = Rights::read(tx, &self.settings.vocabulary, principal).await?;
+        Ok(Some(Caller {
+            projects: projects.into_iter().map(|project| project.id).collect(),
+            account: account.clone(),
+            account_name: tenant.name,
+            principal: found.id,
+            kind: found.kind,
+            name: found.name,
+            root: found.root,
+            administrator: rights.groups.iter().any(|(_, name)| name == authz::ADMINISTRATORS),
+            rights: Arc::new(rights),
+            revision: tx.revision(account).await?,
+            proof: Proof::Server,
+        }))
+    }
 }

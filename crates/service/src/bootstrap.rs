@@ -9,8 +9,8 @@ use domain::{
 use store::{AuditEvent, Installation, Outcome, Store, WriteTx};
 
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text, seal_key};
-use crate::authz::ADMINISTRATORS;
-use crate::call::Caller;
+use crate::authz::{ADMINISTRATORS, Rights, Vocabulary};
+use crate::call::{Caller, Proof};
 use crate::key_ring::MasterKeys;
 
 /// What was chosen for a new account; the rest is generated.
@@ -66,6 +66,9 @@ impl PreparedAccount {
             root: true,
             administrator: false,
             projects: vec![self.project.id.clone()],
+            rights: Arc::new(Rights::none(Arc::new(Vocabulary::own()))),
+            revision: 0,
+            proof: Proof::Server,
         }
     }
 }
@@ -235,6 +238,7 @@ impl Bootstrap {
             resource: format!("account/{}", account.id),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: String::new(),
             source: "server operator".to_owned(),
         };

@@ -62,12 +62,16 @@ impl Revisions {
         learn(known.entry(account.clone()).or_insert(Known { latest: -1, directory: -1 }))
     }
 
-    fn is_current(&self, follows: Follows, account: &AccountId, revision: i64) -> bool {
+    fn is_current<V>(&self, follows: Follows, copy: &Copy<V>) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(account).is_none_or(|known| match follows {
-            Follows::Everything => revision >= known.latest,
-            Follows::Directory => revision >= known.directory,
-        })
+        let of = |account: &AccountId, revision: i64| {
+            known.get(account).is_none_or(|known| match follows {
+                Follows::Everything => revision >= known.latest,
+                Follows::Directory => revision >= known.directory,
+            })
+        };
+        of(&copy.account, copy.revision)
+            && copy.others.iter().all(|(account, revision)| of(account, *revision))
     }
 }
 
@@ -75,6 +79,8 @@ impl Revisions {
 pub(crate) struct Copy<V> {
     pub(crate) account: AccountId,
     pub(crate) revision: i64,
+    /// Other accounts that had a part in it, and how far they were.
+    pub(crate) others: Vec<(AccountId, i64)>,
     pub(crate) value: V,
 }
 
@@ -97,7 +103,7 @@ impl<V> Copies<V> {
 
     /// The copy under `key`, if it still counts.
     pub(crate) fn get(&self, revisions: &Revisions, key: &str) -> Option<Arc<Copy<V>>> {
-        self.entries.get(key).filter(|copy| revisions.is_current(self.follows, &copy.account, copy.revision))
+        self.entries.get(key).filter(|copy| revisions.is_current(self.follows, copy))
     }
 
     /// Forgets all copies.
@@ -122,7 +128,7 @@ mod tests {
         let revisions = Revisions::default();
         let copies = Copies::new(10);
         let account = AccountId::stored("a");
-        copies.put("k", Copy { account: account.clone(), revision: 3, value: 7 });
+        copies.put("k", Copy { account: account.clone(), revision: 3, others: Vec::new(), value: 7 });
         assert!(copies.get(&revisions, "k").is_some());
         assert!(revisions.reached(&account, 3));
         assert!(copies.get(&revisions, "k").is_some(), "read at the latest revision");
@@ -132,11 +138,24 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_in_which_several_accounts_have_a_part_counts_until_any_of_them_goes_on() {
+        let revisions = Revisions::default();
+        let copies = Copies::of_directory(10);
+        let (own, other) = (AccountId::stored("a"), AccountId::stored("b"));
+        let copy = Copy { account: own, revision: 3, others: vec![(other.clone(), 8)], value: 7 };
+        copies.put("k", copy);
+        revisions.directory_reached(&other, 8);
+        assert!(copies.get(&revisions, "k").is_some());
+        revisions.directory_reached(&other, 9);
+        assert!(copies.get(&revisions, "k").is_none());
+    }
+
+    #[test]
     fn a_copy_of_the_directory_outlives_commits_of_grants_alone() {
         let revisions = Revisions::default();
         let copies = Copies::of_directory(10);
         let account = AccountId::stored("a");
-        copies.put("k", Copy { account: account.clone(), revision: 3, value: 7 });
+        copies.put("k", Copy { account: account.clone(), revision: 3, others: Vec::new(), value: 7 });
         revisions.reached(&account, 4);
         assert!(copies.get(&revisions, "k").is_some());
         revisions.directory_reached(&account, 4);

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, PrincipalId, PrincipalKind, ProjectId};
+use domain::{AccessKeyId, AccountId, PrincipalId, PrincipalKind, ProjectId, SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::SessionKind;
+
+use crate::authz::Rights;
 
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,68 @@ pub struct Caller {
     pub administrator: bool,
     /// The account's projects, to tell at once whether a header names one of them.
     pub projects: Vec<ProjectId>,
+    /// What policies allow them. The root user needs none.
+    pub rights: Arc<Rights>,
+    /// The account's revision at which all this was read.
+    pub revision: i64,
+    /// With what they proved it.
+    pub proof: Proof,
+}
+
+/// With what somebody proved who they are: what a session that they begin comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// With nothing: the server acts on their behalf.
+    Server,
+    /// With an access key that lasts.
+    AccessKey(AccessKeyId),
+    /// With a token or a temporary key.
+    Session(Arc<SessionFacts>),
+}
+
+/// What is known about the session with which somebody calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// Its id.
+    pub id: SessionId,
+    /// Token or temporary key.
+    pub kind: SessionKind,
+    /// What whoever began it calls it; empty if nothing.
+    pub name: String,
+    /// How it was come by, the last way last.
+    pub methods: Vec<String>,
+    /// Who assumed the agency.
+    pub assumer: Option<PrincipalId>,
+    /// Texts of policies that limit it: of each set at least one must allow, and each of them may deny.
+    pub limits: Vec<Vec<String>>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Who is behind it, as was said when the first agency on the way was assumed; empty if nothing was said.
+    pub source_identity: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A tag of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Whether sessions that are begun with this one have it too.
+    pub transitive: bool,
+}
+
+impl Caller {
+    /// The session with which they call, if it is one.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionFacts> {
+        match &self.proof {
+            Proof::Session(facts) => Some(facts),
+            Proof::Server | Proof::AccessKey(_) => None,
+        }
+    }
 }
 
 /// Where a request came from, for the audit and the log.
@@ -32,6 +98,8 @@ pub struct Origin {
     pub request_id: Arc<str>,
     /// The address it came from, without port.
     pub source: Arc<str>,
+    /// When it arrived.
+    pub at: Timestamp,
 }
 
 /// One authenticated request.

@@ -8,7 +8,7 @@ use domain::{
 };
 use store::WriteTx;
 
-use crate::authz;
+use crate::authz::{self, Right, Thing};
 use crate::call::Call;
 use crate::connection::{Connection, kubeconfig};
 use crate::quotas::room;
@@ -87,7 +87,7 @@ impl Service {
     /// `Invalid` naming the field; `Conflict` if the id was ever used, the name is taken, or the account
     /// may have no more.
     pub async fn create_cluster(&self, call: &Call, new: NewCluster) -> Result<Cluster> {
-        authz::require(call, "bailiwick:cluster:create")?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:create")?;
         check(&new)?;
         let connection = new.kubeconfig.as_deref().map(|text| self.parse_kubeconfig(text)).transpose()?;
         let arrival = new.arrival.over(Arrival::default())?;
@@ -98,19 +98,21 @@ impl Service {
         let mut tx = self.begin(call).await?;
         room("clusters", tx.count_clusters_of(call.account()).await?, self.settings.quotas.clusters)?;
         let project = project(&mut tx, call, new.project.as_deref()).await?;
+        let enterprise_project = match &new.enterprise_project {
+            None => None,
+            Some(named) => {
+                let found = tx.enterprise_project(call.account(), named).await?;
+                let missing = || Error::invalid("enterpriseProject", format!("`{named}` does not exist"));
+                Some(found.ok_or_else(missing)?.id)
+            }
+        };
+        right.on(&Thing::new_cluster(&project.id, enterprise_project.as_ref()))?;
         let now = self.now();
         let cluster = Cluster {
             account: call.account().clone(),
             region: new.region.unwrap_or_else(|| project.name.clone()),
             project: project.id,
-            enterprise_project: match &new.enterprise_project {
-                None => None,
-                Some(named) => {
-                    let found = tx.enterprise_project(call.account(), named).await?;
-                    let missing = || Error::invalid("enterpriseProject", format!("`{named}` does not exist"));
-                    Some(found.ok_or_else(missing)?.id)
-                }
-            },
+            enterprise_project,
             owner: match &new.owner {
                 None => Some(call.caller.principal.clone()),
                 Some(named) => Some(user(&mut tx, call, named).await?),
@@ -163,12 +165,22 @@ impl Service {
         sealing.seal(&*self.entropy, &record, &connection.to_json_bytes()?)
     }
 
-    /// The account's clusters, oldest first.
+    /// The account's clusters that the caller may see, oldest first.
     ///
     /// # Errors
     /// `Forbidden`.
     pub async fn list_clusters(&self, call: &Call) -> Result<Vec<Cluster>> {
-        authz::require(call, "bailiwick:cluster:list")?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:list")?;
+        let mut clusters = self.clusters_of(call).await?;
+        clusters.retain(|cluster| right.holds_for(&Thing::cluster(cluster)));
+        if clusters.is_empty() {
+            right.unless_denied_outright()?;
+        }
+        Ok(clusters)
+    }
+
+    /// All of the account's clusters, whoever asks.
+    pub(crate) async fn clusters_of(&self, call: &Call) -> Result<Vec<Cluster>> {
         let mut tx = self.store.read().await?;
         let clusters = tx.clusters(call.account()).await?;
         tx.end().await?;
@@ -189,13 +201,30 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none in the account.
     pub async fn show_cluster(&self, call: &Call, id_or_name: &str) -> Result<Cluster> {
-        let found = self.find_cluster(call, id_or_name).await?;
-        found.ok_or_else(|| Error::not_found("cluster", id_or_name))
+        let right = authz::require_somewhere(call, "bailiwick:cluster:show")?;
+        self.cluster_for(call, &right, id_or_name).await
     }
 
-    /// A cluster by id or name, if there is one.
+    /// A cluster by id or name, on which the right must hold. Whether there is one is told to those only who would be
+    /// let in.
+    pub(crate) async fn cluster_for(
+        &self,
+        call: &Call,
+        right: &Right<'_>,
+        id_or_name: &str,
+    ) -> Result<Cluster> {
+        let found = self.find_cluster(call, id_or_name).await?;
+        let Some(found) = found else {
+            right.on(&Thing::unknown_cluster(&ClusterId::stored(id_or_name)))?;
+            return Err(Error::not_found("cluster", id_or_name));
+        };
+        right.on(&Thing::cluster(&found))?;
+        Ok(found)
+    }
+
+    /// A cluster by id or name, if there is one, whoever asks.
     pub(crate) async fn find_cluster(&self, call: &Call, id_or_name: &str) -> Result<Option<Cluster>> {
-        let clusters = self.list_clusters(call).await?;
+        let clusters = self.clusters_of(call).await?;
         let by_id = clusters.iter().find(|cluster| cluster.id.as_str() == id_or_name);
         Ok(by_id.or_else(|| clusters.iter().find(|cluster| cluster.name == id_or_name)).cloned())
     }
@@ -210,8 +239,8 @@ impl Service {
         id_or_name: &str,
         update: ClusterUpdate,
     ) -> Result<Cluster> {
-        authz::require(call, "bailiwick:cluster:update")?;
-        let cluster = self.show_cluster(call, id_or_name).await?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:update")?;
+        let cluster = self.cluster_for(call, &right, id_or_name).await?;
         let mut tx = self.begin(call).await?;
         // Again, now that nobody else can change it.
         let mut all = tx.clusters(call.account()).await?.into_iter();
@@ -235,7 +264,7 @@ impl Service {
             tx.set_arrival(&cluster.id, &arrival, self.now()).await?;
             self.commit_for_fleet(tx, call, action, &resource).await?;
         }
-        self.show_cluster(call, cluster.id.as_str()).await
+        self.cluster_for(call, &right, cluster.id.as_str()).await
     }
 }
 

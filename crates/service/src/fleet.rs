@@ -183,7 +183,8 @@ impl Service {
         let grants = tx.grants(account).await?;
         let list = Arc::new(GrantList { revision, grants });
         let value = Arc::clone(&list);
-        self.grants.put(account.as_str(), Copy { account: account.clone(), revision, value });
+        self.grants
+            .put(account.as_str(), Copy { account: account.clone(), revision, others: Vec::new(), value });
         Ok(list)
     }
 

@@ -8,9 +8,9 @@ use domain::{
     ClusterGrantState, ClusterId, ClusterScope, ConnectionState, Error, Grant, GrantId, GrantSpec,
     NamespaceScope, PrincipalId, Result, State,
 };
-use store::{GrantStateRow, WriteTx};
+use store::{GrantStateRow, ReadTx, WriteTx};
 
-use crate::authz;
+use crate::authz::{self, Right};
 use crate::cache::Copy;
 use crate::call::Call;
 use crate::history;
@@ -52,10 +52,11 @@ impl Service {
     /// `Invalid` naming the field, also for principals and clusters that are not the account's; `Conflict` if the
     /// account may have no more.
     pub async fn create_grant(&self, call: &Call, spec: GrantSpec) -> Result<Grant> {
-        authz::require(call, "bailiwick:grant:create")?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
         let (mut tx, room) = self.begin_with_room(call, &spec, None).await?;
+        self.may_write(&mut tx, call, &right, &[&spec.clusters]).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -92,11 +93,12 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none; `Invalid` naming the field.
     pub async fn update_grant(&self, call: &Call, id: &str, spec: GrantSpec) -> Result<Grant> {
-        authz::require(call, "bailiwick:grant:update")?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
         let (mut tx, room) = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
         let old = active(&mut tx, call, id).await?;
+        self.may_write(&mut tx, call, &right, &[&old.spec.clusters, &spec.clusters]).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
             return Ok(old);
@@ -116,21 +118,56 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none, or it was revoked before.
     pub async fn revoke_grant(&self, call: &Call, id: &str) -> Result<()> {
-        authz::require(call, "bailiwick:grant:delete")?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:delete")?;
         let mut tx = self.begin_grants(call).await?;
         let grant = active(&mut tx, call, id).await?;
+        self.may_write(&mut tx, call, &right, &[&grant.spec.clusters]).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;
         history::record_changed(&mut tx, call, std::slice::from_ref(&grant.id)).await?;
         self.commit_for_fleet(tx, call, "bailiwick:grant:delete", &format!("grant/{id}")).await
     }
 
-    /// All grants of the account that are not revoked. Served from memory unless something changed.
+    /// Lets the call pass if its right holds for each cluster, and its caller administers each.
+    async fn may_write(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call,
+        right: &Right<'_>,
+        scopes: &[&ClusterScope],
+    ) -> Result<()> {
+        if call.caller.root {
+            return Ok(());
+        }
+        let clusters = tx.clusters(call.account()).await?;
+        for scope in scopes {
+            right.on_clusters(scope, &clusters)?;
+        }
+        self.require_administration(tx, call, right.action(), scopes).await
+    }
+
+    /// All grants of the account that are not revoked and that the caller may see. Served from memory unless something
+    /// changed.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn list_grants(&self, call: &Call) -> Result<Arc<GrantList>> {
-        authz::require(call, "bailiwick:grant:list")?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:list")?;
+        let all = self.grants_of(call).await?;
+        if right.holds_for_every_cluster() {
+            return Ok(all);
+        }
+        let clusters = self.clusters_of(call).await?;
+        let visible = |grant: &&Grant| right.holds_for_clusters(&grant.spec.clusters, &clusters);
+        let grants: Vec<Grant> = all.grants.iter().filter(visible).cloned().collect();
+        if grants.is_empty() {
+            right.unless_denied_outright()?;
+        }
+        Ok(Arc::new(GrantList { revision: all.revision, grants }))
+    }
+
+    /// The same, whoever asks.
+    async fn grants_of(&self, call: &Call) -> Result<Arc<GrantList>> {
         let account = call.account();
         if let Some(copy) = self.grants.get(&self.revisions, account.as_str()) {
             return Ok(Arc::clone(&copy.value));
@@ -140,8 +177,8 @@ impl Service {
         let grants = tx.grants(account).await?;
         tx.end().await?;
         let value = Arc::new(GrantList { revision, grants });
-        self.grants
-            .put(account.as_str(), Copy { account: account.clone(), revision, value: Arc::clone(&value) });
+        let copy = Copy { account: account.clone(), revision, others: Vec::new(), value: Arc::clone(&value) };
+        self.grants.put(account.as_str(), copy);
         Ok(value)
     }
 
@@ -150,10 +187,16 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is none.
     pub async fn show_grant(&self, call: &Call, id: &str) -> Result<Grant> {
-        authz::require(call, "bailiwick:grant:show")?;
-        let list = self.list_grants(call).await?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:show")?;
+        let list = self.grants_of(call).await?;
         let found = list.grants.iter().find(|grant| grant.id.as_str() == id).cloned();
-        found.ok_or_else(|| Error::not_found("grant", id))
+        let found = found.ok_or_else(|| Error::not_found("grant", id))?;
+        if !right.holds_for_every_cluster() {
+            let mut tx = self.store.read().await?;
+            may_see(&mut tx, &right, &found).await?;
+            tx.end().await?;
+        }
+        Ok(found)
     }
 
     /// A grant by id, revoked or not, and where it stands in each cluster it covers or covered.
@@ -161,9 +204,10 @@ impl Service {
     /// # Errors
     /// `NotFound` if there never was one in the account.
     pub async fn show_grant_states(&self, call: &Call, id: &str) -> Result<(Grant, Vec<ClusterGrantState>)> {
-        authz::require(call, "bailiwick:grant:show")?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:show")?;
         let mut tx = self.store.read().await?;
         let grant = tx.grant(call.account(), id).await?.ok_or_else(|| Error::not_found("grant", id))?;
+        may_see(&mut tx, &right, &grant).await?;
         let clusters = tx.clusters(call.account()).await?;
         let rows = tx.grant_states(&grant.id).await?;
         tx.end().await?;
@@ -190,6 +234,19 @@ impl Service {
         };
         Ok(list.grants.iter().map(with_states).collect())
     }
+}
+
+/// Lets a call pass if its right holds for every cluster of the grant. To those for whom it does not, the grant does not
+/// exist: its id was never theirs to know.
+pub(crate) async fn may_see(tx: &mut ReadTx, right: &Right<'_>, grant: &Grant) -> Result<()> {
+    if right.holds_for_every_cluster() {
+        return Ok(());
+    }
+    let clusters = tx.clusters(&grant.account).await?;
+    if right.holds_for_clusters(&grant.spec.clusters, &clusters) {
+        return Ok(());
+    }
+    Err(Error::not_found("grant", grant.id.as_str()))
 }
 
 async fn active(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {

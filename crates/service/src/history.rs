@@ -11,6 +11,7 @@ use store::{GrantVersion, WriteTx};
 
 use crate::authz;
 use crate::call::Call;
+use crate::grants::may_see;
 use crate::service::{PageRequest, Paged, Service};
 
 /// Up to so many grants are read one by one; for more it is cheaper to read all of the account.
@@ -155,11 +156,13 @@ impl Service {
         id: &str,
         page: &PageRequest,
     ) -> Result<Paged<PastGrant>> {
-        authz::require(call, "bailiwick:grant:show")?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:show")?;
         let wanted = page.to_page()?;
         // Versions are ordered by their numbers, which stand in the cursor where lists have a time.
         let after = wanted.after.map_or(0, |(generation, _)| generation.as_millis());
         let mut tx = self.store.read().await?;
+        let grant = tx.grant(call.account(), id).await?.ok_or_else(|| Error::not_found("grant", id))?;
+        may_see(&mut tx, &right, &grant).await?;
         let versions = tx.grant_versions(call.account(), id, after, wanted.limit).await?;
         if versions.is_empty() && tx.grant_versions(call.account(), id, 0, 1).await?.is_empty() {
             return Err(Error::not_found("grant", id));
@@ -174,9 +177,10 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is no such grant, or it is revoked; `Invalid` naming `generation` or what is gone.
     pub async fn restore_grant(&self, call: &Call, id: &str, generation: i64) -> Result<Grant> {
-        authz::require(call, "bailiwick:grant:update")?;
-        self.show_grant(call, id).await?;
+        let right = authz::require_somewhere(call, "bailiwick:grant:update")?;
         let mut tx = self.store.read().await?;
+        let grant = tx.grant(call.account(), id).await?.filter(|grant| grant.revoked_at.is_none());
+        may_see(&mut tx, &right, &grant.ok_or_else(|| Error::not_found("grant", id))?).await?;
         let found = tx.grant_versions(call.account(), id, generation.saturating_sub(1), 1).await?;
         tx.end().await?;
         let wanted = found.into_iter().find(|version| version.generation == generation);

@@ -113,6 +113,7 @@ impl Bootstrap {
             resource: format!("master-key/{}", key.id()),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: String::new(),
             source: "server operator".to_owned(),
         };
@@ -197,6 +198,7 @@ fn kind(what: Sealed) -> &'static str {
         Sealed::AccessKeys => "access-key",
         Sealed::Connections => "connection",
         Sealed::StampKeys => stamp_key::KIND,
+        Sealed::TemporaryKeys => crate::sessions::KIND,
     }
 }
 

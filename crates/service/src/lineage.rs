@@ -29,7 +29,7 @@ pub struct PlanView {
 pub struct Confirmed {
     /// The hold that ended.
     pub hold: Hold,
-    /// How many tokens ended.
+    /// How many tokens and temporary keys ended.
     pub tokens: u64,
 }
 
@@ -224,7 +224,7 @@ impl Bootstrap {
         Ok(hold.map(|hold| (hold, plans)))
     }
 
-    /// Ends the hold: this database counts from now on. Every token ends, access keys stay as they are.
+    /// Ends the hold: this database counts from now on. Every token and temporary key ends, access keys stay as they are.
     ///
     /// # Errors
     /// `Conflict` if there is no hold.
@@ -232,7 +232,7 @@ impl Bootstrap {
         let mut tx = self.store.write_all().await?;
         let hold = tx.hold().await?.ok_or_else(|| Error::conflict("the installation is not held"))?;
         tx.delete_hold().await?;
-        let tokens = tx.delete_all_tokens().await?;
+        let tokens = tx.delete_all_sessions().await?;
         let now = self.clock.now();
         // First, so that the commit of the confirmation does not count as one of what was before it.
         tx.insert_lineage(&self.lineage_id(), LineageKind::Confirm, now).await?;
@@ -247,6 +247,7 @@ impl Bootstrap {
             resource: "installation".to_owned(),
             outcome: Outcome::Done,
             occurrences: 1,
+            explanation: None,
             request_id: String::new(),
             source: "server operator".to_owned(),
         };

@@ -122,6 +122,7 @@ impl Bootstrap {
                 resource,
                 outcome: Outcome::Done,
                 occurrences: 1,
+                explanation: None,
                 request_id: String::new(),
                 source: "server operator".to_owned(),
             };

@@ -3,7 +3,7 @@
 use domain::{ClusterId, Error, Result};
 use store::ClusterRow;
 
-use crate::authz;
+use crate::authz::{self, Thing};
 use crate::call::Call;
 use crate::history;
 use crate::remains::Remains;
@@ -76,8 +76,10 @@ impl Service {
     /// `NotFound` if there is none in the account, or nothing of its removal is left to be done; `Conflict` if bindings
     /// are to be revoked that are in the cluster as it was before it was replaced.
     pub async fn delete_cluster(&self, call: &Call, id_or_name: &str, removal: Removal) -> Result<Removed> {
-        authz::require(call, "bailiwick:cluster:delete")?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:delete")?;
         let active = self.find_cluster(call, id_or_name).await?;
+        let unknown = ClusterId::stored(id_or_name);
+        right.on(&active.as_ref().map_or_else(|| Thing::unknown_cluster(&unknown), Thing::cluster))?;
         let id = active.as_ref().map_or_else(|| ClusterId::stored(id_or_name), |cluster| cluster.id.clone());
         let mut tx = self.begin(call).await?;
         let missing = || Error::not_found("cluster", id_or_name);
@@ -115,8 +117,10 @@ impl Service {
     /// # Errors
     /// `NotFound` if no cluster with that id was removed from the account.
     pub async fn show_removal(&self, call: &Call, id: &str) -> Result<Removed> {
-        authz::require(call, "bailiwick:cluster:show")?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:show")?;
         let id = ClusterId::stored(id);
+        // What is removed has left its projects; only its id is looked at.
+        right.on(&Thing::unknown_cluster(&id))?;
         let missing = || Error::not_found("removal of cluster", id.as_str());
         let mut tx = self.store.read().await?;
         let owned = tx.cluster_account(&id).await?.is_some_and(|account| account == *call.account());

@@ -86,8 +86,8 @@ impl Service {
     /// # Errors
     /// `NotFound` if there is no such cluster in the account.
     pub async fn list_removals(&self, call: &Call, cluster: &str) -> Result<Vec<WaitingRemoval>> {
-        authz::require(call, "bailiwick:cluster:listRemovals")?;
-        let cluster = self.show_cluster(call, cluster).await?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:listRemovals")?;
+        let cluster = self.cluster_for(call, &right, cluster).await?;
         let mut tx = self.store.read().await?;
         let waiting = tx.waiting_removals(&cluster.id).await?;
         tx.end().await?;
@@ -100,8 +100,8 @@ impl Service {
     /// `NotFound` if there is no such cluster in the account; `Conflict` if nothing waits there.
     pub async fn confirm_removals(&self, call: &Call, cluster: &str) -> Result<u64> {
         let action = "bailiwick:cluster:confirmRemovals";
-        authz::require(call, action)?;
-        let cluster = self.show_cluster(call, cluster).await?;
+        let right = authz::require_somewhere(call, action)?;
+        let cluster = self.cluster_for(call, &right, cluster).await?;
         let mut tx = self.begin(call).await?;
         let count = tx.confirm_removals(&cluster.id).await?;
         if count == 0 {

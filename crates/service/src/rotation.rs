@@ -71,9 +71,9 @@ impl Service {
         kubeconfig: &str,
         if_other: IfOther,
     ) -> Result<Rotated> {
-        authz::require(call, "bailiwick:cluster:rotate")?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:rotate")?;
         let new = self.parse_kubeconfig(kubeconfig)?;
-        let cluster = self.show_cluster(call, cluster).await?;
+        let cluster = self.cluster_for(call, &right, cluster).await?;
         let mut tx = self.store.read().await?;
         let known = Known::read(&mut tx, &cluster).await?;
         tx.end().await?;
@@ -109,7 +109,7 @@ impl Service {
             (None, Some(_)) => Outcome::Same,
             (None, None) => Outcome::First,
         };
-        Ok(Rotated { cluster: self.show_cluster(call, cluster.id.as_str()).await?, outcome })
+        Ok(Rotated { cluster: self.cluster_for(call, &right, cluster.id.as_str()).await?, outcome })
     }
 
     /// Whether who vouched for the old address vouches for the new one.
@@ -171,15 +171,15 @@ impl Service {
     /// # Errors
     /// `NotFound`; `Conflict` if the cluster is not suspended.
     pub async fn resume_cluster(&self, call: &Call, cluster: &str) -> Result<Cluster> {
-        authz::require(call, "bailiwick:cluster:resume")?;
-        let cluster = self.show_cluster(call, cluster).await?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:resume")?;
+        let cluster = self.cluster_for(call, &right, cluster).await?;
         let mut tx = self.begin(call).await?;
         if !tx.resume_cluster(&cluster.id, self.now()).await? {
             return Err(Error::conflict(format!("cluster `{}` is not suspended", cluster.name)));
         }
         self.commit_for_fleet(tx, call, "bailiwick:cluster:resume", &format!("cluster/{}", cluster.id))
             .await?;
-        self.show_cluster(call, cluster.id.as_str()).await
+        self.cluster_for(call, &right, cluster.id.as_str()).await
     }
 }
 

@@ -7,8 +7,9 @@ use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::{OnceCell, watch};
 
 use crate::access_keys::SigningKey;
+use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
-use crate::authz;
+use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::Call;
 use crate::connection::address::AddressPolicy;
@@ -34,11 +35,21 @@ pub struct Settings {
     pub audit_retention_days: u32,
     /// How much one account may hold.
     pub quotas: Quotas,
+    /// The words that policies may use, and the policies that are shipped.
+    pub vocabulary: Arc<Vocabulary>,
+    /// What changing a grant takes beside a policy.
+    pub grant_requires: GrantRequires,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { addresses: AddressPolicy::default(), audit_retention_days: 400, quotas: Quotas::default() }
+        Self {
+            addresses: AddressPolicy::default(),
+            audit_retention_days: 400,
+            quotas: Quotas::default(),
+            vocabulary: Arc::new(Vocabulary::own()),
+            grant_requires: GrantRequires::default(),
+        }
     }
 }
 
@@ -155,11 +166,24 @@ impl Service {
         self.begun(call, self.store.write_grants(call.account()).await?).await
     }
 
+    /// What was decided about a caller counts only while they have the same rights.
     async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
-        if tx.is_root_or_member(&call.caller.principal, authz::ADMINISTRATORS).await? {
+        let caller = &call.caller;
+        if let Some(session) = caller.session() {
+            // Its ancestors may belong to other accounts, whose revisions say nothing here.
+            let living = tx.living_ancestors(session.id.as_str(), self.now()).await?;
+            living.ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the session is over"))?;
+        }
+        if tx.directory().is_some_and(|directory| directory <= caller.revision) {
             return Ok(tx);
         }
-        Err(Error::new(ErrorKind::Forbidden, "you lost the right to do this while the request was waiting"))
+        match self.caller(&mut tx, &caller.account, &caller.principal).await? {
+            Some(now) if now.root == caller.root && now.rights == caller.rights => Ok(tx),
+            Some(_) | None => Err(Error::new(
+                ErrorKind::Forbidden,
+                "your rights changed while the request was waiting: send it again",
+            )),
+        }
     }
 
     /// The same as [`Service::commit`] for a change that clusters must follow: their workers are poked.
@@ -183,18 +207,7 @@ impl Service {
         action: &str,
         resource: &str,
     ) -> Result<()> {
-        let event = AuditEvent {
-            id: domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned(),
-            at: self.clock.now(),
-            actor: Some(call.caller.principal.clone()),
-            actor_name: call.caller.name.clone(),
-            action: action.to_owned(),
-            resource: resource.to_owned(),
-            outcome: Outcome::Done,
-            occurrences: 1,
-            request_id: call.origin.request_id.to_string(),
-            source: call.origin.source.to_string(),
-        };
+        let event = self.event(call, action, resource);
         tx.audit(&event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
         let directory = tx.changes_directory();
@@ -204,6 +217,23 @@ impl Service {
         }
         self.revisions.reached(&account, revision);
         Ok(())
+    }
+
+    /// The row of the audit for something that is done.
+    pub(crate) fn event(&self, call: &Call, action: &str, resource: &str) -> AuditEvent {
+        AuditEvent {
+            id: self.event_id(),
+            at: self.clock.now(),
+            actor: Some(call.caller.principal.clone()),
+            actor_name: call.caller.name.clone(),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            outcome: Outcome::Done,
+            occurrences: 1,
+            explanation: None,
+            request_id: call.origin.request_id.to_string(),
+            source: call.origin.source.to_string(),
+        }
     }
 
     /// Wakes the workers.

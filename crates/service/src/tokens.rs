@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use domain::{
-    Account, AccountId, Error, ErrorKind, PrincipalId, PrincipalKind, Project, Result, Secret, Timestamp,
+    Account, AccountId, Error, ErrorKind, PrincipalId, PrincipalKind, Project, Result, Secret, SessionId,
+    Timestamp,
 };
-use sha2::{Digest, Sha256};
-use store::{ReadTx, Token};
+use store::{Ancestor, ReadTx, Session, WriteTx};
+use subtle::ConstantTimeEq;
 
 use crate::audit::AuthFailure;
 use crate::authz;
 use crate::cache::Copy;
 use crate::call::{Call, Caller, Origin};
 use crate::service::Service;
+use crate::sessions::{AssumedBy, Living, NewSession, SessionKind, ancestors, proof_hash};
 
 /// How long a token lives: 24 hours, as the vendors' tokens do.
 pub const LIFETIME_SECONDS: i64 = 24 * 3600;
@@ -70,14 +72,34 @@ pub struct IssuedToken {
 /// What a token stands for.
 #[derive(Debug, Clone)]
 pub struct TokenView {
-    /// The user.
+    /// Its public name, by which it can be revoked.
+    pub id: SessionId,
+    /// As whom it acts.
     pub caller: Arc<Caller>,
     /// The project it is scoped to.
     pub project: Option<Project>,
+    /// How it was come by, the last way last.
+    pub methods: Vec<String>,
+    /// Who assumed the agency, if it acts as one.
+    pub assumed_by: Option<AssumedBy>,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+}
+
+impl TokenView {
+    fn of(session: Session, living: Living) -> Self {
+        Self {
+            id: session.id,
+            caller: living.caller,
+            project: living.project,
+            methods: session.methods,
+            assumed_by: living.assumed_by,
+            issued_at: session.issued_at,
+            expires_at: session.expires_at,
+        }
+    }
 }
 
 /// A token that was looked up.
@@ -97,25 +119,66 @@ impl Service {
             }
         };
         let (user, account) = self.log_in(login).await.inspect_err(note)?;
-        let mut tx = self.store.write(&account).await?;
-        let caller = Arc::new(still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
+        let mut tx = self.store.write_grants(&account).await?;
+        let caller = Arc::new(self.still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
         let project = scoped_project(&mut tx, &caller, scope).await?;
-        let text = format!("bwt_{}", hex::encode(domain::entropy::bytes::<32>(&*self.entropy)));
-        let issued_at = self.now();
-        let token = Token {
-            hash: token_hash(&text),
-            account: caller.account.clone(),
-            user: caller.principal.clone(),
-            project: project.as_ref().map(|project| project.id.clone()),
-            issued_at,
-            expires_at: issued_at.plus_seconds(LIFETIME_SECONDS),
+        let mut ancestors = ancestors(&mut tx, &caller, self.now()).await?;
+        ancestors.extend(tx.password_as_ancestor(&account, &caller.principal).await?);
+        let until = self.now().plus_seconds(LIFETIME_SECONDS);
+        let mut new = NewSession::of(&caller, SessionKind::Token, "password", until);
+        new.project = project.map(|project| project.id);
+        let call = Call { caller, project: new.project.clone(), origin: origin.clone() };
+        self.store_token(tx, &call, new, &ancestors).await
+    }
+
+    /// A token for whoever calls, for another scope of their account. It ends no later than what they showed.
+    ///
+    /// Nobody needs a right for it: it is worth no more than what they have in hand, and ends with it.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if what they showed ended meanwhile; `Invalid` if the scope does not exist in the account.
+    pub async fn rescope_token(&self, call: &Call, scope: &Scope) -> Result<IssuedToken> {
+        let caller = &call.caller;
+        let mut tx = self.store.write_grants(&caller.account).await?;
+        let project = scoped_project(&mut tx, caller, scope).await?;
+        let ancestors = ancestors(&mut tx, caller, self.now()).await?;
+        let method = if caller.session().is_some() { "token" } else { "hw_ak_sk" };
+        let until = self.now().plus_seconds(LIFETIME_SECONDS);
+        let mut new = NewSession::of(caller, SessionKind::Token, method, until);
+        new.project = project.map(|project| project.id);
+        self.store_token(tx, call, new, &ancestors).await
+    }
+
+    pub(crate) async fn store_token(
+        &self,
+        mut tx: WriteTx,
+        call: &Call,
+        new: NewSession,
+        ancestors: &[Ancestor],
+    ) -> Result<IssuedToken> {
+        let begun = self.begin_session(&mut tx, new, ancestors).await?;
+        let living = self.living(&mut tx, &begun.session, self.now()).await?;
+        let living = living.ok_or_else(|| Error::internal("a session was over when it began"))?;
+        let view = TokenView::of(begun.session, living);
+        let resource = format!("{}/{}/token/{}", view.caller.kind, view.caller.principal, view.id);
+        self.commit(tx, call, "bailiwick:token:issue", &resource).await?;
+        Ok(IssuedToken { token: begun.proof, view })
+    }
+
+    /// The call of somebody who shows both halves of an access key that lasts.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if they are not the halves of one, or it is disabled.
+    pub async fn call_by_key(&self, id: &str, secret: &Secret, origin: Origin) -> Result<Call> {
+        let known = self.signing_key(id).await?.filter(|key| {
+            let same = key.secret.expose().as_bytes().ct_eq(secret.expose().as_bytes());
+            bool::from(same) && key.accepts(None)
+        });
+        let Some(key) = known else {
+            self.note_failure(&origin, AuthFailure::Signature);
+            return Err(Error::new(ErrorKind::Unauthenticated, "the access key or its secret is wrong"));
         };
-        tx.insert_token(&token).await?;
-        let call =
-            Call { caller: Arc::clone(&caller), project: token.project.clone(), origin: origin.clone() };
-        self.commit(tx, &call, "bailiwick:token:issue", &format!("user/{}", caller.principal)).await?;
-        let view = TokenView { caller, project, issued_at, expires_at: token.expires_at };
-        Ok(IssuedToken { token: Secret::new(text), view })
+        Ok(Call { caller: Arc::clone(&key.caller), project: None, origin })
     }
 
     /// Whose password it is. Verifying takes its time, so what it was verified against is given along.
@@ -166,7 +229,7 @@ impl Service {
         if token.is_empty() || token.len() > MAX_TOKEN_LENGTH {
             return Err(unknown());
         }
-        let hash = token_hash(token);
+        let hash = proof_hash(token);
         let known = match self.tokens.get(&self.revisions, &hash) {
             Some(copy) => Arc::clone(&copy.value),
             None => self.load_token(&hash).await?.ok_or_else(unknown)?,
@@ -180,39 +243,37 @@ impl Service {
 
     async fn load_token(&self, hash: &str) -> Result<Option<Arc<KnownToken>>> {
         let mut tx = self.store.read().await?;
-        let Some(token) = tx.token(hash).await? else {
+        let found = tx.session_by_proof(hash).await?.filter(|session| session.kind == SessionKind::Token);
+        let Some(session) = found else {
             tx.end().await?;
             return Ok(None);
         };
-        let revision = tx.revision(&token.account).await?;
-        let caller = crate::access_keys::caller(&mut tx, &token.account, &token.user).await?;
-        let project = match &token.project {
-            Some(id) => tx.project(&token.account, id.as_str()).await?,
-            None => None,
-        };
+        let revision = tx.revision(&session.account).await?;
+        // As of before its end: whoever shows it afterwards is told that it expired, and when.
+        let at = self.now().min(session.expires_at.plus_seconds(-1));
+        let living = self.living(&mut tx, &session, at).await?;
         tx.end().await?;
-        let Some(caller) = caller else { return Ok(None) };
-        let view = TokenView {
-            caller: Arc::new(caller),
-            project,
-            issued_at: token.issued_at,
-            expires_at: token.expires_at,
-        };
-        let value = Arc::new(KnownToken { view });
-        self.tokens.put(hash, Copy { account: token.account, revision, value: Arc::clone(&value) });
+        let Some(mut living) = living else { return Ok(None) };
+        let (account, others) = (session.account.clone(), std::mem::take(&mut living.others));
+        let value = Arc::new(KnownToken { view: TokenView::of(session, living) });
+        self.tokens.put(hash, Copy { account, revision, others, value: Arc::clone(&value) });
         Ok(Some(value))
     }
 
-    /// What a token of the caller's account stands for.
+    /// What a token of the caller's account stands for. Whoever calls with it may ask without a right.
     ///
     /// # Errors
     /// `NotFound` if it is unknown, ended or of another account.
     pub async fn show_token(&self, call: &Call, token: &str) -> Result<TokenView> {
-        authz::require(call, "bailiwick:token:show")?;
-        self.token_of_account(call, token).await
+        let allowed = authz::require(call, "bailiwick:token:show");
+        let view = self.token_of_account(call, token).await;
+        match view {
+            Ok(view) if is_shown(call, &view) => Ok(view),
+            found => allowed.and(found),
+        }
     }
 
-    async fn token_of_account(&self, call: &Call, token: &str) -> Result<TokenView> {
+    pub(crate) async fn token_of_account(&self, call: &Call, token: &str) -> Result<TokenView> {
         let missing = || Error::new(ErrorKind::NotFound, "the subject token does not exist or has ended");
         let known = self
             .known_token(token)
@@ -223,17 +284,21 @@ impl Service {
         }
         Ok(known.view.clone())
     }
+}
 
-    /// Ends a token of the caller's account.
-    ///
-    /// # Errors
-    /// `NotFound` if it is unknown, ended or of another account.
-    pub async fn revoke_token(&self, call: &Call, token: &str) -> Result<()> {
-        authz::require(call, "bailiwick:token:revoke")?;
-        let view = self.token_of_account(call, token).await?;
-        let mut tx = self.begin(call).await?;
-        tx.delete_token(&token_hash(token)).await?;
-        self.commit(tx, call, "bailiwick:token:revoke", &format!("user/{}", view.caller.principal)).await
+/// Whether it is the token with which somebody calls.
+pub(crate) fn is_shown(call: &Call, view: &TokenView) -> bool {
+    call.caller.session().is_some_and(|session| session.id == view.id)
+}
+
+impl Service {
+    /// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
+    /// who changed it was told that the old one is worth nothing any more.
+    async fn still_valid(&self, tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
+        if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
+            return Err(refused());
+        }
+        self.caller(tx, account, &verified.user).await?.ok_or_else(refused)
     }
 }
 
@@ -247,17 +312,12 @@ fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the user name or password is wrong")
 }
 
-/// The user of a login, if the password that was verified is still theirs: it may have been changed meanwhile, and
-/// who changed it was told that the old one is worth nothing any more.
-async fn still_valid(tx: &mut ReadTx, account: &AccountId, verified: &Verified) -> Result<Caller> {
-    if tx.password_hash(&verified.user).await?.as_deref() != Some(verified.hash.as_str()) {
-        return Err(refused());
-    }
-    crate::access_keys::caller(tx, account, &verified.user).await?.ok_or_else(refused)
-}
-
 /// The account that a login names; naming it twice and differently names none.
-async fn named_account(tx: &mut ReadTx, id: Option<&str>, name: Option<&str>) -> Result<Option<Account>> {
+pub(crate) async fn named_account(
+    tx: &mut ReadTx,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<Option<Account>> {
     match (id, name) {
         (Some(id), name) => {
             let found = tx.account(&domain::AccountId::stored(id)).await?;
@@ -268,7 +328,11 @@ async fn named_account(tx: &mut ReadTx, id: Option<&str>, name: Option<&str>) ->
     }
 }
 
-async fn scoped_project(tx: &mut ReadTx, caller: &Caller, scope: &Scope) -> Result<Option<Project>> {
+pub(crate) async fn scoped_project(
+    tx: &mut ReadTx,
+    caller: &Caller,
+    scope: &Scope,
+) -> Result<Option<Project>> {
     match scope {
         Scope::Account { named: None } => Ok(None),
         Scope::Account { named: Some(named) } => {
@@ -283,8 +347,4 @@ async fn scoped_project(tx: &mut ReadTx, caller: &Caller, scope: &Scope) -> Resu
             .map(Some)
             .ok_or_else(|| Error::invalid("scope.project", format!("project `{named}` does not exist"))),
     }
-}
-
-fn token_hash(token: &str) -> String {
-    hex::encode(Sha256::digest(token.as_bytes()))
 }

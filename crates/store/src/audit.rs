@@ -35,6 +35,15 @@ impl Outcome {
     }
 }
 
+/// Why somebody was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// A short id that the caller was told. The same refusal for the same reasons has the same one.
+    pub id: String,
+    /// Which statement of which policy decided, or what was missing.
+    pub reasons: String,
+}
+
 /// One thing that was done, or refused.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
@@ -54,6 +63,8 @@ pub struct AuditEvent {
     pub outcome: Outcome,
     /// How often. What is done is done once; refusals that follow each other closely are one event.
     pub occurrences: i64,
+    /// Why it was refused, where rights were the reason.
+    pub explanation: Option<Explanation>,
     /// The request that did it.
     pub request_id: String,
     /// The address it came from.
@@ -82,6 +93,8 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// To what.
     pub resource: Option<String>,
+    /// For which reasons: the id that a refused caller was told.
+    pub explanation: Option<String>,
 }
 
 /// Events of nobody's account have this one.
@@ -149,12 +162,12 @@ impl ReadTx {
         let account = account.cloned().unwrap_or_else(nobody);
         let text = |wanted: &Option<String>| wanted.clone().unwrap_or_default();
         let rows = sqlx::query(
-            "SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, source \
-             FROM audit_events \
+            "SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, source, \
+             explanation_id, detail FROM audit_events \
              WHERE account_id = $1 AND (at > $2 OR (at = $2 AND id > $3)) AND at >= $4 AND at < $5 \
              AND ($6 = '' OR actor_id = $6 OR actor_name = $6) AND ($7 = '' OR action = $7) \
-             AND ($8 = '' OR resource = $8) \
-             ORDER BY at, id LIMIT $9",
+             AND ($8 = '' OR resource = $8) AND ($9 = '' OR explanation_id = $9) \
+             ORDER BY at, id LIMIT $10",
         )
         .bind(account.as_str())
         .bind(page.after_millis())
@@ -164,6 +177,7 @@ impl ReadTx {
         .bind(text(&filter.actor))
         .bind(text(&filter.action))
         .bind(text(&filter.resource))
+        .bind(text(&filter.explanation))
         .bind(page.limit)
         .fetch_all(self.connection())
         .await
@@ -193,7 +207,8 @@ async fn insert(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO audit_events (id, account_id, revision, at, actor_id, actor_name, action, resource, outcome, \
-         occurrences, request_id, source) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         occurrences, request_id, source, explanation_id, detail) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(event.id.as_str())
     .bind(account.as_str())
@@ -207,6 +222,8 @@ async fn insert(
     .bind(event.occurrences)
     .bind(event.request_id.as_str())
     .bind(event.source.as_str())
+    .bind(event.explanation.as_ref().map_or("", |explanation| explanation.id.as_str()))
+    .bind(event.explanation.as_ref().map_or("", |explanation| explanation.reasons.as_str()))
     .execute(connection)
     .await
     .map_err(database)?;
@@ -225,6 +242,8 @@ fn row(row: &AnyRow) -> Result<AuditRow> {
         resource: text("resource")?,
         outcome: Outcome::parse(&outcome).ok_or_else(|| corrupt("audit_events", "outcome", &id))?,
         occurrences: number("occurrences")?,
+        explanation: Some(Explanation { id: text("explanation_id")?, reasons: text("detail")? })
+            .filter(|explanation| !explanation.id.is_empty()),
         request_id: text("request_id")?,
         source: text("source")?,
         id,

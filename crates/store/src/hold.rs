@@ -74,12 +74,12 @@ impl WriteTx {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Ends every token of every account.
+    /// Ends every token and temporary key of every account.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn delete_all_tokens(&mut self) -> Result<u64> {
-        let done = sqlx::query("DELETE FROM tokens").execute(self.connection()).await.map_err(database)?;
+    pub async fn delete_all_sessions(&mut self) -> Result<u64> {
+        let done = sqlx::query("DELETE FROM sessions").execute(self.connection()).await.map_err(database)?;
         Ok(done.rows_affected())
     }
 

@@ -5,6 +5,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::error::{database, unless_taken};
+use crate::sessions::AncestorKind;
 use crate::transaction::{Page, ReadTx, WriteTx};
 
 /// An access key as stored.
@@ -50,11 +51,14 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Enables or disables a key of the account. Returns whether there is one.
+    /// Enables or disables a key of the account; disabling it ends what it began. Returns whether there is one.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn set_access_key_enabled(&mut self, id: &str, enabled: i64) -> Result<bool> {
+        if enabled == 0 {
+            self.end_sessions_of_key(id).await?;
+        }
         let account = self.account().clone();
         let done = sqlx::query("UPDATE access_keys SET enabled = $3 WHERE account_id = $1 AND id = $2")
             .bind(account.as_str())
@@ -66,11 +70,12 @@ impl WriteTx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Deletes a key of the account. Returns whether there was one.
+    /// Deletes a key of the account, and ends what it began. Returns whether there was one.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn delete_access_key(&mut self, id: &str) -> Result<bool> {
+        self.delete_descendants(AncestorKind::AccessKey, id).await?;
         let account = self.account().clone();
         let done = sqlx::query("DELETE FROM access_keys WHERE account_id = $1 AND id = $2")
             .bind(account.as_str())

@@ -7,6 +7,8 @@
 //! Nothing here decides who may do what; only `service` calls this crate.
 
 mod accounts;
+mod administered;
+mod agencies;
 mod arrivals;
 mod audit;
 mod backup;
@@ -29,20 +31,24 @@ mod migrate;
 mod names;
 mod open;
 mod peek;
+mod policies;
 mod principals;
 mod recovery;
 mod removals;
 mod sealed;
+mod session_ends;
+mod sessions;
 mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod tokens;
 mod transaction;
 mod transport;
 mod turns;
 
-pub use audit::{AuditEvent, AuditFilter, AuditRow, Outcome};
+pub use administered::Administered;
+pub use agencies::AgencyDetails;
+pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};
 pub use connections::{ConnectionFacts, NewConnection};
@@ -55,9 +61,11 @@ pub use master_key::{Answer, MasterKeyState};
 pub use names::AppliedName;
 pub use open::{Location, Store};
 pub use peek::{Peek, Schema};
+pub use policies::HeldPolicy;
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
+pub use session_ends::{Derived, Ended};
+pub use sessions::{Ancestor, AncestorKind, Session, SessionKind};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
-pub use tokens::Token;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

@@ -18,6 +18,8 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../migrations/0007_master_key.sql")),
     (8, include_str!("../migrations/0008_directory_revision.sql")),
     (9, include_str!("../migrations/0009_stamp_key.sql")),
+    (10, include_str!("../migrations/0010_policies.sql")),
+    (12, include_str!("../migrations/0012_sessions.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

@@ -5,6 +5,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::error::{corrupt, database, unless_taken};
+use crate::sessions::AncestorKind;
 use crate::transaction::{Page, ReadTx, WriteTx};
 
 impl WriteTx {
@@ -65,13 +66,15 @@ impl WriteTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn set_password_hash(&mut self, user: &PrincipalId, hash: &str) -> Result<()> {
-        sqlx::query("UPDATE principals SET password_hash = $2 WHERE id = $1")
-            .bind(user.as_str())
-            .bind(hash)
-            .execute(self.connection())
-            .await
-            .map_err(database)?;
-        self.delete_tokens_of(user).await
+        sqlx::query(
+            "UPDATE principals SET password_hash = $2, passwords_set = passwords_set + 1 WHERE id = $1",
+        )
+        .bind(user.as_str())
+        .bind(hash)
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        self.delete_descendants(AncestorKind::Password, user.as_str()).await
     }
 
     /// Deletes a principal with its credentials, memberships and places in grants. Grants that named it get a new
@@ -89,12 +92,17 @@ impl WriteTx {
         .execute(self.connection())
         .await
         .map_err(database)?;
+        for key in self.access_keys_of(id).await? {
+            self.delete_descendants(AncestorKind::AccessKey, key.id.as_str()).await?;
+        }
+        self.delete_descendants(AncestorKind::Principal, id.as_str()).await?;
         for statement in [
             "DELETE FROM grant_principals WHERE principal_id = $1",
             "DELETE FROM memberships WHERE user_id = $1 OR group_id = $1",
-            "DELETE FROM tokens WHERE user_id = $1",
+            "DELETE FROM attachments WHERE principal_id = $1",
             "DELETE FROM access_keys WHERE user_id = $1",
             "DELETE FROM external_ids WHERE principal_id = $1",
+            "DELETE FROM agency_details WHERE agency_id = $1",
             "UPDATE clusters SET owner_id = NULL WHERE owner_id = $1",
             "DELETE FROM principals WHERE id = $1",
         ] {
@@ -156,6 +164,21 @@ impl ReadTx {
              WHERE id = $1 AND kind = 'user'",
         )
         .bind(id)
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        self.with_external_ids(row).await
+    }
+
+    /// The principal with that id, of whatever account: ids are unique in the installation.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn principal_of_any_account(&mut self, id: &PrincipalId) -> Result<Option<Principal>> {
+        let row = sqlx::query(
+            "SELECT id, account_id, kind, name, enabled, root, created_at FROM principals WHERE id = $1",
+        )
+        .bind(id.as_str())
         .fetch_optional(self.connection())
         .await
         .map_err(database)?;

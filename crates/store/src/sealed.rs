@@ -15,6 +15,8 @@ pub enum Sealed {
     Connections,
     /// The key that seals stamps.
     StampKeys,
+    /// The secret half of temporary keys.
+    TemporaryKeys,
 }
 
 /// A sealed value in its row.
@@ -35,7 +37,7 @@ struct Statements {
 
 impl Sealed {
     /// All of them. A test compares this with the schema.
-    pub const ALL: [Self; 3] = [Self::AccessKeys, Self::Connections, Self::StampKeys];
+    pub const ALL: [Self; 4] = [Self::AccessKeys, Self::Connections, Self::StampKeys, Self::TemporaryKeys];
 
     fn statements(self) -> Statements {
         match self {
@@ -65,6 +67,15 @@ impl Sealed {
                           WHERE account_id = $1 AND id = $2 AND sealed_key = $3",
                 count: "SELECT substr(sealed_key, 4, 16) AS key_id, COUNT(*) AS n FROM stamp_keys \
                         GROUP BY substr(sealed_key, 4, 16)",
+            },
+            Self::TemporaryKeys => Statements {
+                otherwise: "SELECT id, sealed_secret AS sealed FROM sessions \
+                            WHERE account_id = $1 AND substr(sealed_secret, 4, 16) <> $2 AND id > $3 \
+                            ORDER BY id LIMIT $4",
+                replace: "UPDATE sessions SET sealed_secret = $4 \
+                          WHERE account_id = $1 AND id = $2 AND sealed_secret = $3",
+                count: "SELECT substr(sealed_secret, 4, 16) AS key_id, COUNT(*) AS n FROM sessions \
+                        WHERE sealed_secret IS NOT NULL GROUP BY substr(sealed_secret, 4, 16)",
             },
         }
     }

@@ -27,6 +27,8 @@ pub struct WriteTx {
     account: AccountId,
     revision: i64,
     touches: Touches,
+    /// The last commit that changed more than grants, where it is known.
+    directory: Option<i64>,
 }
 
 /// What a write transaction may change.
@@ -94,7 +96,7 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub async fn write_grants(&self, account: &AccountId) -> Result<WriteTx> {
-        let sql = "UPDATE revision SET n = n + 1 WHERE account_id = $1 RETURNING n";
+        let sql = "UPDATE revision SET n = n + 1 WHERE account_id = $1 RETURNING n, directory";
         let mut tx = self.write_numbered(account, sql).await?;
         tx.touches = Touches::Grants;
         Ok(tx)
@@ -109,6 +111,7 @@ impl Store {
             .map_err(database)?
             .ok_or_else(|| Error::not_found("account", account.as_str()))?;
         tx.revision = row.try_get("n").map_err(database)?;
+        tx.directory = row.try_get("directory").ok();
         tx.turn.locked();
         Ok(tx)
     }
@@ -136,7 +139,13 @@ impl Store {
         let too_late = |_| Error::unavailable("too much is being written; try again", "no turn in time");
         let mut turn = timeout(PATIENCE, self.lanes.turn(lane, account)).await.map_err(too_late)?;
         group::enter(self, &mut turn).await?;
-        Ok(WriteTx { turn, account: account.clone(), revision, touches: Touches::Everything })
+        Ok(WriteTx {
+            turn,
+            account: account.clone(),
+            revision,
+            touches: Touches::Everything,
+            directory: None,
+        })
     }
 
     /// The revision of every account, for servers that share a database and keep copies.
@@ -194,6 +203,12 @@ impl ReadTx {
 }
 
 impl WriteTx {
+    /// The account's last commit that changed more than grants; `None` if this one does.
+    #[must_use]
+    pub fn directory(&self) -> Option<i64> {
+        self.directory
+    }
+
     /// The account whose lock is held.
     #[must_use]
     pub fn account(&self) -> &AccountId {

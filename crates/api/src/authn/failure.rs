@@ -31,8 +31,7 @@ impl Failure {
             Self::Malformed(_) | Self::UnprotectedBody => AuthFailure::Malformed,
             Self::DateForm | Self::Date => AuthFailure::Date,
             Self::UnknownKey(_) => AuthFailure::UnknownKey,
-            Self::Mismatch | Self::Body => AuthFailure::Signature,
-            Self::SecurityToken => AuthFailure::Token,
+            Self::Mismatch | Self::Body | Self::SecurityToken => AuthFailure::Signature,
         }
     }
 

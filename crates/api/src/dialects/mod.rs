@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use domain::Result;
 
+use crate::actions::Actions;
 use crate::operation::{Claim, Dialect};
+use crate::vocabulary::File;
 
 pub use settings::{SECTIONS, Settings};
 
@@ -23,6 +25,23 @@ pub fn all() -> Result<Vec<Arc<dyn Dialect>>> {
         Arc::new(alibaba::Alibaba::new()?),
         Arc::new(native::Native::new()?),
     ])
+}
+
+/// The authorization tables of every dialect, by its name.
+///
+/// # Errors
+/// `Internal` if one of them is broken.
+pub fn actions() -> Result<Vec<(&'static str, Actions)>> {
+    Ok(vec![
+        ("huawei", huawei::actions()?),
+        ("alibaba", alibaba::actions()?),
+        (native::NAME, native::actions()?),
+    ])
+}
+
+/// The policies that are shipped: for each vendor their list, and the files that it names.
+pub(crate) fn shipped() -> Vec<(&'static str, &'static [File])> {
+    vec![huawei::SHIPPED, alibaba::SHIPPED]
 }
 
 /// The dialect in which a request is answered.
@@ -42,7 +61,7 @@ pub fn of<'a>(
     uri: &http::Uri,
 ) -> Option<Claimed<'a>> {
     let path = uri.path();
-    if path.starts_with("/bailiwick/") || path == "/healthz" || path == "/readyz" {
+    if path.starts_with("/bailiwick/") || ["/healthz", "/readyz", "/metrics"].contains(&path) {
         return dialects.last().map(|own| Claimed { dialect: &**own, contested: false });
     }
     let mut by_path = None;

@@ -38,9 +38,15 @@ impl Settings {
         })
     }
 
+    /// What changing a grant takes beside a policy.
+    #[must_use]
+    pub fn grant_requires(&self) -> service::GrantRequires {
+        self.huawei.grant_requires
+    }
+
     /// What is in force, in lines for people.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        vec![self.huawei.describe(), self.alibaba.describe()]
+        [self.huawei.describe(), vec![self.alibaba.describe()]].concat()
     }
 }

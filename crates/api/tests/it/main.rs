@@ -15,6 +15,8 @@
 
 mod access_policies;
 mod acs3;
+mod action_document;
+mod actions;
 mod caller_identity;
 mod credentials;
 mod metrics;

@@ -7,7 +7,7 @@ use api::{Limits, Listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::Server;
+use crate::server::{Server, borrowed};
 
 async fn text(server: &Server) -> String {
     let answer = server.send("GET", "/metrics", &[], b"").await;
@@ -151,4 +151,19 @@ async fn one_source_cannot_take_all_connections() {
     assert!(matches!(closed, Ok(0) | Err(_)), "closed without an answer");
     first.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
     first.read_exact(&mut byte).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_is_elsewhere_is_shown_metrics_for_a_signature_as_for_a_token() {
+    let server = Server::start().await;
+    let elsewhere = ("X-Forwarded-For", "192.0.2.1");
+    assert_eq!(server.send("GET", "/metrics", &[elsewhere], b"").await.status, 401);
+    let (root, ordinary) = (server.root_token().await, server.ordinary_token().await);
+    for (token, status) in [(&root, 200), (&ordinary, 403)] {
+        let answer = server.send("GET", "/metrics", &[elsewhere, ("X-Auth-Token", token)], b"").await;
+        assert_eq!(answer.status, status);
+    }
+    let signed = server.signed("GET", "/metrics", &[], b"");
+    let headers = [borrowed(&signed), vec![elsewhere]].concat();
+    assert_eq!(server.send("GET", "/metrics", &headers, b"").await.status, 200);
 }

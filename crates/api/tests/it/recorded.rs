@@ -119,7 +119,7 @@ impl Recorded {
 }
 
 fn origin() -> Origin {
-    Origin { request_id: Arc::from("r"), source: Arc::from("s") }
+    Origin { request_id: Arc::from("r"), source: Arc::from("s"), at: domain::Timestamp::from_millis(0) }
 }
 
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {

@@ -184,5 +184,9 @@ pub fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 pub fn origin() -> Origin {
-    Origin { request_id: Arc::from("r"), source: Arc::from("127.0.0.1") }
+    Origin {
+        request_id: Arc::from("r"),
+        source: Arc::from("127.0.0.1"),
+        at: domain::Timestamp::from_millis(0),
+    }
 }

@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Server (on its own machine)",
         &["serve", "check-config", "account", "master-key", "recover", "backup", "restore", "hold"],
     ),
-    ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key"]),
+    ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key", "revoke"]),
     ("Fleet", &["cluster", "grant", "audit"]),
     ("Tools", &["call", "health", "completion"]),
 ];

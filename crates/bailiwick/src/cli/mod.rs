@@ -29,6 +29,7 @@ mod master_key;
 mod project;
 mod recover;
 mod removals;
+mod revoke;
 mod session;
 mod stdin;
 #[cfg(test)]
@@ -177,6 +178,10 @@ enum Noun {
     #[command(subcommand)]
     Grant(grant::Command),
 
+    /// Credentials ended at once: of a principal, a key, a token
+    #[command(subcommand)]
+    Revoke(revoke::Command),
+
     /// The audit: what was done and what was refused
     #[command(subcommand)]
     Audit(audit::Command),
@@ -234,6 +239,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Key(command) => key::run(command, &mut Session::open(client, world)?),
         Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
+        Noun::Revoke(command) => revoke::run(command, &mut Session::open(client, world)?),
         Noun::Audit(command) => audit::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),
         Noun::Health => health::run(&mut Session::open(client, world)?),

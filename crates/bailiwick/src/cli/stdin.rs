@@ -16,14 +16,24 @@ const MAX_INPUT: u64 = 16 << 20;
 /// # Errors
 /// Usage, if a person would have to type it or nothing is there.
 pub fn password(world: &mut World<'_>) -> Result<Zeroizing<String>, Failure> {
+    secret(world, "password").map_err(|failure| match world.stdin_is_terminal {
+        true => failure.hint("for example: bailiwick user set-password ada < password.txt"),
+        false => failure,
+    })
+}
+
+/// A secret, called `what`: standard input without the line break at its end.
+///
+/// # Errors
+/// Usage, if a person would have to type it or nothing is there.
+pub fn secret(world: &mut World<'_>, what: &str) -> Result<Zeroizing<String>, Failure> {
     if world.stdin_is_terminal {
-        return Err(Failure::usage("the password must come through a pipe or from a file")
-            .hint("for example: bailiwick user set-password ada < password.txt"));
+        return Err(Failure::usage(format!("the {what} must come through a pipe or from a file")));
     }
     let text = Zeroizing::new(standard_input(world)?);
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if line.is_empty() {
-        return Err(Failure::usage("the password on standard input must not be empty"));
+        return Err(Failure::usage(format!("the {what} on standard input must not be empty")));
     }
     Ok(Zeroizing::new(line.to_owned()))
 }

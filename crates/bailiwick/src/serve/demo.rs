@@ -127,7 +127,8 @@ fn advice(path: &Path) -> String {
 
 fn root_call(account: &PreparedAccount) -> Call {
     let caller = account.root_caller();
-    let origin = Origin { request_id: Arc::from("demo"), source: Arc::from("demo") };
+    let origin =
+        Origin { request_id: Arc::from("demo"), source: Arc::from("demo"), at: account.account.created_at };
     Call { caller: Arc::new(caller), project: None, origin }
 }
 

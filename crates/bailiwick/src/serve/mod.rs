@@ -254,6 +254,8 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             addresses: policy.clone(),
             audit_retention_days: settings.audit_retention_days,
             quotas: settings.quotas,
+            vocabulary: Arc::new(api::vocabulary()?),
+            grant_requires: settings.dialects.grant_requires(),
         },
     )?;
     Ok(Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())))))

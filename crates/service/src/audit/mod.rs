@@ -4,9 +4,10 @@
 mod failures;
 mod refusals;
 
-use domain::{Error, Result};
+use domain::{Denial, Error, Result};
+use sha2::{Digest, Sha256};
 use store::{AuditEvent, ReadTx};
-pub use store::{AuditFilter, AuditRow, Outcome};
+pub use store::{AuditFilter, AuditRow, Explanation, Outcome};
 
 pub use failures::AuthFailure;
 pub(crate) use failures::Failures;
@@ -56,7 +57,26 @@ impl Service {
 
     /// Notes that a known caller was refused. Never waits: it is written by the next [`Service::flush_audit`].
     pub fn note_refusal(&self, caller: &Caller, origin: &Origin, action: &str, resource: &str) {
+        self.note(caller, origin, action, resource, None);
+    }
+
+    /// The same of a refusal by rights: what was refused and why is in the error.
+    pub fn note_denial(&self, caller: &Caller, origin: &Origin, denial: &Denial, path: &str) {
+        let explanation = Explanation { id: explanation_id(caller, denial), reasons: denial.reasons.clone() };
+        let resource = if denial.resource.is_empty() { path } else { denial.resource.as_str() };
+        self.note(caller, origin, &denial.action, resource, Some(explanation));
+    }
+
+    fn note(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        action: &str,
+        resource: &str,
+        explanation: Option<Explanation>,
+    ) {
         self.refusals.push(Refusal {
+            explanation,
             at: self.now(),
             account: caller.account.clone(),
             actor: caller.principal.clone(),
@@ -131,6 +151,7 @@ impl Service {
                     resource: refusal.resource.clone(),
                     outcome: Outcome::Refused,
                     occurrences: *times,
+                    explanation: refusal.explanation.clone(),
                     request_id: refusal.request_id.clone(),
                     source: refusal.source.clone(),
                 };
@@ -160,6 +181,7 @@ impl Service {
                     resource: format!("reason/{}", counted.reason.as_str()),
                     outcome: Outcome::Unauthenticated,
                     occurrences: i64::try_from(counted.times).unwrap_or(i64::MAX),
+                    explanation: None,
                     request_id: String::new(),
                     source: counted.source.clone(),
                 };
@@ -176,6 +198,19 @@ impl Service {
     pub(crate) fn event_id(&self) -> String {
         domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned()
     }
+}
+
+/// The id under which an administrator finds why somebody was refused. It is the same for the same refusal, so that
+/// whoever repeats it may be told once.
+#[must_use]
+pub fn explanation_id(caller: &Caller, denial: &Denial) -> String {
+    let mut digest = Sha256::new();
+    let account = caller.account.as_str();
+    for part in [account, caller.principal.as_str(), &denial.action, &denial.resource, &denial.reasons] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    hex::encode(digest.finalize()).chars().take(16).collect()
 }
 
 fn key(row: &AuditRow) -> (domain::Timestamp, String) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use domain::{AccountId, PrincipalId, Timestamp};
+use store::Explanation;
 
 /// At most so many wait.
 const CAPACITY: usize = 10_000;
@@ -21,6 +22,7 @@ pub(crate) struct Refusal {
     pub(crate) actor_name: String,
     pub(crate) action: String,
     pub(crate) resource: String,
+    pub(crate) explanation: Option<Explanation>,
     pub(crate) request_id: String,
     pub(crate) source: String,
 }
@@ -32,6 +34,7 @@ impl Refusal {
             && self.actor == other.actor
             && self.action == other.action
             && self.resource == other.resource
+            && self.explanation == other.explanation
             && self.source == other.source
     }
 }
@@ -100,6 +103,7 @@ mod tests {
             actor_name: String::new(),
             action: "bailiwick:grant:list".to_owned(),
             resource: resource.to_string(),
+            explanation: None,
             request_id: String::new(),
             source: String::new(),
         }

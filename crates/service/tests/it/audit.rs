@@ -110,15 +110,18 @@ async fn a_refused_caller_is_in_the_audit_without_having_waited_for_it() {
         let ada = world.call_of(&world.user("ada").await).await;
         let refused = world.service.list_grants(&ada).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Forbidden);
-        let action = service::authz::refused_action(&refused).unwrap();
-        world.service.note_refusal(&ada.caller, &ada.origin, action, "/bailiwick/v1/grants");
-        world.service.note_refusal(&ada.caller, &ada.origin, action, "/bailiwick/v1/grants");
+        let denial = refused.denial().unwrap();
+        world.service.note_denial(&ada.caller, &ada.origin, denial, "/bailiwick/v1/grants");
+        world.service.note_denial(&ada.caller, &ada.origin, denial, "/bailiwick/v1/grants");
         assert_eq!(world.service.audit_queue().waiting, 1);
         world.service.flush_audit().await.unwrap();
         let found = events(&world, of_action("bailiwick:grant:list")).await;
         assert_eq!(found.len(), 1, "{}", world.on());
         let event = &found[0].event;
         assert_eq!((event.outcome.as_str(), event.occurrences), ("refused", 2));
+        let explanation = event.explanation.as_ref().unwrap();
+        assert_eq!(explanation.id, service::audit::explanation_id(&ada.caller, denial));
+        assert_eq!(explanation.reasons, "no statement allows the action");
         assert_eq!((event.actor_name.as_str(), found[0].revision), ("ada", 0));
     }
 }

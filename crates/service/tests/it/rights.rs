@@ -48,7 +48,7 @@ async fn outcomes(service: &Service, call: &Call) -> Vec<(&'static str, Result<(
         ("show grant states", service.show_grant_states(call, "x").await.map(drop)),
         ("list grant states", service.list_grant_states(call).await.map(drop)),
         ("show token", service.show_token(call, "x").await.map(drop)),
-        ("revoke token", service.revoke_token(call, "x").await),
+        ("revoke token", service.revoke_token(call, "x").await.map(drop)),
         ("metrics", service.show_measures(call).await.map(drop)),
         (
             "list audit events",

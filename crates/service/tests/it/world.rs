@@ -177,7 +177,11 @@ impl World {
 }
 
 pub fn origin() -> Origin {
-    Origin { request_id: Arc::from("r"), source: Arc::from("127.0.0.1") }
+    Origin {
+        request_id: Arc::from("r"),
+        source: Arc::from("127.0.0.1"),
+        at: Timestamp::from_millis(1_795_293_660_000),
+    }
 }
 
 fn root_of(prepared: &PreparedAccount) -> Call {

@@ -18,11 +18,35 @@ use service::{AuthFailure, Call};
 
 use self::signature::{Shown, Signed};
 use crate::App;
+use crate::actions::Actions;
 use crate::authn::failure::Failure;
 use crate::authn::proof::{noted, prove};
 use crate::head::{Head, Plus};
 use crate::operation::{BodyRule, Claim, Dialect, Input, Pending, Table};
 use crate::reply::HttpResponse;
+use crate::vocabulary::File;
+
+/// The policies that are shipped with it: their list, and the files that it names.
+pub(super) const SHIPPED: (&str, &[File]) = (
+    include_str!("policies/index.json"),
+    &[
+        ("cs-full-access.json", include_str!("policies/cs-full-access.json")),
+        ("cs-read-only-access.json", include_str!("policies/cs-read-only-access.json")),
+        ("sts-assume-role-access.json", include_str!("policies/sts-assume-role-access.json")),
+    ],
+);
+
+/// The authorization tables.
+///
+/// # Errors
+/// `Internal` if they are broken.
+pub fn actions() -> Result<Actions> {
+    Actions::read(
+        include_str!("policies/actions.json"),
+        include_str!("policies/keys.json"),
+        include_str!("policies/free.json"),
+    )
+}
 
 /// The version of the clusters' interface.
 const CLUSTERS_VERSION: &str = "2015-12-15";

@@ -3,7 +3,7 @@
 use domain::{PrincipalKind, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::{Call, Caller};
+use service::{Call, Caller, Proof};
 
 use super::reply;
 use crate::App;
@@ -24,7 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
             Handler::Authenticated(caller_identity),
         )
     };
-    vec![identity("GET", "sts.getCallerIdentity"), identity("POST", "sts.postCallerIdentity")]
+    vec![identity("GET", "ramSts.getCallerIdentity"), identity("POST", "ramSts.postCallerIdentity")]
 }
 
 #[derive(Serialize)]
@@ -36,7 +36,7 @@ struct Identity<'a> {
     user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role_id: Option<&'a str>,
-    principal_id: &'a str,
+    principal_id: String,
     arn: String,
     request_id: String,
 }
@@ -49,19 +49,28 @@ impl<'a> Identity<'a> {
             PrincipalKind::User => ("RAMUser", format!("user/{}", caller.name)),
             // Groups do not call.
             PrincipalKind::Agency | PrincipalKind::Group => {
-                ("AssumedRoleUser", format!("assumed-role/{}", caller.name))
+                ("AssumedRoleUser", format!("assumed-role/{}/{}", caller.name, session(caller)))
             }
         };
         let user = caller.kind == PrincipalKind::User;
+        let principal_id = if user { id.to_owned() } else { format!("{id}:{}", session(caller)) };
         Self {
             identity_type,
             account_id: account,
             user_id: user.then_some(id),
             role_id: (!user).then_some(id),
-            principal_id: id,
+            principal_id,
             arn: format!("acs:ram::{account}:{resource}"),
             request_id: reply::request_id(request_id),
         }
+    }
+}
+
+/// What whoever assumed the role calls the session.
+fn session(caller: &Caller) -> &str {
+    match &caller.proof {
+        Proof::Session(facts) => &facts.name,
+        Proof::Server | Proof::AccessKey(_) => "",
     }
 }
 

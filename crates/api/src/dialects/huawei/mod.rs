@@ -5,6 +5,7 @@ pub mod derived;
 mod fault;
 pub mod iam;
 pub mod settings;
+mod sts;
 
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use domain::{Error, ErrorKind, Result};
 use service::{AuthFailure, Call, Caller, SigningKey};
 
 use crate::App;
+use crate::actions::Actions;
 use crate::authn::failure::Failure;
 use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
 use crate::operation::{BodyRule, Claim, Dialect, Input, Pending, Table};
 use crate::reply::HttpResponse;
+use crate::vocabulary::File;
 
 /// What every message about a credential begins with.
 const PREFIX: &str = "Incorrect IAM authentication information: ";
@@ -32,10 +35,43 @@ impl Huawei {
     /// # Errors
     /// `Internal` if two operations share method and path.
     pub fn new() -> Result<Self> {
-        let rows =
-            [cce::access_policies::operations(), cce::clusters::operations(), iam::operations()].concat();
+        let rows = [
+            cce::access_policies::operations(),
+            cce::clusters::operations(),
+            iam::operations(),
+            sts::operations(),
+        ]
+        .concat();
         Ok(Self { table: Table::new(rows)? })
     }
+}
+
+/// The policies that are shipped with it: their list, and the files that it names.
+pub(super) const SHIPPED: (&str, &[File]) = (
+    include_str!("policies/index.json"),
+    &[
+        ("cce-full-access.json", include_str!("policies/cce-full-access.json")),
+        ("cce-read-only-access.json", include_str!("policies/cce-read-only-access.json")),
+        ("cce-administrator.json", include_str!("policies/cce-administrator.json")),
+        ("iam-full-access.json", include_str!("policies/iam-full-access.json")),
+        ("iam-read-only-access.json", include_str!("policies/iam-read-only-access.json")),
+        ("hss-full-access.json", include_str!("policies/hss-full-access.json")),
+        ("hss-read-only-access.json", include_str!("policies/hss-read-only-access.json")),
+        ("tenant-administrator.json", include_str!("policies/tenant-administrator.json")),
+        ("tenant-guest.json", include_str!("policies/tenant-guest.json")),
+    ],
+);
+
+/// The authorization tables.
+///
+/// # Errors
+/// `Internal` if they are broken.
+pub fn actions() -> Result<Actions> {
+    Actions::read(
+        include_str!("policies/actions.json"),
+        include_str!("policies/keys.json"),
+        include_str!("policies/free.json"),
+    )
 }
 
 impl Dialect for Huawei {
@@ -76,9 +112,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
     };
     let mut call = match authn::shown(head)? {
         Shown::Nothing => return Err(refused(AuthFailure::Nothing, "x-auth-token not found")),
-        Shown::Token(token) => authn::token::verify(&app.service, head, token).await.map_err(|error| {
-            if error.kind() == ErrorKind::Unauthenticated { token_refused(&error) } else { error }
-        })?,
+        Shown::Token(token) => by_token(app, head, token).await?,
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
             signed(verified, head)?
@@ -103,6 +137,20 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
 fn signed(verified: Result<Arc<SigningKey>, Failure>, head: &Head) -> Result<Call> {
     let key = verified.map_err(|failure| access_key::error(failure, PREFIX))?;
     Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
+}
+
+/// The call of somebody who shows a token, wherever it stands.
+async fn by_token(app: &App, head: &Head, token: &str) -> Result<Call> {
+    authn::token::verify(&app.service, head, token).await.map_err(|error| {
+        if error.kind() == ErrorKind::Unauthenticated { token_refused(&error) } else { error }
+    })
+}
+
+/// Writes down that somebody was refused, where an operation proves by itself who calls.
+fn note_refused(app: &App, call: &Call, input: &Input, error: &Error) {
+    if let Some(denial) = error.denial() {
+        app.service.note_denial(&call.caller, &call.origin, denial, &input.head.path);
+    }
 }
 
 fn token_refused(error: &Error) -> Error {

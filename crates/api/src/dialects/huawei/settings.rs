@@ -1,7 +1,8 @@
 //! What can be set about this dialect: its section of the settings file.
 
-use domain::Result;
+use domain::{Error, Result};
 use serde::Deserialize;
+use service::GrantRequires;
 
 use super::cce::policy_type::PolicyTypes;
 
@@ -13,6 +14,8 @@ pub const SECTION: &str = "cce";
 pub struct Settings {
     /// Which reading of the access levels' names is in force.
     pub policy_types: PolicyTypes,
+    /// What changing a grant takes beside a policy.
+    pub grant_requires: GrantRequires,
 }
 
 /// The section as it is written.
@@ -20,6 +23,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
     policy_types: Option<String>,
+    grant_requires: Option<String>,
 }
 
 impl Settings {
@@ -29,19 +33,37 @@ impl Settings {
     /// `Invalid` naming what is wrong.
     pub fn read(section: &Section) -> Result<Self> {
         let policy_types = section.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
-        Ok(Self { policy_types: policy_types.unwrap_or_default() })
+        let grant_requires = match section.grant_requires.as_deref() {
+            None | Some("administration") => GrantRequires::Administration,
+            Some("iam") => GrantRequires::Policy,
+            Some(_) => {
+                return Err(Error::invalid("cce.grant_requires", "must be `administration` or `iam`"));
+            }
+        };
+        Ok(Self { policy_types: policy_types.unwrap_or_default(), grant_requires })
     }
 
-    /// What is in force, in a line for people.
+    /// What is in force, in lines for people.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn describe(&self) -> Vec<String> {
         let (admin, cluster_admin) = match self.policy_types {
             PolicyTypes::Current => ("operator", "administrator"),
             PolicyTypes::August2025 => ("administrator", "operator"),
         };
         let reading = self.policy_types.as_str();
-        format!(
-            "cce.policy_types = {reading}: CCEAdminPolicy is {admin}, CCEClusterAdminPolicy is {cluster_admin}"
-        )
+        let requires = match self.grant_requires {
+            GrantRequires::Administration => {
+                "administration: whoever changes a cluster's grants must administer the cluster"
+            }
+            GrantRequires::Policy => {
+                "iam: whoever a policy lets write grants may give anybody every right in every cluster"
+            }
+        };
+        vec![
+            format!(
+                "cce.policy_types = {reading}: CCEAdminPolicy is {admin}, CCEClusterAdminPolicy is {cluster_admin}"
+            ),
+            format!("cce.grant_requires = {requires}"),
+        ]
     }
 }

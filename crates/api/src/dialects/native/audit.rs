@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let request = page(&input, &["since", "until", "actor", "action", "resource"])?;
+    let request = page(&input, &["since", "until", "actor", "action", "resource", "explanation"])?;
     let text = |key: &str| input.head.query(key).map(str::to_owned);
     let instant =
         |key: &str| input.head.query(key).map(|text| service::audit::instant(key, text)).transpose();
@@ -32,6 +32,7 @@ async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
         actor: text("actor"),
         action: text("action"),
         resource: text("resource"),
+        explanation: text("explanation"),
     };
     let paged = app.service.list_audit_events(&call, &filter, &request).await?;
     items(paged, Wire::from)
@@ -50,9 +51,17 @@ struct Wire {
     resource: String,
     outcome: &'static str,
     occurrences: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
     request_id: String,
     source: String,
     revision: i64,
+}
+
+#[derive(Serialize)]
+struct Explanation {
+    id: String,
+    reasons: String,
 }
 
 impl From<AuditRow> for Wire {
@@ -67,6 +76,7 @@ impl From<AuditRow> for Wire {
             resource: event.resource,
             outcome: event.outcome.as_str(),
             occurrences: event.occurrences,
+            explanation: event.explanation.map(|found| Explanation { id: found.id, reasons: found.reasons }),
             request_id: event.request_id,
             source: event.source,
             revision: row.revision,

@@ -1,8 +1,8 @@
 //! `/bailiwick/v1/grants`: grants in our own words, with where each stands in its clusters.
 
 use domain::{
-    ClusterGrantState, ClusterId, ClusterScope, Error, Grant, GrantSpec, Namespace, NamespaceScope,
-    PrincipalId, PrincipalKind, Principals, Result, Role,
+    ClusterGrantState, ClusterId, ClusterScope, Error, ErrorKind, Grant, GrantSpec, Namespace,
+    NamespaceScope, PrincipalId, PrincipalKind, Principals, Result, Role,
 };
 use http::StatusCode;
 use serde::Serialize;
@@ -162,12 +162,21 @@ fn derived_name(app: &App, role: &Role) -> String {
 }
 
 async fn principal_id(app: &App, call: &Call, kind: PrincipalKind, named: &str) -> Result<PrincipalId> {
-    let found = app.service.show_principal(call, kind, named).await;
-    found.map(|principal| principal.id).map_err(|error| missing("principals.ids", error))
+    match app.service.show_principal(call, kind, named).await {
+        Ok(principal) => Ok(principal.id),
+        // Who may not look people up may still name them by id.
+        Err(error) if error.kind() == ErrorKind::Forbidden => PrincipalId::parse("principals.ids", named),
+        Err(error) => Err(missing("principals.ids", error)),
+    }
 }
 
 async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
-    app.service.show_cluster(call, named).await.map(|cluster| cluster.id)
+    match app.service.show_cluster(call, named).await {
+        Ok(cluster) => Ok(cluster.id),
+        // Who may not look clusters up may still name them by id.
+        Err(error) if error.kind() == ErrorKind::Forbidden => ClusterId::parse("clusters", named),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a body names and does not exist is a fault of the body.

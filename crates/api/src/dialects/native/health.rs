@@ -104,7 +104,11 @@ mod tests {
                     .map(|name| (http::HeaderName::from_static(name), value))
                     .into_iter()
                     .collect::<HeaderMap>(),
-                origin: Origin { request_id: Arc::from(""), source: Arc::from(source) },
+                origin: Origin {
+                    request_id: Arc::from(""),
+                    source: Arc::from(source),
+                    at: domain::Timestamp::from_millis(0),
+                },
             }
         };
         assert!(is_from_this_machine(&head("127.0.0.1", None)));

@@ -12,6 +12,7 @@ mod openapi;
 mod principals;
 mod projects;
 mod removals;
+mod revocations;
 
 use std::sync::Arc;
 
@@ -20,9 +21,13 @@ use serde::Serialize;
 use service::{AuthFailure, Call, PageRequest, Paged};
 
 use crate::App;
+use crate::actions::Actions;
 use crate::authn::{self, Shown, access_key};
 use crate::operation::{BodyRule, Claim, Dialect, Input, Operation, Pending, Table};
 use crate::reply::{HttpResponse, Reply};
+
+/// The dialect's name.
+pub(super) const NAME: &str = "native";
 
 /// The dialect.
 pub struct Native {
@@ -52,14 +57,23 @@ fn rows() -> Vec<Operation> {
         grants::operations(),
         history::operations(),
         removals::operations(),
+        revocations::operations(),
         audit::operations(),
     ]
     .concat()
 }
 
+/// The authorization tables.
+///
+/// # Errors
+/// `Internal` if they are broken.
+pub fn actions() -> Result<Actions> {
+    Actions::own(include_str!("operations.json"), include_str!("free.json"))
+}
+
 impl Dialect for Native {
     fn name(&self) -> &'static str {
-        "native"
+        NAME
     }
 
     fn claims(&self, _headers: &http::HeaderMap, _uri: &http::Uri) -> Claim {

@@ -3,12 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use domain::Result;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::rows;
+use super::{NAME, rows};
+use crate::App;
+use crate::actions::{Actions, Bound};
 use crate::operation::{BodyRule, Handler, Operation};
 use crate::reply::Reply;
+
+/// The field in which an operation names its action.
+const ACTION: &str = "x-bailiwick-action";
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
@@ -18,15 +24,20 @@ pub(super) fn operations() -> Vec<Operation> {
         name: "openapi.show",
         summary: "Shows this document.",
         body: BodyRule::None,
-        handler: Handler::Open(|_, _| Box::pin(async { Reply::json(StatusCode::OK, &document()) })),
+        handler: Handler::Open(|app, _| Box::pin(show(app))),
     }]
 }
 
-/// The document.
-fn document() -> Value {
+async fn show(app: &App) -> Result<Reply> {
+    let own = app.actions().iter().find(|(name, _)| *name == NAME);
+    Reply::json(StatusCode::OK, &document(own.map(|(_, actions)| actions)))
+}
+
+/// The document. Each operation names the action that policies allow or deny it by.
+fn document(actions: Option<&Actions>) -> Value {
     let mut paths: BTreeMap<&'static str, Map<String, Value>> = BTreeMap::new();
     for row in rows() {
-        paths.entry(row.path).or_default().insert(row.method.to_lowercase(), operation(&row));
+        paths.entry(row.path).or_default().insert(row.method.to_lowercase(), operation(&row, actions));
     }
     json!({
         "openapi": "3.1.0",
@@ -47,7 +58,7 @@ fn document() -> Value {
     })
 }
 
-fn operation(row: &Operation) -> Value {
+fn operation(row: &Operation, actions: Option<&Actions>) -> Value {
     let mut value = Map::new();
     value.insert("operationId".to_owned(), json!(row.name));
     value.insert("summary".to_owned(), json!(row.summary));
@@ -59,6 +70,9 @@ fn operation(row: &Operation) -> Value {
     value.insert("responses".to_owned(), responses(row));
     if matches!(row.handler, Handler::Authenticated(_)) {
         value.insert("security".to_owned(), json!([{"bearer": []}, {"signature": []}]));
+    }
+    if let Some(Bound::To(action)) = actions.map(|actions| actions.of(row)) {
+        value.insert(ACTION.to_owned(), json!(action.action));
     }
     Value::Object(value)
 }
@@ -109,6 +123,7 @@ fn noun(row: &Operation) -> Option<&'static str> {
         "users" | "groups" | "agencies" => Some("Principal"),
         "accessKeys" => Some("AccessKey"),
         "projects" | "enterpriseProjects" => Some("Project"),
+        "revocations" => Some("Revocation"),
         _ => None,
     }
 }
@@ -214,6 +229,24 @@ fn schemas() -> Value {
             "accessKeyId": text, "secretAccessKey": text, "user": text, "enabled": {"type": "boolean"},
             "description": text, "createdAt": text
         })),
+        "NewRevocation": object(&[], json!({
+            "principal": text, "kind": {"enum": ["user", "agency"]}, "keepEnabled": {"type": "boolean"},
+            "accessKey": text, "token": text, "tokenId": text
+        })),
+        "Revocation": object(&["revoked", "at", "ended", "accessKeys", "sessions"], json!({
+            "revoked": object(&["kind", "id"], json!({
+                "kind": text, "id": text, "name": text, "disabled": {"type": "boolean"}
+            })),
+            "at": text,
+            "ended": object(&["accessKeys", "tokens", "temporaryKeys"], json!({
+                "accessKeys": {"type": "integer"}, "tokens": {"type": "integer"},
+                "temporaryKeys": {"type": "integer"}
+            })),
+            "accessKeys": texts,
+            "sessions": {"type": "array", "items": object(&["id", "kind", "account", "principal"], json!({
+                "id": text, "kind": {"enum": ["token", "temporary-key"]}, "account": text, "principal": text
+            }))}
+        })),
         "NewProject": object(&["name"], json!({"id": text, "name": text})),
         "Project": object(&["id", "name"], json!({"id": text, "name": text, "createdAt": text}))
     })
@@ -225,10 +258,13 @@ mod tests {
 
     #[test]
     fn the_document_names_every_operation_and_every_schema_that_it_uses() {
-        let document = document();
+        let actions = crate::dialects::native::actions().unwrap();
+        let document = document(Some(&actions));
         for row in rows() {
             let found = &document["paths"][row.path][row.method.to_lowercase()]["operationId"];
             assert_eq!(*found, row.name);
+            let named = &document["paths"][row.path][row.method.to_lowercase()][ACTION];
+            assert_eq!(named.is_string(), matches!(actions.of(&row), Bound::To(_)), "{}", row.name);
         }
         let text = document.to_string();
         for reference in text.split("#/components/schemas/").skip(1) {

@@ -49,12 +49,14 @@ async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let clusters = app.service.list_clusters(&call).await?;
     let id = input.parameters.get("cluster_id");
+    let found = app.service.show_cluster(&call, id).await?;
     let project = path_project(&call, &input)?;
-    let found = clusters.iter().find(|cluster| cluster.id.as_str() == id && cluster.project == project);
-    let found = found.ok_or_else(|| Error::not_found("cluster", id))?;
-    Reply::json(StatusCode::OK, &wire(found))
+    // Names are no ids here, and a cluster is found in its own project only.
+    if found.id.as_str() != id || found.project != project {
+        return Err(Error::not_found("cluster", id));
+    }
+    Reply::json(StatusCode::OK, &wire(&found))
 }
 
 #[derive(Serialize)]

@@ -1,12 +1,16 @@
 //! `/v3/auth/tokens`: a password for a token, and what a token stands for.
 
-use domain::{Error, ErrorKind, Result, Secret};
+use std::borrow::Cow;
+
+use domain::{Error, ErrorKind, PrincipalKind, Result};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use service::{Call, Login, Scope, TokenView};
+use service::sessions::AssumedBy;
+use service::{Call, Caller, IssuedToken, Scope, TokenView};
 
+use super::identity::{self, Identity, field_names};
 use crate::App;
-use crate::json::Object;
+use crate::dialects::huawei::{authenticate, by_token, note_refused};
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
 
@@ -21,7 +25,7 @@ pub(super) fn operations() -> Vec<Operation> {
         row(
             "POST",
             "iam.keystoneCreateToken",
-            "Turns a user's password into a token.",
+            "Turns a password, a token, an access key or an agency into a token.",
             BodyRule::Json,
             Handler::Open(|app, input| Box::pin(create(app, input))),
         ),
@@ -50,17 +54,49 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn create(app: &App, input: Input) -> Result<Reply> {
+    let mut auth = input.json()?.object("auth")?;
+    let (scope, identity) = (identity::scope(&mut auth)?, identity::read(&mut auth)?);
+    let issued = issue(app, &input, identity, &scope).await.map_err(field_names)?;
+    let token = HeaderValue::from_str(issued.token.expose()).map_err(Error::internal)?;
+    Ok(Reply::json(StatusCode::CREATED, &body(&issued.view, &input))?.with_header(SUBJECT, token))
+}
+
+async fn issue(app: &App, input: &Input, identity: Identity, scope: &Scope) -> Result<IssuedToken> {
+    let (service, head) = (&app.service, &input.head);
+    match identity {
+        Identity::Password(login) => {
+            only_the_body(input, None)?;
+            service.issue_token(&login, scope, &head.origin).await
+        }
+        Identity::Token(token) => {
+            let token = token.expose();
+            only_the_body(input, Some(token))?;
+            service.rescope_token(&by_token(app, head, token).await?, scope).await
+        }
+        Identity::KeyPair { access, secret } => {
+            only_the_body(input, None)?;
+            let call = service.call_by_key(&access, &secret, head.origin.clone()).await?;
+            service.rescope_token(&call, scope).await
+        }
+        Identity::Agency(wish) => {
+            let call = authenticate(app, input, BodyRule::Json).await?;
+            let issued = service.assume_agency_for_token(&call, &wish, scope).await;
+            issued.inspect_err(|error| note_refused(app, &call, input, error))
+        }
+    }
+}
+
+/// Refuses a request that shows a credential beside the one in its body. The same token may stand in both places.
+fn only_the_body(input: &Input, token: Option<&str>) -> Result<()> {
     for credential in ["authorization", "x-auth-token"] {
-        if input.head.headers.contains_key(credential) {
+        let same = token.is_some() && credential == "x-auth-token" && input.head.header(credential) == token;
+        if input.head.headers.contains_key(credential) && !same {
             let message =
-                format!("show one credential: the password in the body, without the header `{credential}`");
+                format!("show one credential: the one in the body, without the header `{credential}`");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
-    let (login, scope) = read(&input)?;
-    let issued = app.service.issue_token(&login, &scope, &input.head.origin).await.map_err(field_names)?;
-    let token = HeaderValue::from_str(issued.token.expose()).map_err(Error::internal)?;
-    Ok(Reply::json(StatusCode::CREATED, &body(&issued.view, &input))?.with_header(SUBJECT, token))
+    Ok(())
 }
 
 async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
@@ -86,63 +122,6 @@ fn subject(input: &Input) -> Result<&str> {
     input.head.header(SUBJECT).filter(|token| !token.is_empty()).ok_or_else(missing)
 }
 
-/// What is wanted. The body as such is gone before the password is verified, which may have to wait.
-fn read(input: &Input) -> Result<(Login, Scope)> {
-    let mut auth = input.json()?.object("auth")?;
-    let scope = read_scope(&mut auth)?;
-    Ok((read_login(&mut auth)?, scope))
-}
-
-fn read_login(auth: &mut Object) -> Result<Login> {
-    let mut identity = auth.object("identity")?;
-    let methods = identity.texts("methods")?;
-    if methods != ["password"] {
-        return Err(Error::invalid("auth.identity.methods", "must be [\"password\"]"));
-    }
-    let mut user = identity.object("password")?.object("user")?;
-    let password = Secret::new(user.text("password")?);
-    if let Some(id) = user.optional_text("id")? {
-        return Ok(Login::Id { user: id, password });
-    }
-    let name = user.text("name")?;
-    let mut domain = user.object("domain")?;
-    let (account_id, account_name) = (domain.optional_text("id")?, domain.optional_text("name")?);
-    if account_id.is_none() && account_name.is_none() {
-        return Err(Error::invalid("auth.identity.password.user.domain", "must hold `name` or `id`"));
-    }
-    Ok(Login::Name { account_id, account_name, user: name, password })
-}
-
-/// A project wins over a domain; neither means the whole account.
-fn read_scope(auth: &mut Object) -> Result<Scope> {
-    let Some(mut scope) = auth.optional_object("scope")? else { return Ok(Scope::Account { named: None }) };
-    if let Some(mut project) = scope.optional_object("project")? {
-        let named = match project.optional_text("id")? {
-            Some(id) => id,
-            None => project.text("name")?,
-        };
-        return Ok(Scope::Project { named });
-    }
-    match scope.optional_object("domain")? {
-        None => Ok(Scope::Account { named: None }),
-        Some(mut domain) => {
-            let named = match domain.optional_text("id")? {
-                Some(id) => id,
-                None => domain.text("name")?,
-            };
-            Ok(Scope::Account { named: Some(named) })
-        }
-    }
-}
-
-fn field_names(error: Error) -> Error {
-    match error.field() {
-        Some("scope.account") => error.at_field("auth.scope.domain"),
-        Some("scope.project") => error.at_field("auth.scope.project"),
-        Some(_) | None => error,
-    }
-}
-
 #[derive(Serialize)]
 struct Body<'a> {
     token: Token<'a>,
@@ -150,7 +129,7 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct Token<'a> {
-    methods: [&'static str; 1],
+    methods: &'a [String],
     issued_at: String,
     expires_at: String,
     user: User<'a>,
@@ -158,6 +137,8 @@ struct Token<'a> {
     project: Option<Named<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assumed_by: Option<Assumer<'a>>,
     roles: Vec<Named<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     catalog: Option<Vec<Entry<'a>>>,
@@ -166,9 +147,23 @@ struct Token<'a> {
 #[derive(Serialize)]
 struct User<'a> {
     id: &'a str,
-    name: &'a str,
+    name: Cow<'a, str>,
     password_expires_at: &'static str,
     domain: Named<'a>,
+}
+
+/// Who assumed the agency.
+#[derive(Serialize)]
+struct Assumer<'a> {
+    user: User<'a>,
+}
+
+impl<'a> Assumer<'a> {
+    fn new(by: &'a AssumedBy) -> Self {
+        let domain = Named { id: by.account.as_str(), name: &by.account_name, domain: None };
+        let (id, name) = (by.id.as_str(), Cow::Borrowed(by.name.as_str()));
+        Self { user: User { id, name, password_expires_at: "", domain } }
+    }
 }
 
 #[derive(Serialize)]
@@ -207,23 +202,32 @@ fn body<'a>(view: &'a TokenView, input: &'a Input) -> Body<'a> {
     let administrator = caller.root || caller.administrator;
     Body {
         token: Token {
-            methods: ["password"],
+            methods: &view.methods,
             issued_at: view.issued_at.rfc3339_micros(),
             expires_at: view.expires_at.rfc3339_micros(),
             user: User {
                 id: caller.principal.as_str(),
-                name: &caller.name,
+                name: user_name(caller),
                 password_expires_at: "",
                 domain: account(),
             },
             domain: project.is_none().then(account),
             project,
+            assumed_by: view.assumed_by.as_ref().map(Assumer::new),
             roles: administrator
                 .then_some(Named { id: "0", name: "te_admin", domain: None })
                 .into_iter()
                 .collect(),
             catalog: catalog(view, input),
         },
+    }
+}
+
+/// An agency is called `<account>/<agency>`.
+fn user_name(caller: &Caller) -> Cow<'_, str> {
+    match caller.kind {
+        PrincipalKind::Agency => Cow::Owned(format!("{}/{}", caller.account_name, caller.name)),
+        PrincipalKind::User | PrincipalKind::Group => Cow::Borrowed(&caller.name),
     }
 }
 

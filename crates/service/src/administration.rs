@@ -1,0 +1,65 @@
+//! Who administers a cluster. A policy that allows changing grants is not enough to change them: whoever gives rights in
+//! a cluster must have all of them there. Otherwise the right to write grants would be every right there is.
+
+use domain::{ClusterScope, Denial, Error, Result};
+use store::WriteTx;
+
+use crate::call::Call;
+use crate::service::Service;
+
+/// What changing a grant takes beside a policy that allows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrantRequires {
+    /// To administer each cluster that the grant is or was about.
+    #[default]
+    Administration,
+    /// Nothing: whoever a policy lets write grants may give anybody everything, themselves included.
+    Policy,
+}
+
+impl Service {
+    /// Lets the call pass if its caller administers every cluster of `scopes`: the root user and the members of
+    /// `administrators` do, owners of a cluster do, and who holds a grant of the role administrator on all of a cluster's
+    /// namespaces does.
+    ///
+    /// # Errors
+    /// `Forbidden` naming the first cluster that they do not administer.
+    pub(crate) async fn require_administration(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call,
+        action: &str,
+        scopes: &[&ClusterScope],
+    ) -> Result<()> {
+        let caller = &call.caller;
+        let looser = self.settings.grant_requires == GrantRequires::Policy;
+        if caller.root || (caller.administrator && caller.rights.limits.is_empty()) || looser {
+            return Ok(());
+        }
+        let administered = tx.administered(call.account(), &caller.principal).await?;
+        if administered.all {
+            return Ok(());
+        }
+        for scope in scopes {
+            match scope {
+                ClusterScope::All => return Err(refused(action, "cluster/*")),
+                ClusterScope::Listed(ids) => {
+                    if let Some(other) = ids.iter().find(|id| !administered.clusters.contains(*id)) {
+                        return Err(refused(action, &format!("cluster/{other}")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(action: &str, resource: &str) -> Error {
+    let reasons = "a policy allows it, but the caller does not administer the cluster";
+    let denial =
+        Denial { action: action.to_owned(), resource: resource.to_owned(), reasons: reasons.to_owned() };
+    Error::denied(denial).with_hint(
+        "changing a cluster's grants takes administering it: its owner does, and who holds a grant of the role \
+         administrator on all its namespaces",
+    )
+}

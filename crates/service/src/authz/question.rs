@@ -1,0 +1,168 @@
+//! From a call and what it is about to a question for policies, and to the documents that are to answer it.
+
+use std::sync::Arc;
+
+use domain::PolicyScope;
+use policy::{Context, Decision, Document, Effect, Request, Resource};
+
+use super::actions::Action;
+use super::fact::Fact;
+use super::rights::Rights;
+use super::thing::{Id, Known, Thing};
+use super::vocabulary::NamedAction;
+use crate::call::Call;
+
+/// The effect alone.
+pub(super) fn effect(call: &Call, action: &Action, thing: &Thing<'_>) -> Effect {
+    let rights = &call.caller.rights;
+    effect_of(rights, thing, &request(call, rights, action, thing))
+}
+
+/// The effect of a request that was made already.
+pub(super) fn effect_of(rights: &Rights, thing: &Thing<'_>, request: &Request) -> Effect {
+    let mut effect = policy::effect(&documents(rights, thing), request);
+    for limit in &rights.limits {
+        effect = match (effect, policy::effect(&references(limit), request)) {
+            (Effect::ExplicitDeny, _) | (_, Effect::ExplicitDeny) => Effect::ExplicitDeny,
+            (Effect::DefaultDeny, _) | (_, Effect::DefaultDeny) => Effect::DefaultDeny,
+            (Effect::Allow, Effect::Allow) => Effect::Allow,
+        };
+    }
+    effect
+}
+
+/// The answer with its reasons.
+pub(super) fn decide(call: &Call, action: &Action, thing: &Thing<'_>) -> Decision {
+    let rights = &call.caller.rights;
+    let request = request(call, rights, action, thing);
+    let decision = policy::decide(&documents(rights, thing), &request);
+    let limits = rights.limits.iter().map(|limit| policy::decide(&references(limit), &request));
+    limits.fold(decision, Decision::within)
+}
+
+fn references(set: &[Arc<Document>]) -> Vec<&Document> {
+    set.iter().map(|document| &**document).collect()
+}
+
+/// Whether anything that the caller holds, anywhere, allows the action on something.
+pub(super) fn is_named_by_an_allow(call: &Call, action: &Action) -> bool {
+    let rights = &call.caller.rights;
+    let documents: Vec<&Document> = rights.held.iter().map(|held| &*held.document).collect();
+    let request = request(call, rights, action, &Thing::none());
+    let decision = policy::decide(&documents, &request);
+    match decision.effect {
+        Effect::Allow | Effect::ExplicitDeny => true,
+        Effect::DefaultDeny => !decision.nearest.is_empty(),
+    }
+}
+
+/// The documents that hold where the thing is.
+fn documents<'a>(rights: &'a Rights, thing: &Thing<'_>) -> Vec<&'a Document> {
+    let holds = |scope: &PolicyScope| match scope {
+        PolicyScope::Account => true,
+        // What belongs to no project, people for instance, is out of reach of who has rights in a project only.
+        PolicyScope::Project(id) => thing.project == Some(id),
+        PolicyScope::EnterpriseProject(id) => thing.enterprise_project == Known::Is(id),
+    };
+    // A deny counts wherever it might hold.
+    let might = |scope: &PolicyScope| holds(scope) || thing.id == Id::Every;
+    let allows = rights.held.iter().filter(|held| holds(&held.scope)).map(|held| &*held.document);
+    let denies = rights.held.iter().filter(|held| !holds(&held.scope) && might(&held.scope));
+    allows.chain(denies.map(|held| held.denials())).collect()
+}
+
+pub(super) fn request(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Request {
+    let names = rights.vocabulary.names(action.name);
+    let mut request =
+        Request::new(action.name, resource(call, action, names, thing), context(call, rights, action, thing));
+    for named in names {
+        request = request.also_called(&named.name);
+        for alias in &named.aliases {
+            request = request.also_called(alias);
+        }
+    }
+    request
+}
+
+fn resource(call: &Call, action: &Action, names: &[NamedAction], thing: &Thing<'_>) -> Resource {
+    let account = thing.account.unwrap_or_else(|| call.account()).as_str();
+    let Some(kind) = action.resource else { return Resource::none() };
+    let id = match thing.id {
+        Id::One(id) => id,
+        Id::None | Id::Every => "",
+    };
+    let mut resource = Resource::new(["bailiwick", thing.region, account, kind, id]);
+    let templates = names.iter().filter_map(|named| named.resource.as_deref());
+    for template in templates.flat_map(str::split_whitespace) {
+        let called = template
+            .replace("{region}", thing.region)
+            .replace("{account}", account)
+            .replace("{id}", id)
+            .replace("{name}", thing.name);
+        if called.starts_with('/') {
+            resource = resource.with_uri(&called);
+        } else if let Some(other) = Resource::parse(&called) {
+            resource = resource.also_named(other);
+        }
+    }
+    if thing.id == Id::Every { resource.every() } else { resource }
+}
+
+fn context(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Context {
+    let mut context = Context::new();
+    let names = rights.vocabulary.names(action.name);
+    for named in rights.vocabulary.keys() {
+        let of_request = named.fact.is_of_the_request();
+        let ours = named.key.starts_with("bailiwick:") && action.facts.contains(&named.fact);
+        let theirs = names.iter().any(|name| name.keys.contains(&named.key));
+        if of_request || ours || theirs {
+            put(&mut context, call, &named.key, named.fact, thing);
+        } else if action.facts.contains(&named.fact) {
+            // The operation is about things that have the fact, and the dialect does not let conditions ask for it: a
+            // key that is simply absent would meet every negated condition.
+            match named.key.ends_with('/') {
+                true => context.unknown(&format!("{}*", named.key)),
+                false => context.unknown(&named.key),
+            }
+        }
+    }
+    context
+}
+
+fn put(context: &mut Context, call: &Call, key: &str, fact: Fact, thing: &Thing<'_>) {
+    let caller = &call.caller;
+    match fact {
+        Fact::PrincipalId => context.set(key, caller.principal.as_str()),
+        Fact::PrincipalName => context.set(key, caller.name.as_str()),
+        Fact::AccountId => context.set(key, caller.account.as_str()),
+        Fact::AccountName => context.set(key, caller.account_name.as_str()),
+        Fact::ProjectId => {
+            if let Some(project) = &call.project {
+                context.set(key, project.as_str());
+            }
+        }
+        Fact::CurrentTime => context.set(key, call.origin.at.rfc3339_seconds()),
+        Fact::SourceIp => context.set(key, &*call.origin.source),
+        Fact::ClusterId => match thing.cluster {
+            Known::Is(id) => context.set(key, id.as_str()),
+            Known::Every => context.every(key),
+            Known::Absent => {}
+        },
+        Fact::EnterpriseProjectId => match thing.enterprise_project {
+            Known::Is(id) => context.set(key, id.as_str()),
+            Known::Every => context.unknown(key),
+            // What belongs to no enterprise project belongs to the default one, whose id is `0`.
+            Known::Absent => context.set(key, "0"),
+        },
+        Fact::ResourceTag => match (thing.tags, thing.id) {
+            (Some(tags), _) => {
+                tags.iter().for_each(|(tag, value)| context.set(&format!("{key}{tag}"), value))
+            }
+            (None, Id::Every) => context.unknown(&format!("{key}*")),
+            (None, Id::None | Id::One(_)) => {}
+        },
+        // Given with the request where an operation takes tags; none does yet.
+        Fact::RequestTag | Fact::TagKeys => {}
+        Fact::Unknown => context.unknown(key),
+    }
+}

@@ -1,0 +1,131 @@
+//! What an action is performed on, as far as policies can ask about it.
+
+use std::collections::BTreeMap;
+
+use domain::{AccountId, Cluster, ClusterId, EnterpriseProjectId, Principal, ProjectId};
+
+/// Something that exists, or is only named by a caller: a name that nothing has is decided like any other, so that the
+/// answer does not tell whether it exists.
+#[derive(Clone, Copy, Debug)]
+pub struct Thing<'a> {
+    pub(super) id: Id<'a>,
+    pub(super) name: &'a str,
+    pub(super) region: &'a str,
+    /// Whose it is, if it may be another account's.
+    pub(super) account: Option<&'a AccountId>,
+    pub(super) project: Option<&'a ProjectId>,
+    pub(super) enterprise_project: Known<&'a EnterpriseProjectId>,
+    pub(super) cluster: Known<&'a ClusterId>,
+    pub(super) tags: Option<&'a BTreeMap<String, String>>,
+    pub(super) kind: &'a str,
+}
+
+/// Which thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Id<'a> {
+    /// None: the action is about nothing in particular.
+    None,
+    /// This one.
+    One(&'a str),
+    /// Every one of its type, also those that will be there one day.
+    Every,
+}
+
+/// A fact about a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known<T> {
+    /// It has none.
+    Absent,
+    /// It has this one.
+    Is(T),
+    /// It stands for every value there may be.
+    Every,
+}
+
+impl<'a> Thing<'a> {
+    /// Nothing in particular.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            id: Id::None,
+            name: "",
+            region: "",
+            account: None,
+            project: None,
+            enterprise_project: Known::Absent,
+            cluster: Known::Absent,
+            tags: None,
+            kind: "",
+        }
+    }
+
+    /// A thing that is known by its id alone.
+    #[must_use]
+    pub fn named(kind: &'a str, id: &'a str) -> Self {
+        Self { kind, id: Id::One(id), name: id, ..Self::none() }
+    }
+
+    /// A user, group or agency.
+    #[must_use]
+    pub fn principal(principal: &'a Principal) -> Self {
+        let account = Some(&principal.account);
+        Self { name: &principal.name, account, ..Self::named(principal.kind.as_str(), principal.id.as_str()) }
+    }
+
+    /// A cluster.
+    #[must_use]
+    pub fn cluster(cluster: &'a Cluster) -> Self {
+        Self {
+            name: &cluster.name,
+            region: &cluster.region,
+            project: Some(&cluster.project),
+            enterprise_project: cluster.enterprise_project.as_ref().map_or(Known::Absent, Known::Is),
+            cluster: Known::Is(&cluster.id),
+            tags: Some(&cluster.labels),
+            ..Self::named("cluster", cluster.id.as_str())
+        }
+    }
+
+    /// A cluster that is to be registered there.
+    #[must_use]
+    pub fn new_cluster(project: &'a ProjectId, enterprise_project: Option<&'a EnterpriseProjectId>) -> Self {
+        Self {
+            project: Some(project),
+            enterprise_project: enterprise_project.map_or(Known::Absent, Known::Is),
+            ..Self::none()
+        }
+    }
+
+    /// A cluster that is known by its id alone.
+    #[must_use]
+    pub fn unknown_cluster(id: &'a ClusterId) -> Self {
+        Self { cluster: Known::Is(id), ..Self::named("cluster", id.as_str()) }
+    }
+
+    /// All clusters, those of the future included.
+    #[must_use]
+    pub fn every_cluster() -> Self {
+        Self {
+            kind: "cluster",
+            id: Id::Every,
+            enterprise_project: Known::Every,
+            cluster: Known::Every,
+            ..Self::none()
+        }
+    }
+
+    /// Everything of one kind, what will be there one day included.
+    #[must_use]
+    pub fn every(kind: &'a str) -> Self {
+        Self { kind, id: Id::Every, ..Self::none() }
+    }
+
+    /// As refusals and the audit call it.
+    pub(super) fn label(&self) -> String {
+        match self.id {
+            Id::None => String::new(),
+            Id::One(id) => format!("{}/{id}", self.kind),
+            Id::Every => format!("{}/*", self.kind),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Which clusters somebody administers.
+
+use std::collections::BTreeSet;
+
+use domain::{AccountId, ClusterId, PrincipalId, Result};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::error::database;
+use crate::transaction::ReadTx;
+
+/// The clusters that somebody administers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Administered {
+    /// All of the account's, those of the future included.
+    pub all: bool,
+    /// These.
+    pub clusters: BTreeSet<ClusterId>,
+}
+
+impl ReadTx {
+    /// What a principal of the account administers: as owner, and by grants of the role administrator on all namespaces,
+    /// its own and its groups'.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn administered(
+        &mut self,
+        account: &AccountId,
+        principal: &PrincipalId,
+    ) -> Result<Administered> {
+        let rows = sqlx::query(
+            "SELECT g.all_clusters AS everywhere, c.cluster_id AS cluster FROM grants g \
+             LEFT JOIN grant_clusters c ON c.grant_id = g.id \
+             WHERE g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' AND g.all_namespaces = 1 \
+             AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
+             OR p.principal_id IN (SELECT m.group_id FROM memberships m WHERE m.user_id = $2)) \
+             UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
+        )
+        .bind(account.as_str())
+        .bind(principal.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        collected(&rows)
+    }
+
+    /// Where a principal of the account has rights of any kind: as owner, and by its own and its groups' grants.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn granted_clusters(
+        &mut self,
+        account: &AccountId,
+        principal: &PrincipalId,
+    ) -> Result<Administered> {
+        let rows = sqlx::query(
+            "SELECT g.all_clusters AS everywhere, c.cluster_id AS cluster FROM grants g \
+             LEFT JOIN grant_clusters c ON c.grant_id = g.id \
+             WHERE g.account_id = $1 AND g.revoked_at IS NULL \
+             AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
+             OR p.principal_id IN (SELECT m.group_id FROM memberships m WHERE m.user_id = $2)) \
+             UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
+        )
+        .bind(account.as_str())
+        .bind(principal.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        collected(&rows)
+    }
+}
+
+fn collected(rows: &[AnyRow]) -> Result<Administered> {
+    let mut found = Administered::default();
+    for row in rows {
+        let everywhere: i64 = row.try_get("everywhere").map_err(database)?;
+        let cluster: Option<String> = row.try_get("cluster").map_err(database)?;
+        found.all |= everywhere == 1;
+        found.clusters.extend(cluster.as_deref().map(ClusterId::stored));
+    }
+    Ok(found)
+}

@@ -1,0 +1,239 @@
+"""Every operation of every dialect, and how to call each with ids that mean something.
+
+The list is `docs/actions.md`, which is made of the server's own tables and which a test of the server keeps current. A
+new operation is therefore called by the tests that walk all of them; if it takes a body or a query with ids in it,
+`BODIES` and `QUERIES` say which.
+"""
+
+import re
+import secrets
+
+from harness import wire
+from harness.server import REPOSITORY
+
+DOCUMENT = REPOSITORY / "docs/actions.md"
+
+
+class Operation:
+    """A row: dialect, method, path with `{parameters}`, and the action that it asks for, if any."""
+
+    def __init__(self, dialect, method, path, action):
+        self.dialect, self.method, self.path, self.action = dialect, method, path, action
+
+    @property
+    def name(self):
+        return f"{self.method} {self.path}"
+
+    def __repr__(self):
+        return self.name
+
+
+def operations():
+    """All that is served, in the order of the document."""
+    found, dialect = [], None
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            heading = re.fullmatch(r"## Operations(?: without an action)?: (\w+)", line)
+            dialect = heading and heading[1]
+        row = re.match(r"\| `([A-Z]+) (/[^`]*)` \| (?:`([^`]+)`)?", line)
+        if dialect and row:
+            found.append(Operation(dialect, *row.groups()))
+    return found
+
+
+KINDS = {
+    "access_key": "key",
+    "access_key_id": "key",
+    "agency": "agency",
+    "agency_id": "agency",
+    "cluster": "cluster",
+    "cluster_id": "cluster",
+    "group": "group",
+    "group_id": "group",
+    "project_id": "project",
+    "user": "user",
+    "user_id": "user",
+}
+"""Parameters of paths, and the kind of thing that they name."""
+
+LITERALS = {"generation": "1", "service_code": "cce"}
+"""Parameters that name nothing of an account."""
+
+OF_COLLECTION = {"access-keys": "key", "access-policies": "grant", "grants": "grant", "policies": "policy"}
+"""What `{id}` and `{policy_id}` name depends on what stands before them."""
+
+
+class Things(dict):
+    """Ids of an account's things by their kind; remembers which kinds a request asked for."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.used = set()
+
+    def __getitem__(self, kind):
+        self.used.add(kind)
+        return super().__getitem__(kind)
+
+
+def make_things(client, password):
+    """Makes one of each kind in the account of `client`, which signs as its root user, and answers their ids."""
+
+    def create(path, body):
+        return client.call("POST", f"/bailiwick/v1/{path}", body, status=201)["id"]
+
+    mark = secrets.token_hex(4)
+    things = {
+        "user_name": f"user-{mark}",
+        "group_name": f"group-{mark}",
+        "agency_name": f"agency-{mark}",
+        "cluster_name": f"cluster-{mark}",
+        "password": password,
+    }
+    things["project"] = create("projects", {"name": f"project-{mark}"})
+    things["enterprise_project"] = create("enterprise-projects", {"name": f"ep-{mark}"})
+    things["user"] = create("users", {"name": things["user_name"], "password": password})
+    things["group"] = create("groups", {"name": things["group_name"]})
+    things["agency"] = create("agencies", {"name": things["agency_name"]})
+    client.call("PUT", f"/bailiwick/v1/groups/{things['group']}/members/{things['user']}")
+    key = client.call("POST", "/bailiwick/v1/access-keys", {"user": things["user"]}, status=201)
+    things["key"], things["secret"] = key["accessKeyId"], key["secretAccessKey"]
+    things["cluster"] = create(
+        "clusters",
+        {
+            "name": things["cluster_name"],
+            "project": things["project"],
+            "enterpriseProject": things["enterprise_project"],
+            "owner": things["user"],
+        },
+    )
+    grant = {"role": "viewer", "clusters": [things["cluster"]], "namespaces": ["*"]}
+    grant["principals"] = {"type": "user", "ids": [things["user"]]}
+    things["grant"] = create("grants", grant)
+    domain = client.call("GET", "/v3/auth/domains")["domains"][0]
+    things["account"], things["account_name"] = domain["id"], domain["name"]
+    things["token"] = login(client, things)
+    return things
+
+
+def _login_body(things):
+    user = {"name": things["user_name"], "password": things["password"], "domain": {"name": things["account_name"]}}
+    return {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+
+
+def login(client, things):
+    """A token of the account's ordinary user."""
+    answer = wire.send_unsigned(client.base, "POST", "/v3/auth/tokens", _login_body(things))
+    assert answer.status == 201, answer
+    return answer.headers["X-Subject-Token"]
+
+
+def _access_policy(things):
+    return {
+        "name": "walk",
+        "clusters": [things["cluster"]],
+        "accessScope": {"namespaces": ["*"]},
+        "policyType": "CCEViewPolicy",
+        "principal": {"type": "user", "ids": [things["user"]]},
+    }
+
+
+def _grant(kind):
+    return lambda things: {
+        "role": "viewer",
+        "clusters": [things["cluster"]],
+        "namespaces": ["*"],
+        "principals": {"type": kind, "ids": [things[kind]]},
+    }
+
+
+def _named(**fields):
+    """A body with a new name, and `fields` that take the id of a thing."""
+    return lambda things: {
+        "name": f"walk-{secrets.token_hex(4)}",
+        **{field: things[kind] for field, kind in fields.items()},
+    }
+
+
+NATIVE = "/bailiwick/v1"
+
+BODIES = {
+    "POST /api/v3/access-policies": [_access_policy],
+    "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
+    "POST /v3/auth/tokens": [_login_body],
+    f"POST {NATIVE}/access-keys": [lambda things: {"user": things["user"]}],
+    f"PATCH {NATIVE}/access-keys/{{id}}": [lambda _: {"enabled": True}],
+    f"POST {NATIVE}/agencies": [_named()],
+    f"POST {NATIVE}/clusters": [_named(project="project", enterpriseProject="enterprise_project", owner="user")],
+    f"PATCH {NATIVE}/clusters/{{cluster}}": [lambda things: {"owner": things["user"]}],
+    f"PUT {NATIVE}/clusters/{{cluster}}/connection": [lambda _: {"kubeconfig": "x"}],
+    f"POST {NATIVE}/enterprise-projects": [_named()],
+    f"POST {NATIVE}/grants": [_grant("user"), _grant("group"), _grant("agency")],
+    f"PUT {NATIVE}/grants/{{id}}": [_grant("user"), _grant("group"), _grant("agency")],
+    f"POST {NATIVE}/groups": [_named()],
+    f"POST {NATIVE}/projects": [_named()],
+    f"POST {NATIVE}/users": [_named()],
+    f"PUT {NATIVE}/users/{{user}}/password": [lambda things: {"password": things["password"]}],
+}
+"""Bodies that the operation accepts, so that rights and ids decide and not the form."""
+
+QUERIES = {
+    "GET /api/v3/access-policies": [("cluster_id", "cluster")],
+    "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],
+    f"GET {NATIVE}/access-keys": [("user", "user"), ("user", "user_name")],
+    f"GET {NATIVE}/audit-events": [("actor", "user"), ("actor", "user_name")],
+    f"GET {NATIVE}/grants": [
+        ("cluster", "cluster"),
+        ("cluster", "cluster_name"),
+        ("principal", "user"),
+        ("principal", "group"),
+        ("principal", "agency"),
+        ("principal", "user_name"),
+    ],
+}
+"""Query parameters that name a thing, and its kind."""
+
+SUBJECT = "X-Subject-Token"
+
+
+class Request:
+    """One way to call an operation: target, body and headers, filled with ids of `things`, of those kinds in `used`."""
+
+    def __init__(self, operation, things, body=None, query=None):
+        things = Things(things)
+        self.used = things.used
+        self.method = operation.method
+        self.target = _target(operation, things)
+        if query:
+            self.target += f"?{query[0]}={things[query[1]]}"
+        self.body = body(things) if body else None
+        self.extra = []
+        if operation.path == "/v3/auth/tokens" and operation.method != "POST":
+            self.extra.append((SUBJECT, things["token"]))
+        if operation.path == "/metrics":
+            # Who is on the server's own machine needs no credential for it; who comes through a proxy is not.
+            self.extra.append(("X-Forwarded-For", "192.0.2.1"))
+
+
+def _target(operation, things):
+    segments, before = [], ""
+    for segment in operation.path.split("/"):
+        parameter = segment.strip("{}")
+        if segment == parameter:
+            segments.append(segment)
+        else:
+            segments.append(LITERALS.get(parameter) or things[_kind(parameter, before)])
+        before = segment
+    return "/".join(segments)
+
+
+def _kind(parameter, before):
+    kind = KINDS.get(parameter) or OF_COLLECTION.get(before)
+    assert kind, f"what does {{{parameter}}} after {before} name? Say so in {__file__}"
+    return kind
+
+
+def requests(operation, things):
+    """Every way to call an operation that the tables above know, at least one."""
+    bodies = BODIES.get(operation.name, [None])
+    found = [Request(operation, things, body) for body in bodies]
+    return found + [Request(operation, things, query=query) for query in QUERIES.get(operation.name, [])]

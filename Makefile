@@ -51,6 +51,7 @@ dist: static ## Archive, container image and checksums in dist/, for machines wi
 .PHONY: bench
 bench: setup ## Figures as ratios, each beside its peer in one run; never part of the tests
 	cargo build --release -p bailiwick -p benches
+	cargo run --release --manifest-path benches/cedar/Cargo.toml
 	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
 	"$$release/benches" signature; \
 	"$$release/benches" reads "$$release/bailiwick"; \

@@ -44,6 +44,26 @@ pub async fn many(address: SocketAddr, request: &str, connections: usize, total:
     Ok(())
 }
 
+/// Sends these requests, each once, over `connections` connections, each waiting for its answer.
+pub async fn each(address: SocketAddr, requests: Vec<String>, connections: usize) -> io::Result<()> {
+    let share = requests.len().div_ceil(connections);
+    let mut tasks = Vec::with_capacity(connections);
+    for requests in requests.chunks(share) {
+        let requests = requests.to_vec();
+        tasks.push(tokio::spawn(async move {
+            let mut connection = Connection::open(address).await?;
+            for request in &requests {
+                connection.send(request).await?;
+            }
+            Ok::<_, io::Error>(())
+        }));
+    }
+    for task in tasks {
+        task.await.map_err(io::Error::other)??;
+    }
+    Ok(())
+}
+
 /// A connection that is kept open.
 pub struct Connection<S> {
     stream: S,

@@ -46,12 +46,16 @@ pub fn bailiwick(program: &str, folder: &Path) -> io::Result<Measured> {
     bailiwick_on(program, folder, None)
 }
 
-/// Starts the server on an empty database. It lets one account hold as much as a benchmark needs.
+/// What a benchmark needs beside the defaults.
+const CONFIG: &str = "[quotas]\ngrants = 10000000\n[limits]\nrequests_per_source = { per_second = 0 }\n\
+                      requests_per_principal = { per_second = 0 }\n";
+
+/// Starts the server on an empty database. It lets one account hold as much, and send as fast, as a benchmark needs.
 pub fn bailiwick_on(program: &str, folder: &Path, database: Option<&str>) -> io::Result<Measured> {
     let account = Account::sample();
     std::fs::create_dir_all(folder)?;
     let config = folder.join("config.toml");
-    std::fs::write(&config, "[quotas]\ngrants = 10000000\n")?;
+    std::fs::write(&config, CONFIG)?;
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(config);
     if let Some(database) = database {

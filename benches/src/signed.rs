@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::authn::access_key::SCHEME;
 use api::authn::canonical::{Request, body_hash, string_to_sign};
@@ -10,6 +11,9 @@ use sha2::Sha256;
 
 use crate::load;
 use crate::process::Account;
+
+/// Makes each signature unlike any other: the server takes two equal changes for one.
+static NONCE: AtomicU64 = AtomicU64::new(0);
 
 /// A signed GET, good for fifteen minutes.
 pub fn get(account: &Account, address: SocketAddr, path: &str) -> String {
@@ -20,8 +24,13 @@ fn request(account: &Account, address: SocketAddr, method: &str, path: &str, bod
     #[expect(clippy::disallowed_methods, reason = "the program's own edge: a signature needs the time")]
     let date = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let host = address.to_string();
-    let headers =
-        [("content-type", "application/json"), ("host", host.as_str()), ("x-sdk-date", date.as_str())];
+    let nonce = NONCE.fetch_add(1, Ordering::Relaxed).to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("host", host.as_str()),
+        ("x-nonce", nonce.as_str()),
+        ("x-sdk-date", date.as_str()),
+    ];
     let hash = body_hash(body.as_bytes());
     let canonical = Request { method, raw_path: path, query: &[], headers: &headers, payload_hash: &hash };
     let signature = Hmac::<Sha256>::new_from_slice(account.secret_access_key.as_bytes()).map_or_else(
@@ -32,9 +41,10 @@ fn request(account: &Account, address: SocketAddr, method: &str, path: &str, bod
         },
     );
     format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nX-Sdk-Date: {date}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nX-Nonce: {nonce}\r\n\
+         X-Sdk-Date: {date}\r\n\
          User-Agent: bench\r\nAccept: */*\r\nAuthorization: {SCHEME} Access={}, \
-         SignedHeaders=content-type;host;x-sdk-date, Signature={signature}\r\nContent-Length: {}\r\n\r\n{body}",
+         SignedHeaders=content-type;host;x-nonce;x-sdk-date, Signature={signature}\r\nContent-Length: {}\r\n\r\n{body}",
         account.access_key_id,
         body.len()
     )

@@ -35,7 +35,6 @@ async fn on(name: &str, server: &str, folder: &Path, [ours, raw]: [String; 2]) -
     let owner = Owner { account: account.account_id.to_owned(), user: account.user_id.to_owned() };
     let peer = Raw::open(&raw, owner).await?;
     let bailiwick = start(&ours, &format!("{name}-ours"))?;
-    let request = signed::policy(&account, bailiwick.address, "load");
     for (writers, total) in LOADS {
         let (mut theirs, mut mine) = (Figures::default(), Figures::default());
         let (mut cpu, mut peer_cpu) = (Figures::default(), Figures::default());
@@ -44,8 +43,10 @@ async fn on(name: &str, server: &str, folder: &Path, [ours, raw]: [String; 2]) -
             peer.many(writers, total).await?;
             theirs.push(per_second(total, began));
             peer_cpu.push(per_write(process::own_cpu_micros()? - used, total));
+            let sign = |_| signed::policy(&account, bailiwick.address, "load");
+            let requests = (0..total / writers * writers).map(sign).collect();
             let (began, used) = (Instant::now(), bailiwick.cpu_micros()?);
-            load::many(bailiwick.address, &request, writers, total).await?;
+            load::each(bailiwick.address, requests, writers).await?;
             mine.push(per_second(total, began));
             cpu.push(per_write(bailiwick.cpu_micros()? - used, total));
         }

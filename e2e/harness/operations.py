@@ -5,6 +5,7 @@ new operation is therefore called by the tests that walk all of them; if it take
 `BODIES` and `QUERIES` say which.
 """
 
+import json
 import re
 import secrets
 
@@ -59,7 +60,12 @@ KINDS = {
 LITERALS = {"generation": "1", "service_code": "cce"}
 """Parameters that name nothing of an account."""
 
-OF_COLLECTION = {"access-keys": "key", "access-policies": "grant", "grants": "grant", "policies": "policy"}
+OF_COLLECTION = {
+    "access-keys": "key",
+    "access-policies": "grant",
+    "grants": "grant",
+    "policies": "policy",
+}
 """What `{id}` and `{policy_id}` name depends on what stands before them."""
 
 
@@ -154,12 +160,83 @@ def _named(**fields):
     }
 
 
+def _wrapped(noun, **fields):
+    """As the vendor's v3 wraps it, with a new name; `fields` take the ids of things."""
+    return lambda things: {noun: _named(**fields)(things)}
+
+
+def _changed(noun=None, **fields):
+    """A change of what nothing depends on."""
+    body = fields or {"description": "changed"}
+    return lambda _: {noun: body} if noun else body
+
+
+def _own_password(things):
+    return {"original_password": things["password"], "password": f"{things['password']}x"}
+
+
+def _assume(things):
+    role = {"agency_name": things["agency_name"], "domain_id": things["account"], "duration_seconds": 900}
+    return {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
+
+
+def _trust(things):
+    # Whom an agency trusts is a name and not a thing that is looked up: `get` does not count as naming it.
+    trusted = things.get("account")
+    statement = {"Effect": "Allow", "Action": ["sts:agencies:assume"], "Principal": {"IAM": [trusted]}}
+    return json.dumps({"Version": "5.0", "Statement": [statement]})
+
+
+def _named_v5(field, **fixed):
+    return lambda _: {field: f"walk-{secrets.token_hex(4)}", **fixed}
+
+
 NATIVE = "/bailiwick/v1"
+
+AGENCIES, CREDENTIALS, USERS = "/v3.0/OS-AGENCY/agencies", "/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-USER/users"
 
 BODIES = {
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
     "POST /v3/auth/tokens": [_login_body],
+    "POST /v3/groups": [_wrapped("group"), _wrapped("group", domain_id="account")],
+    "PATCH /v3/groups/{group_id}": [_changed("group")],
+    "POST /v3/users": [_wrapped("user"), _wrapped("user", domain_id="account")],
+    "PATCH /v3/users/{user_id}": [_changed("user")],
+    "POST /v3/users/{user_id}/password": [lambda things: {"user": _own_password(things)}],
+    f"POST {USERS}": [_wrapped("user", domain_id="account")],
+    f"PUT {USERS}/{{user_id}}": [_changed("user")],
+    f"POST {AGENCIES}": [_wrapped("agency", domain_id="account", trust_domain_id="account")],
+    f"PUT {AGENCIES}/{{agency_id}}": [_changed("agency")],
+    f"POST {CREDENTIALS}": [lambda things: {"credential": {"user_id": things["user"]}}],
+    f"PUT {CREDENTIALS}/{{access_key}}": [_changed("credential", status="active")],
+    "POST /v3.0/OS-CREDENTIAL/securitytokens": [_assume],
+    "POST /v5/agencies": [lambda things: {"agency_name": f"walk-{secrets.token_hex(4)}", "trust_policy": _trust(things)}],
+    "PUT /v5/agencies/{agency_id}": [_changed()],
+    "PUT /v5/agencies/{agency_id}/trust-policy": [lambda things: {"trust_policy": _trust(things)}],
+    "POST /v5/agencies/assume": [
+        lambda things: {
+            "agency_urn": f"iam::{things['account']}:agency:{things['agency_name']}",
+            "agency_session_name": "walk",
+        }
+    ],
+    "POST /v5/caller-password": [
+        lambda things: {"old_password": things["password"], "new_password": f"{things['password']}x"}
+    ],
+    "POST /v5/decode-authorization-message": [lambda _: {"encoded_message": "x"}],
+    "POST /v5/groups": [_named_v5("group_name")],
+    "PUT /v5/groups/{group_id}": [_changed()],
+    "POST /v5/groups/{group_id}/add-user": [lambda things: {"user_id": things["user"]}],
+    "POST /v5/groups/{group_id}/remove-user": [lambda things: {"user_id": things["user"]}],
+    "POST /v5/users": [_named_v5("name", enabled=True)],
+    "PUT /v5/users/{user_id}": [_changed()],
+    "POST /v5/users/{user_id}/access-keys": [lambda _: {}],
+    "PUT /v5/users/{user_id}/access-keys/{access_key_id}": [_changed(status="active")],
+    "POST /v5/users/{user_id}/login-profile": [lambda things: {"password": things["password"]}],
+    "PUT /v5/users/{user_id}/login-profile": [lambda things: {"password": things["password"]}],
+    f"PATCH {NATIVE}/agencies/{{agency}}": [_changed()],
+    f"PATCH {NATIVE}/groups/{{group}}": [_changed()],
+    f"PATCH {NATIVE}/users/{{user}}": [_changed()],
     f"POST {NATIVE}/access-keys": [lambda things: {"user": things["user"]}],
     f"PATCH {NATIVE}/access-keys/{{id}}": [lambda _: {"enabled": True}],
     f"POST {NATIVE}/agencies": [_named()],
@@ -171,14 +248,26 @@ BODIES = {
     f"PUT {NATIVE}/grants/{{id}}": [_grant("user"), _grant("group"), _grant("agency")],
     f"POST {NATIVE}/groups": [_named()],
     f"POST {NATIVE}/projects": [_named()],
+    f"POST {NATIVE}/revocations": [
+        *(lambda things, kind=kind: {"principal": things[kind], "keepEnabled": True} for kind in ("user", "agency")),
+        lambda things: {"accessKey": things["key"]},
+        lambda things: {"token": things["token"]},
+    ],
     f"POST {NATIVE}/users": [_named()],
+    f"POST {NATIVE}/users/{{user}}/password": [
+        lambda things: {"oldPassword": things["password"], "password": f"{things['password']}x"}
+    ],
     f"PUT {NATIVE}/users/{{user}}/password": [lambda things: {"password": things["password"]}],
 }
 """Bodies that the operation accepts, so that rights and ids decide and not the form."""
 
 QUERIES = {
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
+    "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],
+    "GET /v3/users": [("domain_id", "account")],
+    f"GET {AGENCIES}": [("domain_id", "account"), ("trust_domain_id", "account")],
+    f"GET {CREDENTIALS}": [("user_id", "user")],
     f"GET {NATIVE}/access-keys": [("user", "user"), ("user", "user_name")],
     f"GET {NATIVE}/audit-events": [("actor", "user"), ("actor", "user_name")],
     f"GET {NATIVE}/grants": [

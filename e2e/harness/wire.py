@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import secrets
 import socket
 import urllib.parse
 
@@ -73,7 +74,9 @@ class Client:
         self.connection = http.client.HTTPConnection(self.host, timeout=30)
 
     def headers(self, method, target, body=b"", extra=(), **options):
+        """Each time others, as of clients who mean to repeat something: a header makes each signature unique."""
         own = [("X-Project-Id", self.project)] if self.project else []
+        own.append(("X-Nonce", secrets.token_hex(8)))
         return signer.signed_headers(
             self.key_id, self.secret, method, target, self.host, body, extra=[*own, *extra], **options
         )

@@ -14,7 +14,7 @@ use figures::Figures;
 /// Rounds of each.
 const ROUNDS: usize = 15;
 /// How often a round asks all questions.
-const TIMES: usize = 4_000;
+const TIMES: usize = 1_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (ours, cedar) = both::both()?;

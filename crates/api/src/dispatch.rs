@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Error, ErrorKind, Result};
 use futures::FutureExt;
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use service::Origin;
@@ -55,7 +56,7 @@ pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> 
         status = Empty,
         outcome = Empty
     );
-    let mut response = dispatch(&app, origin, request).instrument(span).await;
+    let mut response = dispatch(&app, peer, origin, request).instrument(span).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert("x-request-id", value);
@@ -66,7 +67,7 @@ pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> 
     response
 }
 
-async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> HttpResponse {
+async fn dispatch(app: &App, peer: IpAddr, origin: Origin, request: Request<Incoming>) -> HttpResponse {
     let (parts, incoming) = request.into_parts();
     let Some(claimed) = dialects::of(&app.dialects, &parts.headers, &parts.uri) else {
         // The last dialect claims everything, so this is out of reach; an empty answer is still an answer.
@@ -78,8 +79,8 @@ async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> Http
     let request_id = Arc::clone(&origin.request_id);
     let began = Instant::now();
     let mut counts = dialect.table().of_nothing();
-    let work =
-        AssertUnwindSafe(run(app, claimed, &path, &mut counts, parts, incoming, origin)).catch_unwind();
+    let work = AssertUnwindSafe(run(app, claimed, (&path, peer), &mut counts, parts, incoming, origin))
+        .catch_unwind();
     let result = match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::internal("a handler panicked")),
@@ -91,7 +92,11 @@ async fn dispatch(app: &App, origin: Origin, request: Request<Incoming>) -> Http
         Ok(response) => response,
         Err(error) => {
             log(dialect.name(), &method, &request_id, &error);
-            dialect.fault(&path, &error, &request_id)
+            let mut response = dialect.fault(&path, &error, &request_id);
+            if error.kind() == ErrorKind::Limited {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            response
         }
     };
     dialect.stamp(&mut response, &request_id);
@@ -131,7 +136,7 @@ fn is_always_answered(path: &str) -> bool {
 async fn run<'a>(
     app: &App,
     claimed: Claimed<'a>,
-    path: &str,
+    (path, peer): (&str, IpAddr),
     counts: &mut &'a Counts,
     parts: http::request::Parts,
     incoming: Incoming,
@@ -146,6 +151,7 @@ async fn run<'a>(
     }
     if !is_always_answered(&head.path) {
         app.service.open_for_requests()?;
+        app.service.admit_source(peer)?;
     }
     let (row, parameters) = match dialect.table().find(head.method.as_str(), &dialect.place(&head)?) {
         Found::Operation(row, counted, parameters) => {
@@ -161,6 +167,7 @@ async fn run<'a>(
         Handler::Open(handler) => handler(app, input).await?,
         Handler::Authenticated(handler) => {
             let call = dialect.authenticate(app, &input, row.body).await?;
+            app.service.admit_caller(&call.caller)?;
             let (caller, origin) = (Arc::clone(&call.caller), call.origin.clone());
             let reminded = dialect.name() == "native" && (caller.root || caller.administrator);
             let reply = handler(app, call, input).await.inspect_err(|error| match error.denial() {

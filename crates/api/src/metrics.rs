@@ -210,6 +210,21 @@ impl Snapshot {
         for (reason, count) in &self.measures.failures {
             counter(&mut metric.encode_family(&[("reason", reason.as_str())])?, *count)?;
         }
+        self.abuse(encoder)
+    }
+
+    fn abuse(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Locks of access keys and users after wrong signatures and passwords";
+        let mut metric =
+            encoder.encode_descriptor("authentication_locks", help, None, MetricType::Counter)?;
+        for (what, count) in &self.measures.locks {
+            counter(&mut metric.encode_family(&[("of", *what)])?, *count)?;
+        }
+        let help = "Requests that were refused because there were too many, by whose";
+        let mut metric = encoder.encode_descriptor("throttled", help, None, MetricType::Counter)?;
+        for (whose, count) in &self.measures.throttled {
+            counter(&mut metric.encode_family(&[("by", whose.as_str())])?, *count)?;
+        }
         Ok(())
     }
 }

@@ -8,9 +8,11 @@ pub use store::AccessKey;
 use store::ReadTx;
 use subtle::ConstantTimeEq;
 
+use crate::abuse::Known;
+use crate::audit::AuthFailure;
 use crate::authz::{self, Rights};
 use crate::cache::Copy;
-use crate::call::{Call, Caller, Proof};
+use crate::call::{Call, Caller, Origin, Proof};
 use crate::quotas::room;
 use crate::seal::{MasterKey, Record};
 use crate::service::{PageRequest, Paged, Service};
@@ -90,6 +92,31 @@ impl Service {
         Ok(value)
     }
 
+    /// Whether signatures with this key id are not looked at, because too many from there were wrong.
+    #[must_use]
+    pub fn is_key_locked(&self, id: &str, origin: &Origin) -> bool {
+        self.key_guesses.is_locked(id, &origin.source, self.now())
+    }
+
+    /// Counts what became of a signature with this key id. Only what may be a guess locks anybody out.
+    pub fn note_signature(&self, id: &str, origin: &Origin, outcome: std::result::Result<(), AuthFailure>) {
+        let failed = |known| self.key_guesses.failed(known, id, &origin.source, self.now());
+        match outcome {
+            Ok(()) => self.key_guesses.succeeded(id, &origin.source),
+            Err(AuthFailure::Signature) => failed(Known::Yes),
+            Err(AuthFailure::UnknownKey) => failed(Known::No),
+            Err(
+                AuthFailure::Nothing
+                | AuthFailure::Scheme
+                | AuthFailure::Malformed
+                | AuthFailure::Date
+                | AuthFailure::Token
+                | AuthFailure::Password
+                | AuthFailure::Locked,
+            ) => {}
+        }
+    }
+
     fn open_secret(&self, key: &AccessKey) -> Result<Secret> {
         let record = Record { kind: "access-key", id: key.id.as_str(), account: &key.account };
         let plain = self.master_key.open(&record, &key.sealed_secret)?;
@@ -164,7 +191,12 @@ impl Service {
 
     async fn set_key_enabled(&self, call: &Call, id: &str, enabled: i64) -> Result<AccessKey> {
         authz::require(call, "bailiwick:accessKey:update")?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                return self.repeated(call, error).await?.access_key("bailiwick:accessKey:update").await;
+            }
+        };
         if !tx.set_access_key_enabled(id, enabled).await? {
             return Err(Error::not_found("access key", id));
         }
@@ -179,7 +211,12 @@ impl Service {
     /// `NotFound` if there is no such key in the account.
     pub async fn delete_access_key(&self, call: &Call, id: &str) -> Result<()> {
         authz::require(call, "bailiwick:accessKey:delete")?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                return self.repeated(call, error).await?.deleted("bailiwick:accessKey:delete").await;
+            }
+        };
         if !tx.delete_access_key(id).await? {
             return Err(Error::not_found("access key", id));
         }

@@ -8,6 +8,8 @@ use store::SessionKind;
 
 use crate::authz::Rights;
 
+use crate::replay::SignedRequest;
+
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -111,6 +113,8 @@ pub struct Call {
     pub project: Option<ProjectId>,
     /// Where it came from.
     pub origin: Origin,
+    /// How it is recognised when it comes again; `None` if it was not signed, or only reads.
+    pub signed: Option<SignedRequest>,
 }
 
 impl Call {

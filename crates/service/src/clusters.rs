@@ -95,7 +95,13 @@ impl Service {
             Some(text) => ClusterId::parse("id", text)?,
             None => ClusterId::random_uuid(&*self.entropy),
         };
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                let cluster = self.repeated(call, error).await?.created_cluster(call).await?;
+                return right.on(&Thing::cluster(&cluster)).map(|()| cluster);
+            }
+        };
         room("clusters", tx.count_clusters_of(call.account()).await?, self.settings.quotas.clusters)?;
         let project = project(&mut tx, call, new.project.as_deref()).await?;
         let enterprise_project = match &new.enterprise_project {

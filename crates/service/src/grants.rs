@@ -55,7 +55,10 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:grant:create")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let (mut tx, room) = self.begin_with_room(call, &spec, None).await?;
+        let (mut tx, room) = match self.begin_with_room(call, &spec, None).await {
+            Ok(begun) => begun,
+            Err(error) => return self.repeated(call, error).await?.created_grant(call, self, &right).await,
+        };
         self.may_write(&mut tx, call, &right, &[&spec.clusters]).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
@@ -96,11 +99,18 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:grant:update")?;
         let spec = without_repetition(spec);
         check(&spec)?;
-        let (mut tx, room) = self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await?;
+        let (mut tx, room) = match self.begin_with_room(call, &spec, Some(&GrantId::stored(id))).await {
+            Ok(begun) => begun,
+            Err(error) => return self.repeated(call, error).await?.grant(call, id, self, &right).await,
+        };
         let old = active(&mut tx, call, id).await?;
         self.may_write(&mut tx, call, &right, &[&old.spec.clusters, &spec.clusters]).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
+            if call.signed.is_some() {
+                // It must be known when it comes again, after somebody changed the grant.
+                tx.commit().await?;
+            }
             return Ok(old);
         }
         tx.expect_grant_states(&old, self.now()).await?;
@@ -119,7 +129,12 @@ impl Service {
     /// `NotFound` if there is none, or it was revoked before.
     pub async fn revoke_grant(&self, call: &Call, id: &str) -> Result<()> {
         let right = authz::require_somewhere(call, "bailiwick:grant:delete")?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = match self.begin_grants(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                return self.repeated(call, error).await?.grant(call, id, self, &right).await.map(drop);
+            }
+        };
         let grant = active(&mut tx, call, id).await?;
         self.may_write(&mut tx, call, &right, &[&grant.spec.clusters]).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
@@ -129,7 +144,7 @@ impl Service {
     }
 
     /// Lets the call pass if its right holds for each cluster, and its caller administers each.
-    async fn may_write(
+    pub(crate) async fn may_write(
         &self,
         tx: &mut WriteTx,
         call: &Call,

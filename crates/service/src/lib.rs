@@ -4,6 +4,7 @@
 //! change is one database transaction with its audit row; after the commit, copies kept in memory are out of date
 //! by their revision, and the fleet's workers are poked.
 
+mod abuse;
 pub mod access_keys;
 mod administration;
 mod arrivals;
@@ -39,6 +40,7 @@ pub mod recovery;
 pub mod remains;
 pub mod removal;
 pub mod removals;
+mod replay;
 pub mod revocation;
 pub mod rotation;
 mod schemas;
@@ -51,6 +53,7 @@ mod stamp_key;
 pub mod temporary_keys;
 pub mod tokens;
 
+pub use abuse::{Rate, Rates, Throttled};
 pub use access_keys::{NewKey, SigningKey};
 pub use administration::GrantRequires;
 pub use assuming::{Assumed, Assumption};
@@ -65,6 +68,7 @@ pub use principals::NewPrincipal;
 pub use quotas::Quotas;
 pub use remains::Remains;
 pub use removal::{Removal, Removed};
+pub use replay::SignedRequest;
 pub use rotation::{IfOther, Rotated};
 pub use seal::MasterKey;
 pub use service::{PageRequest, Paged, Service, Settings};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::{ConnectionState, Result, State, Timestamp};
 
+use crate::abuse::Throttled;
 use crate::audit::{AuditQueue, AuthFailure};
 use crate::authz;
 use crate::call::Call;
@@ -118,6 +119,10 @@ pub struct Measures {
     pub audit: AuditQueue,
     /// Requests that proved nothing.
     pub failures: Vec<(AuthFailure, u64)>,
+    /// How often access keys, and users, were locked after failures.
+    pub locks: [(&'static str, u64); 2],
+    /// Requests that came too fast, by what they had too many of.
+    pub throttled: Vec<(Throttled, u64)>,
     /// Clusters whose credentials end soon, or ended.
     pub expiring: Vec<(Soon, i64)>,
 }
@@ -154,6 +159,8 @@ impl Service {
             lag: self.counters.lag.view(),
             audit: self.audit_queue(),
             failures: self.auth_failures(),
+            locks: [("access-key", self.key_guesses.locks()), ("user", self.login_guesses.locks())],
+            throttled: self.limiter.refused(),
             expiring: self.expiring_credentials(),
         }
     }

@@ -49,7 +49,12 @@ impl Service {
             external_ids: new.external_ids,
             created_at: self.now(),
         };
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                return self.repeated(call, error).await?.created_principal(call, new.kind, &action).await;
+            }
+        };
         let have = tx.count_principals_of(call.account()).await?;
         room("users, groups and agencies together", have, self.settings.quotas.principals)?;
         tx.insert_principal(&principal, hash.as_deref()).await?;
@@ -98,7 +103,10 @@ impl Service {
     pub async fn delete_principal(&self, call: &Call, kind: PrincipalKind, id_or_name: &str) -> Result<()> {
         let action = action(kind, "delete");
         authz::require(call, &action)?;
-        let mut tx = self.begin(call).await?;
+        let mut tx = match self.begin(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.deleted(&action).await,
+        };
         let found = tx
             .principal_named(call.account(), kind, id_or_name)
             .await?

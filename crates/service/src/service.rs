@@ -6,6 +6,7 @@ use domain::{Clock, Entropy, Error, ErrorKind, Id, InstallationId, Result, Times
 use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::{OnceCell, watch};
 
+use crate::abuse::{Guesses, Limiter, Rates};
 use crate::access_keys::SigningKey;
 use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
@@ -22,6 +23,7 @@ use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
 use crate::quotas::{Counted, Quotas};
+use crate::replay;
 use crate::seal::MasterKey;
 use crate::shares::Shares;
 use crate::tokens::KnownToken;
@@ -35,6 +37,8 @@ pub struct Settings {
     pub audit_retention_days: u32,
     /// How much one account may hold.
     pub quotas: Quotas,
+    /// How many requests are answered.
+    pub rates: Rates,
     /// The words that policies may use, and the policies that are shipped.
     pub vocabulary: Arc<Vocabulary>,
     /// What changing a grant takes beside a policy.
@@ -47,6 +51,7 @@ impl Default for Settings {
             addresses: AddressPolicy::default(),
             audit_retention_days: 400,
             quotas: Quotas::default(),
+            rates: Rates::default(),
             vocabulary: Arc::new(Vocabulary::own()),
             grant_requires: GrantRequires::default(),
         }
@@ -70,6 +75,9 @@ pub struct Service {
     pub(crate) grants: Copies<Arc<GrantList>>,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
+    pub(crate) key_guesses: Guesses,
+    pub(crate) login_guesses: Guesses,
+    pub(crate) limiter: Limiter,
     pub(crate) counters: Counters,
     pub(crate) counted_grants: Counted,
     pub(crate) counted_places: Counted,
@@ -104,6 +112,7 @@ impl Service {
             master_key,
             stamp_key: OnceCell::new(),
             installation,
+            limiter: Limiter::new(&settings.rates),
             settings,
             revisions: Revisions::default(),
             signing_keys: Copies::of_directory(10_000),
@@ -111,6 +120,8 @@ impl Service {
             grants: Copies::new(1_000),
             refusals: Refusals::default(),
             failures: Failures::default(),
+            key_guesses: Guesses::default(),
+            login_guesses: Guesses::default(),
             counters: Counters::default(),
             counted_grants: Counted::default(),
             counted_places: Counted::default(),
@@ -174,16 +185,20 @@ impl Service {
             let living = tx.living_ancestors(session.id.as_str(), self.now()).await?;
             living.ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the session is over"))?;
         }
-        if tx.directory().is_some_and(|directory| directory <= caller.revision) {
-            return Ok(tx);
+        if tx.directory().is_none_or(|directory| directory > caller.revision) {
+            let now = self.caller(&mut tx, &caller.account, &caller.principal).await?;
+            if now.is_none_or(|now| now.root != caller.root || now.rights != caller.rights) {
+                return Err(Error::new(
+                    ErrorKind::Forbidden,
+                    "your rights changed while the request was waiting: send it again",
+                ));
+            }
         }
-        match self.caller(&mut tx, &caller.account, &caller.principal).await? {
-            Some(now) if now.root == caller.root && now.rights == caller.rights => Ok(tx),
-            Some(_) | None => Err(Error::new(
-                ErrorKind::Forbidden,
-                "your rights changed while the request was waiting: send it again",
-            )),
+        if call.signed.is_some() {
+            self.limiter.signed_change(call.account())?;
+            replay::remember(&mut tx, call).await?;
         }
+        Ok(tx)
     }
 
     /// The same as [`Service::commit`] for a change that clusters must follow: their workers are poked.

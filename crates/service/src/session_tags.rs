@@ -32,7 +32,7 @@ pub fn is_reserved(key: &str) -> bool {
         None => false,
     };
     RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-        || RESERVED_NAMES.iter().any(|name| belongs(&name))
+        || RESERVED_NAMES.iter().any(belongs)
         || RESERVED_NAMES.iter().any(|name| belongs(&name.replace('-', "_").as_str()))
 }
 

@@ -9,6 +9,7 @@ use domain::{
 use store::{Ancestor, ReadTx, Session, WriteTx};
 use subtle::ConstantTimeEq;
 
+use crate::abuse::Known;
 use crate::audit::AuthFailure;
 use crate::authz;
 use crate::cache::Copy;
@@ -21,6 +22,9 @@ pub const LIFETIME_SECONDS: i64 = 24 * 3600;
 
 /// Longer texts are not looked up.
 const MAX_TOKEN_LENGTH: usize = 32_768;
+
+/// What is said to whoever guessed too often. It is said of users that do not exist, too.
+const LOCKED: &str = "too many wrong passwords for this user; try again in five minutes";
 
 /// Who logs in.
 #[derive(Debug)]
@@ -43,6 +47,18 @@ pub enum Login {
         /// The password.
         password: Secret,
     },
+}
+
+impl Login {
+    /// Whom it names, in the caller's words.
+    fn named(&self) -> [Option<&str>; 3] {
+        match self {
+            Self::Name { account_id, account_name, user, .. } => {
+                [account_id.as_deref(), account_name.as_deref(), Some(user)]
+            }
+            Self::Id { user, .. } => [None, None, Some(user)],
+        }
+    }
 }
 
 /// What a token is good for.
@@ -113,21 +129,21 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` if the login is not right; `Invalid` if the scope does not exist in the account.
     pub async fn issue_token(&self, login: &Login, scope: &Scope, origin: &Origin) -> Result<IssuedToken> {
-        let note = |error: &Error| {
+        let (user, account) = self.log_in(login, origin).await?;
+        let mut tx = self.store.write_grants(&account).await?;
+        let caller = self.still_valid(&mut tx, &account, &user).await.inspect_err(|error| {
             if error.kind() == ErrorKind::Unauthenticated {
                 self.note_failure(origin, AuthFailure::Password);
             }
-        };
-        let (user, account) = self.log_in(login).await.inspect_err(note)?;
-        let mut tx = self.store.write_grants(&account).await?;
-        let caller = Arc::new(self.still_valid(&mut tx, &account, &user).await.inspect_err(note)?);
+        })?;
+        let caller = Arc::new(caller);
         let project = scoped_project(&mut tx, &caller, scope).await?;
         let mut ancestors = ancestors(&mut tx, &caller, self.now()).await?;
         ancestors.extend(tx.password_as_ancestor(&account, &caller.principal).await?);
         let until = self.now().plus_seconds(LIFETIME_SECONDS);
         let mut new = NewSession::of(&caller, SessionKind::Token, "password", until);
         new.project = project.map(|project| project.id);
-        let call = Call { caller, project: new.project.clone(), origin: origin.clone() };
+        let call = Call { caller, project: new.project.clone(), origin: origin.clone(), signed: None };
         self.store_token(tx, &call, new, &ancestors).await
     }
 
@@ -170,19 +186,31 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` if they are not the halves of one, or it is disabled.
     pub async fn call_by_key(&self, id: &str, secret: &Secret, origin: Origin) -> Result<Call> {
-        let known = self.signing_key(id).await?.filter(|key| {
+        let refused = |reason, text| {
+            self.note_failure(&origin, reason);
+            Err(Error::new(ErrorKind::Unauthenticated, text))
+        };
+        if self.is_key_locked(id, &origin) {
+            let text =
+                "too many wrong secrets of this access key from your address; try again in five minutes";
+            return refused(AuthFailure::Locked, text);
+        }
+        let found = self.signing_key(id).await?;
+        let reason = if found.is_some() { AuthFailure::Signature } else { AuthFailure::UnknownKey };
+        let known = found.filter(|key| {
             let same = key.secret.expose().as_bytes().ct_eq(secret.expose().as_bytes());
             bool::from(same) && key.accepts(None)
         });
         let Some(key) = known else {
-            self.note_failure(&origin, AuthFailure::Signature);
-            return Err(Error::new(ErrorKind::Unauthenticated, "the access key or its secret is wrong"));
+            self.note_signature(id, &origin, Err(reason));
+            return refused(AuthFailure::Signature, "the access key or its secret is wrong");
         };
-        Ok(Call { caller: Arc::clone(&key.caller), project: None, origin })
+        self.note_signature(id, &origin, Ok(()));
+        Ok(Call { caller: Arc::clone(&key.caller), project: None, origin, signed: None })
     }
 
     /// Whose password it is. Verifying takes its time, so what it was verified against is given along.
-    async fn log_in(&self, login: &Login) -> Result<(Verified, AccountId)> {
+    async fn log_in(&self, login: &Login, origin: &Origin) -> Result<(Verified, AccountId)> {
         let mut tx = self.store.read().await?;
         let found = match login {
             Login::Name { account_id, account_name, user, .. } => {
@@ -203,11 +231,22 @@ impl Service {
         };
         tx.end().await?;
         let (Login::Name { password, .. } | Login::Id { password, .. }) = login;
-        let matches = self.passwords.verify(stored.clone(), password).await?;
-        match (found, stored) {
-            (Some(user), Some(hash)) if matches => Ok((Verified { user: user.id, hash }, user.account)),
-            (Some(_) | None, _) => Err(refused()),
+        let (who, known) = match &found {
+            Some(user) => (user.id.as_str().to_owned(), Known::Yes),
+            None => (format!("{:?}", login.named()), Known::No),
+        };
+        if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
+            self.note_failure(origin, AuthFailure::Locked);
+            return Err(Error::new(ErrorKind::Unauthenticated, LOCKED));
         }
+        let matches = self.passwords.verify(stored.clone(), password, &origin.source).await?;
+        if let (Some(user), Some(hash), true) = (found, stored, matches) {
+            self.login_guesses.succeeded(&who, &origin.source);
+            return Ok((Verified { user: user.id, hash }, user.account));
+        }
+        self.login_guesses.failed(known, &who, &origin.source, self.now());
+        self.note_failure(origin, AuthFailure::Password);
+        Err(refused())
     }
 
     /// The call of somebody who shows a token.
@@ -221,7 +260,7 @@ impl Service {
             }
         })?;
         let project = known.view.project.as_ref().map(|project| project.id.clone());
-        Ok(Call { caller: Arc::clone(&known.view.caller), project, origin })
+        Ok(Call { caller: Arc::clone(&known.view.caller), project, origin, signed: None })
     }
 
     async fn known_token(&self, token: &str) -> Result<Arc<KnownToken>> {

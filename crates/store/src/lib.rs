@@ -38,6 +38,7 @@ mod removals;
 mod sealed;
 mod session_ends;
 mod sessions;
+mod signed_requests;
 mod stamp_key;
 mod states;
 #[cfg(any(test, feature = "testing"))]
@@ -66,6 +67,7 @@ pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
 pub use session_ends::{Derived, Ended};
 pub use sessions::{Ancestor, AncestorKind, Session, SessionKind};
+pub use signed_requests::{FirstOutcome, SignedRow};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (8, include_str!("../migrations/0008_directory_revision.sql")),
     (9, include_str!("../migrations/0009_stamp_key.sql")),
     (10, include_str!("../migrations/0010_policies.sql")),
+    (11, include_str!("../migrations/0011_signed_requests.sql")),
     (12, include_str!("../migrations/0012_sessions.sql")),
 ];
 

@@ -7,22 +7,24 @@
 //! - `UNSIGNED-PAYLOAD` is refused where the content type is JSON or the operation takes a JSON body;
 //! - a header that changes what the request means must be signed if it is there.
 
-use std::sync::Arc;
-
 use domain::{Error, ErrorKind, Result, Timestamp};
-use service::{Service, SigningKey};
+use service::Service;
 
 use super::canonical::Text;
 use super::date;
 use super::failure::Failure;
 use super::mac::{self, Hex};
-use super::proof::{Named, noted, prove};
+use super::proof::{Named, Proof, noted, prove};
 use super::signed_headers::{Parameters, SignedHeaders};
 use crate::head::Head;
 use crate::operation::BodyRule;
 
 /// The scheme's name in `Authorization`.
 pub const SCHEME: &str = "SDK-HMAC-SHA256";
+
+/// What is said of a key that is locked, where the vendor has no words of its own.
+pub const LOCKED: &str =
+    "too many wrong signatures with this access key from your address; try again in five minutes";
 
 const CONTENT_HASH: &str = "x-sdk-content-sha256";
 const DATE: &str = "x-sdk-date";
@@ -49,7 +51,7 @@ pub async fn verify(
     parameters: &str,
     body: &[u8],
     rule: BodyRule,
-) -> Result<Result<Arc<SigningKey>, Failure>> {
+) -> Result<Result<Proof, Failure>> {
     match Signed::read(head, parameters, service.now()) {
         Ok(signed) => {
             prove(service, head, signed.named(), |secret| signed.check(head, body, rule, secret)).await
@@ -64,6 +66,7 @@ pub struct Signed<'a> {
     pub access: &'a str,
     /// The date as it is signed.
     pub(crate) date: &'a str,
+    at: Timestamp,
     headers: SignedHeaders<'a>,
     pub(crate) signature: &'a str,
 }
@@ -86,17 +89,18 @@ impl<'a> Signed<'a> {
         now: Timestamp,
     ) -> Result<Self, Failure> {
         let date = head.header(DATE).ok_or(Failure::DateForm)?;
-        date::check(date::compact(date), now)?;
+        let at = date::check(date::compact(date), now)?;
         let headers = SignedHeaders::read(head, parameters.headers)?;
         headers.demand(&["host", DATE])?;
         headers.demand_if_sent(head, |name| MEANINGFUL.contains(&name))?;
-        Ok(Self { access, date, headers, signature: parameters.signature })
+        Ok(Self { access, date, at, headers, signature: parameters.signature })
     }
 
     /// Whose key it is, and the security token under it.
     #[must_use]
     pub fn named(&self) -> Named<'a> {
-        Named { access: self.access, token: self.headers.get(SECURITY_TOKEN) }
+        let token = self.headers.get(SECURITY_TOKEN);
+        Named { access: self.access, token, signature: self.signature, at: self.at }
     }
 
     /// Whether `secret` made it, of this request with this body.
@@ -159,7 +163,11 @@ pub fn error(failure: Failure, prefix: &str) -> Error {
         Failure::UnknownKey(access) => {
             format!("Get secretKey failed,ak:{},err:ak not exist", Failure::shown(&access))
         }
-        Failure::SecurityToken => "X-Security-Token must be the temporary key's own".to_owned(),
+        Failure::SecurityToken => {
+            "X-Security-Token must be the token of the temporary access key, and absent for any other"
+                .to_owned()
+        }
+        Failure::Locked => LOCKED.to_owned(),
         Failure::Mismatch | Failure::Body | Failure::UnprotectedBody => {
             "verify aksk signature fail".to_owned()
         }

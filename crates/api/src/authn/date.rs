@@ -5,18 +5,19 @@ use domain::Timestamp;
 use super::failure::Failure;
 
 /// How far the caller's clock may be from ours, on either side.
-const WINDOW_MILLIS: u64 = 15 * 60 * 1000;
+pub const WINDOW_SECONDS: i64 = 15 * 60;
 
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// Whether a date that was read is near enough to `now`.
+/// A date that was read, if it is near enough to `now`.
 ///
 /// # Errors
 /// `DateForm` if it could not be read, `Date` if it is too far away.
-pub fn check(date: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
-    let apart = date.ok_or(Failure::DateForm)?.as_millis().abs_diff(now.as_millis());
-    if apart <= WINDOW_MILLIS { Ok(()) } else { Err(Failure::Date) }
+pub fn check(date: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Failure> {
+    let date = date.ok_or(Failure::DateForm)?;
+    let apart = date.as_millis().abs_diff(now.as_millis());
+    if apart <= WINDOW_SECONDS.unsigned_abs() * 1000 { Ok(date) } else { Err(Failure::Date) }
 }
 
 /// `20261121T185952Z`.

@@ -19,6 +19,8 @@ pub enum Failure {
     Body,
     /// Nothing that was signed says anything about the body.
     UnprotectedBody,
+    /// Too many wrong signatures with this key came from there; this one was not looked at.
+    Locked,
     /// A temporary key without its security token, or a key with one that is not its own.
     SecurityToken,
 }
@@ -30,6 +32,7 @@ impl Failure {
         match self {
             Self::Malformed(_) | Self::UnprotectedBody => AuthFailure::Malformed,
             Self::DateForm | Self::Date => AuthFailure::Date,
+            Self::Locked => AuthFailure::Locked,
             Self::UnknownKey(_) => AuthFailure::UnknownKey,
             Self::Mismatch | Self::Body | Self::SecurityToken => AuthFailure::Signature,
         }

@@ -1,10 +1,12 @@
-//! The last step of every signature, whatever its scheme: the key that it names, the check, the security token.
+//! The last step of every signature, whatever its scheme: whether its key is locked, the key, the check, the security
+//! token, and what is remembered of it.
 
 use std::sync::Arc;
 
-use domain::Result;
-use service::{Service, SigningKey};
+use domain::{Result, Timestamp};
+use service::{Call, Service, SignedRequest, SigningKey};
 
+use super::date::WINDOW_SECONDS;
 use super::failure::Failure;
 use crate::head::Head;
 
@@ -14,6 +16,31 @@ pub struct Named<'a> {
     pub access: &'a str,
     /// The security token, which must be covered by the signature.
     pub token: Option<&'a str>,
+    /// The signature as it was sent, which is, byte for byte, what is computed.
+    pub signature: &'a str,
+    /// The date under the signature.
+    pub at: Timestamp,
+}
+
+/// A signature that is the request's.
+pub struct Proof {
+    key: Arc<SigningKey>,
+    signed: SignedRequest,
+}
+
+impl Proof {
+    /// The request as its signer's call. One that only reads may be sent again. At the root, operations are told apart
+    /// by a parameter, and a GET may write.
+    #[must_use]
+    pub fn call(self, head: &Head) -> Call {
+        let reads = [http::Method::GET, http::Method::HEAD].contains(&head.method) && head.path != "/";
+        Call {
+            caller: Arc::clone(&self.key.caller),
+            project: None,
+            origin: head.origin.clone(),
+            signed: (!reads).then_some(self.signed),
+        }
+    }
 }
 
 /// The key that made the signature. `check` is given the key's secret half.
@@ -25,9 +52,17 @@ pub async fn prove(
     head: &Head,
     named: Named<'_>,
     check: impl FnOnce(&str) -> Result<(), Failure>,
-) -> Result<Result<Arc<SigningKey>, Failure>> {
+) -> Result<Result<Proof, Failure>> {
+    if service.is_key_locked(named.access, &head.origin) {
+        return Ok(Err(noted(service, head, Failure::Locked)));
+    }
     let proved = proved(service, &named, check).await?;
-    Ok(proved.map_err(|failure| noted(service, head, failure)))
+    service.note_signature(named.access, &head.origin, proved.as_ref().map(drop).map_err(Failure::reason));
+    let signed = || {
+        let valid_until = named.at.plus_seconds(WINDOW_SECONDS);
+        SignedRequest::new(named.access, named.signature.as_bytes(), valid_until)
+    };
+    Ok(proved.map(|key| Proof { key, signed: signed() }).map_err(|failure| noted(service, head, failure)))
 }
 
 /// A failure that was counted.

@@ -191,3 +191,16 @@ async fn paths_of_this_vendor_are_answered_in_its_shape_and_nobody_elses_are() {
         assert_eq!(answer.json()["error"]["code"], "not_found", "{path}");
     }
 }
+
+#[tokio::test]
+async fn wrong_signatures_of_this_vendors_schemes_lock_a_key_too() {
+    let server = Server::start().await;
+    let key = server.root_key();
+    let wrong = (key.0.clone(), "wrong".to_owned());
+    for _ in 0..6 {
+        let refused = server.call_acs3(&wrong, "POST", IDENTITY, VERSION).await;
+        assert_eq!(code(&refused), (400, "SignatureDoesNotMatch".to_owned()));
+    }
+    let locked = server.call_acs3(&key, "POST", IDENTITY, VERSION).await;
+    assert_eq!(code(&locked), (429, "Throttling.User".to_owned()), "though it is right now");
+}

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod abuse;
 mod access_policies;
 mod acs3;
 mod action_document;

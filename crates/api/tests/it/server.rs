@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::authn::access_key::SCHEME;
 use api::authn::canonical::{Request, body_hash, string_to_sign};
@@ -25,6 +26,7 @@ pub struct Server {
     pub root: PreparedAccount,
     pub clock: Arc<Fixed>,
     pub store: Store,
+    signed: AtomicU64,
     _database: TestDatabase,
 }
 
@@ -49,11 +51,20 @@ impl Answer {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_at("2026-11-21T20:00:00Z", AccountSpec::default()).await
+        Self::start_with(service::Rates::default()).await
+    }
+
+    /// The same with other rates.
+    pub async fn start_with(rates: service::Rates) -> Self {
+        Self::begin("2026-11-21T20:00:00Z", AccountSpec::default(), rates).await
     }
 
     /// A server at another time, with another first account.
     pub async fn start_at(now: &str, first: AccountSpec) -> Self {
+        Self::begin(now, first, service::Rates::default()).await
+    }
+
+    async fn begin(now: &str, first: AccountSpec, rates: service::Rates) -> Self {
         let database = embedded();
         let store = database.open().await;
         let clock = Arc::new(Fixed::new(Timestamp::parse_rfc3339(now).unwrap()));
@@ -68,7 +79,7 @@ impl Server {
         let installation = bootstrap.installation(Purpose::Real).await.unwrap();
         let root = bootstrap.prepare(first).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
-        let settings = Settings { addresses: AddressPolicy::default(), ..Settings::default() };
+        let settings = Settings { addresses: AddressPolicy::default(), rates, ..Settings::default() };
         let service = Service::new(
             store.clone(),
             clock.clone(),
@@ -87,7 +98,7 @@ impl Server {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let address = listener.address();
         tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()));
-        Self { address, app, root, clock, store, _database: database }
+        Self { address, app, root, clock, store, signed: AtomicU64::new(0), _database: database }
     }
 
     /// Sends bytes and reads the answer to its end.
@@ -112,7 +123,8 @@ impl Server {
         self.raw(&[text.as_bytes(), body].concat()).await
     }
 
-    /// The headers that sign a request as the root user.
+    /// The headers that sign a request as the root user. Each time they are others, as of clients who mean to repeat
+    /// something.
     pub fn signed(
         &self,
         method: &str,
@@ -123,7 +135,13 @@ impl Server {
         let date = self.app.service.now().format("%Y%m%dT%H%M%SZ");
         let query: Vec<(String, String)> =
             query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let headers = [("content-type", "application/json"), ("host", "test"), ("x-sdk-date", date.as_str())];
+        let nonce = self.signed.fetch_add(1, Ordering::SeqCst).to_string();
+        let headers = [
+            ("content-type", "application/json"),
+            ("host", "test"),
+            ("x-nonce", nonce.as_str()),
+            ("x-sdk-date", date.as_str()),
+        ];
         let hash = body_hash(body);
         let request =
             Request { method, raw_path: path, query: &query, headers: &headers, payload_hash: &hash };
@@ -132,12 +150,17 @@ impl Server {
         mac.update(string_to_sign(SCHEME, &date, &request).as_bytes());
         let signature = hex::encode(mac.finalize().into_bytes());
         let authorization = format!(
-            "{SCHEME} Access={}, SignedHeaders=content-type;host;x-sdk-date, Signature={signature}",
+            "{SCHEME} Access={}, SignedHeaders=content-type;host;x-nonce;x-sdk-date, Signature={signature}",
             self.root.access_key_id
         );
-        [("Content-Type", "application/json"), ("X-Sdk-Date", &date), ("Authorization", &authorization)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec()
+        [
+            ("Content-Type", "application/json"),
+            ("X-Sdk-Date", &date),
+            ("Authorization", &authorization),
+            ("X-Nonce", &nonce),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
     }
 
     /// Sends a request signed as the root user.

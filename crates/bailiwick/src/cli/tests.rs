@@ -293,7 +293,11 @@ fn call_sends_the_path_raw_and_prints_what_came() {
     let (ran, seen) = against(vec![(400, json!({"errorMessage": "no"}))], "{}", &line);
     assert_eq!(ran.code, 1);
     assert!(seen[0].starts_with("POST /a%2Fb//..?x=%7e HTTP/1.1\r\n"), "{}", seen[0]);
-    assert!(seen[0].contains("SignedHeaders=content-type;host;x-project-id;x-sdk-date,"), "{}", seen[0]);
+    assert!(
+        seen[0].contains("SignedHeaders=content-type;host;x-bailiwick-nonce;x-project-id;x-sdk-date,"),
+        "{}",
+        seen[0]
+    );
     assert!(
         ran.out.starts_with("HTTP/1.1 400 ") && ran.out.ends_with(r#"{"errorMessage":"no"}"#),
         "{}",

@@ -16,11 +16,15 @@ use super::sign::{self, AccessKey, Signable};
 use super::{Server, Settings, trust};
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::system::OsEntropy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// By this header the server says what its operator should do.
 const REMINDER: &str = "x-bailiwick-reminder";
+/// Makes each change unlike any other: a signature alone is the same for two equal requests within one second, and the
+/// server takes the second for the first.
+const NONCE: &str = "x-bailiwick-nonce";
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// What is sent.
@@ -123,6 +127,10 @@ impl<'a> Client<'a> {
         let Some(key) = self.key.as_ref().filter(|_| !brings_credential) else {
             return headers;
         };
+        if !matches!(request.method.as_str(), "GET" | "HEAD") && !has(&headers, NONCE) {
+            let nonce: [u8; 8] = domain::entropy::bytes(&OsEntropy);
+            headers.push((NONCE.to_owned(), hex::encode(nonce)));
+        }
         let date = sign::date(self.clock.now());
         headers.retain(|(name, _)| name != sign::DATE_HEADER);
         headers.push((sign::DATE_HEADER.to_owned(), date.clone()));

@@ -1,4 +1,5 @@
-//! Keeps the audit beside the requests: writes what waits, forgets what is too old.
+//! Keeps the audit beside the requests: writes what waits, forgets what is too old, and signed requests whose
+//! signatures have ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,16 +52,28 @@ async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
             tracing::warn!(?error, "cannot write refusals into the audit; trying again");
         }
         if tick % TRIM == 0 || more == Trimmed::Some {
-            more = trim(&service).await;
+            more = trim(&service).await.max(forget(&service).await);
         }
     }
 }
 
 /// Whether there was something to delete: then there may be more, and the next look is not a minute away.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trimmed {
     Nothing,
     Some,
+}
+
+/// Signed requests that could not come again.
+async fn forget(service: &Service) -> Trimmed {
+    match service.forget_signed_requests().await {
+        Ok(0) => Trimmed::Nothing,
+        Ok(_) => Trimmed::Some,
+        Err(error) => {
+            tracing::warn!(?error, "cannot forget old signed requests; trying again");
+            Trimmed::Nothing
+        }
+    }
 }
 
 async fn trim(service: &Service) -> Trimmed {

@@ -129,7 +129,7 @@ fn root_call(account: &PreparedAccount) -> Call {
     let caller = account.root_caller();
     let origin =
         Origin { request_id: Arc::from("demo"), source: Arc::from("demo"), at: account.account.created_at };
-    Call { caller: Arc::new(caller), project: None, origin }
+    Call { caller: Arc::new(caller), project: None, origin, signed: None }
 }
 
 struct Sample<'a> {

@@ -254,6 +254,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             addresses: policy.clone(),
             audit_retention_days: settings.audit_retention_days,
             quotas: settings.quotas,
+            rates: settings.rates,
             vocabulary: Arc::new(api::vocabulary()?),
             grant_requires: settings.dialects.grant_requires(),
         },

@@ -20,6 +20,8 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// How many connections there may be.
     pub limits: api::Limits,
+    /// How many requests are answered.
+    pub rates: service::Rates,
     /// Where data is kept.
     pub data_dir: PathBuf,
     /// Which database.
@@ -99,6 +101,16 @@ struct ClustersFile {
 struct LimitsFile {
     connections: Option<usize>,
     connections_per_source: Option<usize>,
+    requests_per_source: Option<RateFile>,
+    requests_per_principal: Option<RateFile>,
+}
+
+/// So many in a second, and so many at once.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(deny_unknown_fields)]
+struct RateFile {
+    per_second: u32,
+    burst: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -147,6 +159,7 @@ impl Settings {
             audit_retention_days: retention(args.audit_retention_days.or(file.audit.retention_days))?,
             metrics_listen: metrics_listen.map(|text| socket("metrics_listen", &text)).transpose()?,
             limits: limits(&file.limits)?,
+            rates: rates(&file.limits)?,
             quotas: quotas(&file.quotas),
             unexplained_removals: file.clusters.unexplained_removals.unwrap_or(5),
             demo: args.demo,
@@ -187,7 +200,7 @@ impl Settings {
     pub fn describe(&self) -> Vec<String> {
         let networks: Vec<String> =
             self.allowed_networks.iter().map(|(address, bits)| format!("{address}/{bits}")).collect();
-        let (limits, quotas) = (self.limits, self.quotas);
+        let (limits, rates, quotas) = (self.limits, self.rates, self.quotas);
         let or = |text: Option<String>, otherwise: &str| text.unwrap_or_else(|| otherwise.to_owned());
         let path = |path: &PathBuf| path.display().to_string();
         let mut lines = vec![
@@ -212,6 +225,8 @@ impl Settings {
             ),
             format!("limits.connections = {}", limits.connections),
             format!("limits.connections_per_source = {}", limits.connections_per_source),
+            format!("limits.requests_per_source = {}", in_words(rates.source)),
+            format!("limits.requests_per_principal = {}", in_words(rates.principal)),
             format!("quotas.grants = {} for each account", quotas.grants),
             format!("quotas.clusters = {} for each account", quotas.clusters),
             format!("quotas.bindings_per_cluster = {} for each account", quotas.bindings_per_cluster),
@@ -312,6 +327,31 @@ fn limits(file: &LimitsFile) -> Result<api::Limits> {
         return Err(Error::invalid("limits", "must be at least 1"));
     }
     Ok(limits)
+}
+
+fn rates(file: &LimitsFile) -> Result<service::Rates> {
+    let default = service::Rates::default();
+    let rate = |key: &str, given: Option<RateFile>, default: service::Rate| match given {
+        None => Ok(default),
+        Some(RateFile { per_second, burst }) if per_second <= 1_000_000 => {
+            // What ten seconds of rest add up to.
+            let burst = burst.unwrap_or(per_second.saturating_mul(10)).max(1);
+            Ok(service::Rate { per_second, burst })
+        }
+        Some(_) => Err(Error::invalid(key, "must allow at most 1000000 a second, or 0 for any number")),
+    };
+    Ok(service::Rates {
+        source: rate("limits.requests_per_source", file.requests_per_source, default.source)?,
+        principal: rate("limits.requests_per_principal", file.requests_per_principal, default.principal)?,
+        ..default
+    })
+}
+
+fn in_words(rate: service::Rate) -> String {
+    match rate.per_second {
+        0 => "any number".to_owned(),
+        per_second => format!("{per_second} a second, {} at once", rate.burst),
+    }
 }
 
 fn quotas(file: &QuotasFile) -> service::Quotas {
@@ -417,6 +457,23 @@ mod tests {
         ] {
             assert!(read(flags, "").is_err(), "{flags:?}");
         }
+    }
+
+    #[test]
+    fn rates_are_set_for_sources_and_principals_and_nothing_is_no_limit() {
+        let file = "[limits]\nrequests_per_source = { per_second = 0 }\n\
+                    requests_per_principal = { per_second = 7, burst = 9 }\n";
+        let lines = read(&[], file).unwrap().describe();
+        for line in [
+            "limits.requests_per_source = any number",
+            "limits.requests_per_principal = 7 a second, 9 at once",
+        ] {
+            assert!(lines.iter().any(|found| found == line), "{line}");
+        }
+        let without_burst = read(&[], "[limits.requests_per_source]\nper_second = 20\n").unwrap();
+        assert_eq!(without_burst.rates.source, service::Rate { per_second: 20, burst: 200 });
+        let too_many = read(&[], "[limits.requests_per_source]\nper_second = 2000000\n").unwrap_err();
+        assert_eq!(too_many.field(), Some("limits.requests_per_source"));
     }
 
     #[test]

@@ -35,11 +35,13 @@ pub enum AuthFailure {
     Token,
     /// The user or the password is wrong.
     Password,
+    /// Access key or user were locked for the source after failures; the credential was not looked at.
+    Locked,
 }
 
 impl AuthFailure {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Nothing,
         Self::Scheme,
         Self::Malformed,
@@ -48,6 +50,7 @@ impl AuthFailure {
         Self::Signature,
         Self::Token,
         Self::Password,
+        Self::Locked,
     ];
 
     /// As it is written down.
@@ -62,6 +65,7 @@ impl AuthFailure {
             Self::Signature => "wrong-signature",
             Self::Token => "invalid-token",
             Self::Password => "wrong-password",
+            Self::Locked => "locked",
         }
     }
 }

@@ -49,7 +49,11 @@ pub(super) fn is_named_by_an_allow(call: &Call, action: &Action) -> bool {
     let rights = &call.caller.rights;
     let documents: Vec<&Document> = rights.held.iter().map(|held| &*held.document).collect();
     let request = request(call, rights, action, &Thing::none());
-    let decision = policy::decide(&documents, &request);
+    is_named(&documents, &request) && rights.limits.iter().all(|limit| is_named(&references(limit), &request))
+}
+
+fn is_named(documents: &[&Document], request: &Request) -> bool {
+    let decision = policy::decide(documents, request);
     match decision.effect {
         Effect::Allow | Effect::ExplicitDeny => true,
         Effect::DefaultDeny => !decision.nearest.is_empty(),

@@ -1,7 +1,7 @@
 //! The audit: what comes into it, who reads it, how long it is kept.
 
-use domain::{ErrorKind, Secret};
-use service::{AuditFilter, AuditRow, AuthFailure, Login, PageRequest, Scope};
+use domain::{ErrorKind, PrincipalKind, Secret};
+use service::{Assumption, AuditFilter, AuditRow, AuthFailure, Login, PageRequest, Scope};
 use store::testing::{execute, number};
 
 use crate::world::{World, origin, worlds};
@@ -27,9 +27,20 @@ async fn every_issue_of_a_credential_is_in_the_audit_and_no_secret_with_it() {
         let login = Login::Id { user: world.root.caller.principal.to_string(), password: password() };
         let issued =
             world.service.issue_token(&login, &Scope::Account { named: None }, &origin()).await.unwrap();
+        let temporary = world.service.issue_temporary_key(&world.root, 900, Vec::new()).await.unwrap();
+        let agency = world.principal(PrincipalKind::Agency, "build").await;
+        let wish = Assumption {
+            account_id: Some(world.root.account().to_string()),
+            agency: agency.name.clone(),
+            ..Assumption::default()
+        };
+        let assumed = world.service.assume_agency(&world.root, &wish).await.unwrap().key;
+        let root = &world.root.caller.principal;
         for (action, resource) in [
             ("bailiwick:accessKey:create", format!("access-key/{}", key.key.id)),
-            ("bailiwick:token:issue", format!("user/{}", world.root.caller.principal)),
+            ("bailiwick:token:issue", format!("user/{root}/token/{}", issued.view.id)),
+            ("bailiwick:temporaryKey:issue", format!("user/{root}/temporary-key/{}", temporary.id)),
+            ("bailiwick:agency:assume", format!("agency/{}/temporary-key/{}", agency.id, assumed.id)),
         ] {
             let found = events(&world, of_action(action)).await;
             assert_eq!(found.len(), 1, "{}: {action}", world.on());
@@ -38,7 +49,11 @@ async fn every_issue_of_a_credential_is_in_the_audit_and_no_secret_with_it() {
             assert!(found[0].revision > 0);
         }
         let everything = format!("{:?}", events(&world, AuditFilter::default()).await);
-        for secret in [key.secret.expose(), issued.token.expose(), password().expose()] {
+        let temporary = [&temporary, &assumed].map(|key| [key.secret.expose(), key.security_token.expose()]);
+        for secret in [key.secret.expose(), issued.token.expose(), password().expose()]
+            .into_iter()
+            .chain(temporary.into_iter().flatten())
+        {
             assert!(!everything.contains(secret), "{}", world.on());
         }
     }

@@ -172,7 +172,7 @@ impl World {
     pub async fn call_of(&self, user: &Principal) -> Call {
         let new = self.service.create_access_key(&self.root, user.id.as_str(), "").await.unwrap();
         let key = self.service.signing_key(new.key.id.as_str()).await.unwrap().unwrap();
-        Call { caller: Arc::clone(&key.caller), project: None, origin: origin() }
+        Call { caller: Arc::clone(&key.caller), project: None, origin: origin(), signed: None }
     }
 }
 
@@ -186,7 +186,7 @@ pub fn origin() -> Origin {
 
 fn root_of(prepared: &PreparedAccount) -> Call {
     let caller = prepared.root_caller();
-    Call { caller: Arc::new(caller), project: None, origin: origin() }
+    Call { caller: Arc::new(caller), project: None, origin: origin(), signed: None }
 }
 
 pub fn new_principal(kind: PrincipalKind, id: Option<&str>, name: &str) -> NewPrincipal {

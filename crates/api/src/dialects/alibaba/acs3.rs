@@ -21,8 +21,11 @@ pub struct Signed<'a> {
     pub access: &'a str,
     /// The security token under the signature.
     pub token: Option<&'a str>,
+    /// The signature as it was sent.
+    pub signature: &'a str,
+    /// When it was made.
+    pub at: Timestamp,
     headers: SignedHeaders<'a>,
-    signature: &'a str,
 }
 
 impl<'a> Signed<'a> {
@@ -33,12 +36,12 @@ impl<'a> Signed<'a> {
     pub fn read(head: &'a Head, parameters: &'a str, now: Timestamp) -> Result<Self, Failure> {
         let parameters = Parameters::read(parameters, "Credential")?;
         let date = head.header(DATE).ok_or(Failure::DateForm)?;
-        date::check(date::extended(date), now)?;
+        let at = date::check(date::extended(date), now)?;
         let headers = SignedHeaders::read(head, parameters.headers)?;
         headers.demand(&["host", DATE])?;
         headers.demand_if_sent(head, |name| name.starts_with("x-acs-"))?;
         let token = headers.get("x-acs-security-token");
-        Ok(Self { access: parameters.credential, token, headers, signature: parameters.signature })
+        Ok(Self { access: parameters.credential, token, headers, signature: parameters.signature, at })
     }
 
     /// Whether `secret` made it, of this request with this body.

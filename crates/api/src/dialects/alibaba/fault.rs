@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::reply;
+use crate::authn::access_key::LOCKED;
 use crate::authn::failure::Failure;
 use crate::reply::{HttpResponse, Reply};
 
@@ -33,7 +34,7 @@ struct Refusal {
 }
 
 /// The documented codes. Where no status is documented, 400, as of most.
-const REFUSALS: [Refusal; 12] = [
+const REFUSALS: [Refusal; 13] = [
     refusal("MissingAccessKeyId", "AccessKeyId is mandatory for this action."),
     refusal("IncompleteSignature", "The request signature does not conform to Aliyun standards."),
     refusal("InvalidTimeStamp.Format", "Specified time stamp or date value is not well formatted."),
@@ -52,6 +53,11 @@ const REFUSALS: [Refusal; 12] = [
     refusal("MissingSecurityToken", "SecurityToken is mandatory for this action."),
     refusal("InvalidSignatureMethod", "The signature's method is not served."),
     refusal("UnprotectedBody", "The signature says nothing about the body."),
+    Refusal {
+        code: "Throttling.User",
+        status: StatusCode::TOO_MANY_REQUESTS,
+        message: "Request was denied due to user flow control:",
+    },
     refusal("InvalidVersion", "Specified parameter Version is not valid."),
 ];
 
@@ -83,6 +89,7 @@ pub(super) fn of_failure(failure: &Failure, token: Option<&str>, string_to_sign:
             "UnprotectedBody",
             "Sign by ACS3-HMAC-SHA256, or send a Content-MD5; `alibaba.allow_unprotected_body` lets it pass.",
         ),
+        Failure::Locked => refused("Throttling.User", LOCKED),
         Failure::SecurityToken if token.is_some() => {
             refused("InvalidSecurityToken.MismatchWithAccessKey", "")
         }

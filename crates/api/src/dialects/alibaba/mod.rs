@@ -10,7 +10,6 @@ pub mod signature;
 mod sts;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use domain::{Error, ErrorKind, Result};
 use http::HeaderValue;
@@ -159,12 +158,12 @@ async fn authenticate(app: &App, input: &Input) -> Result<Call> {
     let unprotected = app.settings.dialects.alibaba.unprotected_body;
     let proved =
         prove(service, head, signed.named(), |secret| signed.check(head, &input.body, unprotected, secret));
-    let key = proved.await?.map_err(|failure| {
+    let proof = proved.await?.map_err(|failure| {
         let text = (failure == Failure::Mismatch).then(|| signed.string_to_sign(head, &input.body)).flatten();
         fault::of_failure(&failure, signed.named().token, text)
     })?;
     check_version(head)?;
-    Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
+    Ok(proof.call(head))
 }
 
 /// The version of the interface that the caller means must be the one that is served there.

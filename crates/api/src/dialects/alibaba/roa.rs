@@ -24,7 +24,10 @@ pub struct Signed<'a> {
     pub access: &'a str,
     /// The security token under the signature.
     pub token: Option<&'a str>,
-    signature: &'a str,
+    /// The signature as it was sent.
+    pub signature: &'a str,
+    /// When it was made.
+    pub at: Timestamp,
 }
 
 /// How an SDK writes a request down before it signs it.
@@ -45,7 +48,7 @@ impl<'a> Signed<'a> {
         let malformed = |text: &str| Failure::Malformed(text.to_owned());
         let (access, signature) =
             parameters.split_once(':').ok_or_else(|| malformed("needs `acs <key>:<signature>`"))?;
-        date::check(head.header("date").and_then(date::http), now)?;
+        let at = date::check(head.header("date").and_then(date::http), now)?;
         for (name, value) in [("x-acs-signature-method", "HMAC-SHA1"), ("x-acs-signature-version", "1.0")] {
             if head.headers.get(name).is_some_and(|sent| sent.as_bytes() != value.as_bytes()) {
                 return Err(Failure::Malformed(format!("needs `{name}: {value}`")));
@@ -56,7 +59,7 @@ impl<'a> Signed<'a> {
                 "of this scheme must not sign `&` or `=` in a query: use ACS3-HMAC-SHA256",
             ));
         }
-        Ok(Self { access, token: head.header("x-acs-security-token"), signature })
+        Ok(Self { access, token: head.header("x-acs-security-token"), signature, at })
     }
 
     /// Whether `secret` made it, of this request with this body.

@@ -26,7 +26,10 @@ pub struct Signed {
     pub token: Option<String>,
     /// Everything that is signed, sorted.
     parameters: Vec<(String, String)>,
-    signature: String,
+    /// The signature as it was sent.
+    pub signature: String,
+    /// When it was made.
+    pub at: Timestamp,
 }
 
 /// The parameters of query and form.
@@ -77,10 +80,10 @@ impl Signed {
         if let Some(name) = FOREIGN.iter().find(|name| head.headers.contains_key(**name)) {
             return Err(Failure::Malformed(format!("of this scheme does not cover the header `{name}`")));
         }
-        date::check(get("Timestamp").and_then(|text| date::extended(text)), now)?;
+        let at = date::check(get("Timestamp").and_then(|text| date::extended(text)), now)?;
         let access = get("AccessKeyId").ok_or_else(|| needs("AccessKeyId"))?.clone();
         let token = get("SecurityToken").cloned();
-        Ok(Self { access, token, parameters, signature })
+        Ok(Self { access, token, parameters, signature, at })
     }
 
     /// Whether `secret` made it, of this request.

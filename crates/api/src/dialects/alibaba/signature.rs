@@ -97,9 +97,24 @@ impl<'a> Signed<'a> {
     #[must_use]
     pub fn named(&self) -> Named<'_> {
         match self {
-            Self::Acs3(signed) => Named { access: signed.access, token: signed.token },
-            Self::Roa(signed) => Named { access: signed.access, token: signed.token },
-            Self::Rpc(signed) => Named { access: &signed.access, token: signed.token.as_deref() },
+            Self::Acs3(signed) => Named {
+                access: signed.access,
+                token: signed.token,
+                signature: signed.signature,
+                at: signed.at,
+            },
+            Self::Roa(signed) => Named {
+                access: signed.access,
+                token: signed.token,
+                signature: signed.signature,
+                at: signed.at,
+            },
+            Self::Rpc(signed) => Named {
+                access: &signed.access,
+                token: signed.token.as_deref(),
+                signature: &signed.signature,
+                at: signed.at,
+            },
         }
     }
 

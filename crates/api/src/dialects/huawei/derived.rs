@@ -1,15 +1,13 @@
 //! `V11-HMAC-SHA256`: signed with a key that is derived from the access key for one day, region and service. The
 //! canonical request, what must be signed and what is said of the body are those of `SDK-HMAC-SHA256`.
 
-use std::sync::Arc;
-
 use domain::{Result, Timestamp};
-use service::{Service, SigningKey};
+use service::Service;
 
 use crate::authn::access_key;
 use crate::authn::failure::Failure;
 use crate::authn::mac;
-use crate::authn::proof::{Named, noted, prove};
+use crate::authn::proof::{Named, Proof, noted, prove};
 use crate::authn::signed_headers::Parameters;
 use crate::head::Head;
 use crate::operation::BodyRule;
@@ -27,7 +25,7 @@ pub async fn verify(
     parameters: &str,
     body: &[u8],
     rule: BodyRule,
-) -> Result<Result<Arc<SigningKey>, Failure>> {
+) -> Result<Result<Proof, Failure>> {
     match Signed::read(head, parameters, service.now()) {
         Ok(signed) => {
             prove(service, head, signed.named(), |secret| signed.check(head, body, rule, secret)).await

@@ -6,7 +6,13 @@ use domain::{Error, ErrorKind};
 use http::StatusCode;
 use serde::Serialize;
 
+use super::PREFIX;
+use crate::authn::access_key;
+use crate::authn::failure::Failure;
 use crate::reply::{HttpResponse, Reply};
+
+/// What the vendor's gateway says of a key that is locked.
+const LOCKED: &str = "AK access failed to reach the limit,forbidden.";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -29,12 +35,29 @@ struct Keystone<'a> {
     title: &'a str,
 }
 
+/// A signature that proves nothing, in the gateway's words.
+pub(super) fn of_signature(failure: Failure) -> Error {
+    match failure {
+        Failure::Locked => Error::new(ErrorKind::Unauthenticated, format!("{PREFIX}{LOCKED}")),
+        Failure::Malformed(_)
+        | Failure::Date
+        | Failure::DateForm
+        | Failure::UnknownKey(_)
+        | Failure::Mismatch
+        | Failure::Body
+        | Failure::UnprotectedBody
+        | Failure::SecurityToken => access_key::error(failure, PREFIX),
+    }
+}
+
 /// The failure as an answer.
 pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpResponse {
     let kind = error.kind();
     let iam = path.starts_with("/v3/") || path.starts_with("/v3.0/") || path.starts_with("/v5/");
     let code = if iam { iam_code(kind) } else { cce_code(kind) };
     let code = if unknown_operation(error) { "APIGW.0101" } else { code };
+    // Whoever is too fast is stopped by the gateway, whichever service was asked.
+    let code = if kind == ErrorKind::Limited { "APIGW.0308" } else { code };
     let status = status(kind);
     let message = error.to_string();
     let keystone = Keystone {

@@ -7,14 +7,11 @@ pub mod iam;
 pub mod settings;
 mod sts;
 
-use std::sync::Arc;
-
 use domain::{Error, ErrorKind, Result};
-use service::{AuthFailure, Call, Caller, SigningKey};
+use service::{AuthFailure, Call, Caller};
 
 use crate::App;
 use crate::actions::Actions;
-use crate::authn::failure::Failure;
 use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
 use crate::operation::{BodyRule, Claim, Dialect, Input, Pending, Table};
@@ -115,10 +112,11 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         Shown::Token(token) => by_token(app, head, token).await?,
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            signed(verified, head)?
+            verified.map_err(fault::of_signature)?.call(head)
         }
         Shown::Authorization { scheme: derived::SCHEME, parameters } => {
-            signed(derived::verify(&app.service, head, parameters, &input.body, rule).await?, head)?
+            let verified = derived::verify(&app.service, head, parameters, &input.body, rule).await?;
+            verified.map_err(fault::of_signature)?.call(head)
         }
         Shown::Authorization { .. } => {
             let text = "the Authorization scheme must be SDK-HMAC-SHA256 or V11-HMAC-SHA256";
@@ -132,11 +130,6 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         call.project = call.caller.projects.iter().find(|known| known.as_str() == project).cloned();
     }
     Ok(call)
-}
-
-fn signed(verified: Result<Arc<SigningKey>, Failure>, head: &Head) -> Result<Call> {
-    let key = verified.map_err(|failure| access_key::error(failure, PREFIX))?;
-    Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
 }
 
 /// The call of somebody who shows a token, wherever it stands.

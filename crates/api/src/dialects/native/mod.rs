@@ -14,8 +14,6 @@ mod projects;
 mod removals;
 mod revocations;
 
-use std::sync::Arc;
-
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
 use service::{AuthFailure, Call, PageRequest, Paged};
@@ -108,8 +106,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         }
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            let key = verified.map_err(|failure| access_key::error(failure, ""))?;
-            Ok(Call { caller: Arc::clone(&key.caller), project: None, origin: head.origin.clone() })
+            Ok(verified.map_err(|failure| access_key::error(failure, ""))?.call(head))
         }
         Shown::Authorization { .. } => {
             refused(AuthFailure::Scheme, "the Authorization scheme must be Bearer or SDK-HMAC-SHA256")

@@ -159,6 +159,37 @@ fn object(required: &[&str], properties: Value) -> Value {
 }
 
 fn schemas() -> Value {
+    let mut all = schemas_of_things();
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), schemas_of_revocations()) {
+        all.extend(more);
+    }
+    all
+}
+
+fn schemas_of_revocations() -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let revoked = json!({"kind": text, "id": text, "name": text, "disabled": {"type": "boolean"}});
+    let ended = ["accessKeys", "tokens", "temporaryKeys"];
+    let session = object(
+        &["id", "kind", "account", "principal"],
+        json!({"id": text, "kind": {"enum": ["token", "temporary-key"]}, "account": text, "principal": text}),
+    );
+    json!({
+        "NewRevocation": object(&[], json!({
+            "principal": text, "kind": {"enum": ["user", "agency"]}, "keepEnabled": {"type": "boolean"},
+            "accessKey": text, "token": text, "tokenId": text
+        })),
+        "Revocation": object(&["revoked", "at", "ended", "accessKeys", "sessions"], json!({
+            "revoked": object(&["kind", "id"], revoked),
+            "at": text,
+            "ended": object(&ended, json!({"accessKeys": number, "tokens": number, "temporaryKeys": number})),
+            "accessKeys": {"type": "array", "items": text},
+            "sessions": {"type": "array", "items": session}
+        }))
+    })
+}
+
+fn schemas_of_things() -> Value {
     let text = json!({"type": "string"});
     let texts = json!({"type": "array", "items": {"type": "string"}});
     let principals =
@@ -228,24 +259,6 @@ fn schemas() -> Value {
         "AccessKey": object(&["accessKeyId", "user", "enabled"], json!({
             "accessKeyId": text, "secretAccessKey": text, "user": text, "enabled": {"type": "boolean"},
             "description": text, "createdAt": text
-        })),
-        "NewRevocation": object(&[], json!({
-            "principal": text, "kind": {"enum": ["user", "agency"]}, "keepEnabled": {"type": "boolean"},
-            "accessKey": text, "token": text, "tokenId": text
-        })),
-        "Revocation": object(&["revoked", "at", "ended", "accessKeys", "sessions"], json!({
-            "revoked": object(&["kind", "id"], json!({
-                "kind": text, "id": text, "name": text, "disabled": {"type": "boolean"}
-            })),
-            "at": text,
-            "ended": object(&["accessKeys", "tokens", "temporaryKeys"], json!({
-                "accessKeys": {"type": "integer"}, "tokens": {"type": "integer"},
-                "temporaryKeys": {"type": "integer"}
-            })),
-            "accessKeys": texts,
-            "sessions": {"type": "array", "items": object(&["id", "kind", "account", "principal"], json!({
-                "id": text, "kind": {"enum": ["token", "temporary-key"]}, "account": text, "principal": text
-            }))}
         })),
         "NewProject": object(&["name"], json!({"id": text, "name": text})),
         "Project": object(&["id", "name"], json!({"id": text, "name": text, "createdAt": text}))

@@ -161,9 +161,11 @@ fn operation<'a>(served: &Served<'a>) -> WireOperation<'a> {
     }
 }
 
-/// A template as the vendor writes it: `<region>`, `<account-id>`, `<cluster-id>`.
+/// A template as the vendor writes it: `<region>`, `<account-id>`, `<cluster-id>`. Where a resource has several names, the
+/// first.
 fn urn(kind: &str, template: &str) -> String {
-    template
+    let first = template.split_whitespace().next().unwrap_or_default();
+    first
         .replace("{region}", "<region>")
         .replace("{account}", "<account-id>")
         .replace("{id}", &format!("<{kind}-id>"))

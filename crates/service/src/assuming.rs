@@ -8,7 +8,7 @@ use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
 use crate::authz::GRAMMARS;
 use crate::authz::trust::{self, Wish};
-use crate::call::{Call, Caller, Proof, Tag};
+use crate::call::{Call, Caller, Tag};
 use crate::service::Service;
 use crate::session_tags;
 use crate::sessions::{NewSession, SessionKind, ancestors, ended, no_later_than};
@@ -194,11 +194,8 @@ impl Service {
     async fn again(&self, tx: &mut ReadTx, call: &Call) -> Result<Call> {
         let (former, proof) = (&call.caller, call.caller.proof.clone());
         let now = self.caller(tx, &former.account, &former.principal).await?.ok_or_else(ended)?;
-        let rights = match &proof {
-            Proof::Session(_) => Arc::new(now.rights.within(former.rights.limits.clone())),
-            Proof::Server | Proof::AccessKey(_) => Arc::clone(&now.rights),
-        };
-        Ok(Call { caller: Arc::new(Caller { proof, rights, ..now }), ..call.clone() })
+        let now = now.within(former.rights.limits.clone());
+        Ok(Call { caller: Arc::new(Caller { proof, ..now }), ..call.clone() })
     }
 
     /// Writes down in the caller's own account that they went into another one. If that cannot be written, nobody is

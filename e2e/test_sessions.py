@@ -13,7 +13,6 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
 from harness import figures, sdk, signer
 from harness.process import until
-from harness.server import Server
 from harness.wire import request_bytes, send_raw
 
 PATH = "/api/v3/access-policies"
@@ -38,8 +37,8 @@ class Directory:
             "Version": "5.0",
             "Statement": [{"Effect": "Allow", "Action": ["sts:agencies:assume"], "Principal": {"IAM": list(names)}}],
         }
-        body = {"trustPolicy": json.dumps(document), "maxSessionSeconds": 7200}
-        self.server.client().call("PATCH", f"/bailiwick/v1/agencies/{agency}", body)
+        change = {"trustPolicy": json.dumps(document), "maxSessionSeconds": 7200}
+        self.server.client().call("PATCH", f"/bailiwick/v1/agencies/{agency}", change)
 
     def attach(self, principal, policy):
         self.write(
@@ -49,8 +48,10 @@ class Directory:
 
 
 @pytest.fixture(scope="module")
-def pair(database_url):
+def pair(database_url, postgres):
     """Two servers on one database."""
+    from harness.server import Server
+
     first = Server(database=database_url("postgres"))
     try:
         first.start()
@@ -138,7 +139,10 @@ def test_an_agencys_key_works_until_any_ancestor_is_revoked_on_every_server(pair
 def test_a_chain_is_over_with_its_first_link(pair, build, postgres):
     first, second = pair
     other = Build(first, postgres)
-    Directory(first, postgres).trust(other.agency, f"iam::{first.account}:agency:{build.name}")
+    Directory(first, postgres).write(
+        f"UPDATE agency_details SET trust_policy = replace(trust_policy, 'user:{other.user_name}', "
+        f"'agency:{build.name}') WHERE agency_id = '{other.agency}'"
+    )
     chain = [sdk.temporary(build.assume().credentials)]
     chain.append(sdk.temporary(other.assume(chain[0], duration_seconds=3600).credentials))
     with pytest.raises(ClientRequestException) as refused:

@@ -53,10 +53,16 @@ bench: setup ## Figures as ratios, each beside its peer in one run; never part o
 	cargo build --release -p bailiwick -p benches
 	cargo run --release --manifest-path benches/cedar/Cargo.toml
 	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
+	"$$release/benches" signature; \
 	"$$release/benches" reads "$$release/bailiwick"; \
 	"$$release/benches" tokens "$$release/bailiwick" benches/keystone.py; \
 	scripts/with-postgres --durable sh -c "'$$release/benches' writes '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
 	$(PYTHON) benches/fleet.py "$$release/bailiwick" "$$release/benches" $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for SECONDS (600)
+	scripts/fuzz signature $(or $(SECONDS),600)
+	scripts/fuzz policy $(or $(SECONDS),600)
 
 .PHONY: setup
 setup: ## Install and build what the tests need, outside the repository

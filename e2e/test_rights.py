@@ -182,7 +182,7 @@ def ways(server, key, user, role, clusters):
     yield "native restore", native("POST", f"grants/{existing()}/history/1/restore")
     yield "native delete", native("DELETE", f"grants/{existing()}")
     yield "CLI create", cli("grant", "create", "--user", user, "--role", role, *where, "--all-namespaces")
-    yield "CLI restore", cli("grant", "restore", existing(), "1")
+    yield "CLI restore", cli("grant", "restore", existing(), "--generation", "1")
     yield "CLI delete", cli("grant", "delete", existing())
 
 

@@ -10,6 +10,7 @@ mod peer;
 mod process;
 mod raw;
 mod reads;
+mod signature;
 mod signed;
 mod tokens;
 mod writes;
@@ -22,13 +23,14 @@ async fn main() -> io::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["--peer", file] => peer::serve(file).await,
+        ["signature"] => signature::compare(),
         ["reads", server] => reads::compare(server).await,
         ["tokens", server, keystone] => tokens::compare(server, keystone).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         _ => Err(io::Error::other(
-            "usage: benches reads SERVER | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+            "usage: benches signature | reads SERVER | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
         )),
     }
 }

@@ -14,6 +14,7 @@ use service::Origin;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::dialects::{self, Claimed};
 use crate::head::Head;
 use crate::metrics::Counts;
 use crate::operation::{Dialect, Found, Handler, Input};
@@ -68,17 +69,17 @@ pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> 
 
 async fn dispatch(app: &App, peer: IpAddr, origin: Origin, request: Request<Incoming>) -> HttpResponse {
     let (parts, incoming) = request.into_parts();
-    let Some(dialect) = app.dialects.iter().find(|dialect| dialect.claims(&parts.headers, parts.uri.path()))
-    else {
+    let Some(claimed) = dialects::of(&app.dialects, &parts.headers, &parts.uri) else {
         // The last dialect claims everything, so this is out of reach; an empty answer is still an answer.
         return HttpResponse::default();
     };
+    let dialect = claimed.dialect;
     let path = parts.uri.path().to_owned();
     let method = parts.method.clone();
     let request_id = Arc::clone(&origin.request_id);
     let began = Instant::now();
     let mut counts = dialect.table().of_nothing();
-    let work = AssertUnwindSafe(run(app, &**dialect, (&path, peer), &mut counts, parts, incoming, origin))
+    let work = AssertUnwindSafe(run(app, claimed, (&path, peer), &mut counts, parts, incoming, origin))
         .catch_unwind();
     let result = match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(result)) => result,
@@ -87,7 +88,7 @@ async fn dispatch(app: &App, peer: IpAddr, origin: Origin, request: Request<Inco
             Err(Error::unavailable("it took longer than 30 seconds; try again", "time limit of a request"))
         }
     };
-    let response = match result {
+    let mut response = match result {
         Ok(response) => response,
         Err(error) => {
             log(dialect.name(), &method, &request_id, &error);
@@ -98,6 +99,7 @@ async fn dispatch(app: &App, peer: IpAddr, origin: Origin, request: Request<Inco
             response
         }
     };
+    dialect.stamp(&mut response, &request_id);
     let outcome = counts.add(response.status(), began.elapsed());
     Span::current().record("status", response.status().as_u16().to_string()).record("outcome", outcome);
     response
@@ -133,7 +135,7 @@ fn is_always_answered(path: &str) -> bool {
 
 async fn run<'a>(
     app: &App,
-    dialect: &'a dyn Dialect,
+    claimed: Claimed<'a>,
     (path, peer): (&str, IpAddr),
     counts: &mut &'a Counts,
     parts: http::request::Parts,
@@ -142,12 +144,16 @@ async fn run<'a>(
 ) -> Result<HttpResponse> {
     // The body is read before anything is refused, so that a client which sends first sees the refusal.
     let body = body::read(incoming).await;
-    let head = Head::read(parts, origin)?;
+    let dialect = claimed.dialect;
+    let head = Head::read(parts, origin, dialect.plus())?;
+    if claimed.contested {
+        return Err(Error::new(ErrorKind::Invalid, "speak one dialect: there are headers of two"));
+    }
     if !is_always_answered(&head.path) {
         app.service.open_for_requests()?;
         app.service.admit_source(peer)?;
     }
-    let (row, parameters) = match dialect.table().find(head.method.as_str(), &head.path) {
+    let (row, parameters) = match dialect.table().find(head.method.as_str(), &dialect.place(&head)?) {
         Found::Operation(row, counted, parameters) => {
             *counts = counted;
             Span::current().record("dialect", dialect.name()).record("operation", row.name);

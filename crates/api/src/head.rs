@@ -7,6 +7,15 @@ use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use service::Origin;
 
+/// What a `+` in a query is. A dialect has one answer, so that a query has one reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plus {
+    /// A plus.
+    Plus,
+    /// A space, as in forms.
+    Space,
+}
+
 /// A request's head in its one reading.
 #[derive(Debug)]
 pub struct Head {
@@ -52,11 +61,11 @@ impl Head {
     ///
     /// # Errors
     /// `Invalid` naming what has two readings; `HeadTooLarge` above [`MAX_HEAD`].
-    pub fn read(parts: Parts, origin: Origin) -> Result<Self> {
+    pub fn read(parts: Parts, origin: Origin, plus: Plus) -> Result<Self> {
         check_size(&parts)?;
         let raw_path = parts.uri.path().to_owned();
         let path = decode_path(&raw_path)?;
-        let query = decode_query(parts.uri.query().unwrap_or_default())?;
+        let query = decode_pairs(parts.uri.query().unwrap_or_default(), plus)?;
         check_headers(&parts.headers)?;
         Ok(Self { method: parts.method, raw_path, path, query, headers: parts.headers, origin })
     }
@@ -109,7 +118,13 @@ fn decode_path(raw: &str) -> Result<String> {
     Ok(path)
 }
 
-fn decode_query(raw: &str) -> Result<Vec<(String, String)>> {
+/// The pairs of a query, or of a form, in the order sent, each key once.
+pub(crate) fn decode_pairs(raw: &str, plus: Plus) -> Result<Vec<(String, String)>> {
+    let decode = |text: &str| match plus {
+        Plus::Plus => decode(text),
+        Plus::Space if text.contains('+') => decode(&text.replace('+', " ")),
+        Plus::Space => decode(text),
+    };
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -119,8 +134,7 @@ fn decode_query(raw: &str) -> Result<Vec<(String, String)>> {
                 "the query must be percent-encoded UTF-8 without control characters",
             )
         };
-        let key = decode(key).ok_or_else(bad)?;
-        let value = decode(value).ok_or_else(bad)?;
+        let (key, value) = (decode(key).ok_or_else(bad)?, decode(value).ok_or_else(bad)?);
         if key.chars().chain(value.chars()).any(char::is_control) {
             return Err(bad());
         }
@@ -162,6 +176,10 @@ fn check_headers(headers: &HeaderMap) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode_query(raw: &str) -> Result<Vec<(String, String)>> {
+        decode_pairs(raw, Plus::Plus)
+    }
 
     #[test]
     fn paths_with_two_readings_are_refused() {
@@ -205,6 +223,9 @@ mod tests {
             pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
             ["a=1", "b=", "c= ", "d=x+y"]
         );
+        let form = decode_pairs("a=x+y&b=x%2By", Plus::Space).unwrap();
+        assert_eq!(form, [("a".to_owned(), "x y".to_owned()), ("b".to_owned(), "x+y".to_owned())]);
+        assert!(decode_pairs("a+b=1&a%20b=2", Plus::Space).is_err());
     }
 
     #[test]

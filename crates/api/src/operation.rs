@@ -1,6 +1,7 @@
 //! Operations as data: one row per method and path. Dispatch, the documents and the tests that walk every operation
 //! all read the same rows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use matchit::Router;
 use service::Call;
 
 use crate::App;
-use crate::head::Head;
+use crate::head::{Head, Plus};
 use crate::metrics::Counts;
 use crate::reply::{HttpResponse, Reply};
 
@@ -107,9 +108,26 @@ pub trait Dialect: Send + Sync {
     /// A stable name for logs and metrics.
     fn name(&self) -> &'static str;
 
-    /// Whether a request is in this dialect. Headers first, then the path: so that an unknown path, too, is answered
-    /// in words that the caller's program can read.
-    fn claims(&self, headers: &http::HeaderMap, path: &str) -> bool;
+    /// Whether a request is in this dialect, and what says so. Headers count before the path, so that an unknown path,
+    /// too, is answered in words that the caller's program can read.
+    fn claims(&self, headers: &http::HeaderMap, uri: &http::Uri) -> Claim;
+
+    /// What a `+` in a query is.
+    fn plus(&self) -> Plus {
+        Plus::Plus
+    }
+
+    /// Where in the table a request's operation is: at its path, unless the dialect tells operations apart by something
+    /// else.
+    ///
+    /// # Errors
+    /// `Invalid` if the request names two.
+    fn place<'a>(&self, head: &'a Head) -> Result<Cow<'a, str>> {
+        Ok(Cow::Borrowed(&head.path))
+    }
+
+    /// What every answer of the dialect carries.
+    fn stamp(&self, _response: &mut HttpResponse, _request_id: &str) {}
 
     /// The rows, ready to be searched.
     fn table(&self) -> &Table;
@@ -124,6 +142,17 @@ pub trait Dialect: Send + Sync {
 
     /// The failure in the dialect's shape. `path` is the one asked for, because some vendors' services differ.
     fn fault(&self, path: &str, error: &Error, request_id: &str) -> HttpResponse;
+}
+
+/// What says that a request is in a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing does.
+    No,
+    /// Its path, as long as no header speaks for another dialect.
+    Path,
+    /// Its headers.
+    Headers,
 }
 
 /// The rows of one dialect, searchable by path.

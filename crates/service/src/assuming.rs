@@ -8,7 +8,7 @@ use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
 use crate::authz::GRAMMARS;
 use crate::authz::trust::{self, Wish};
-use crate::call::{Call, Caller, Proof, Tag};
+use crate::call::{Call, Caller, Tag};
 use crate::service::Service;
 use crate::session_tags;
 use crate::sessions::{NewSession, SessionKind, ancestors, ended, no_later_than};
@@ -63,8 +63,7 @@ impl Service {
     /// # Errors
     /// `Forbidden` if there is no such agency or it may not be assumed; `Invalid` naming what is wrong with the wish.
     pub async fn assume_agency(&self, call: &Call, wish: &Assumption) -> Result<Assumed> {
-        let default = wish.seconds.unwrap_or(LONGEST_CHAINED);
-        let mut begun = self.begin_assuming(call, wish, SessionKind::TemporaryKey, default).await?;
+        let mut begun = self.begin_assuming(call, wish, SessionKind::TemporaryKey, LONGEST_CHAINED).await?;
         let (agency, new) = (begun.agency, begun.new);
         let (session_name, source_identity) = (new.name.clone(), new.source_identity.clone());
         let session = self.begin_session(&mut begun.tx, new, &begun.ancestors).await?;
@@ -143,7 +142,7 @@ impl Service {
             let message = format!("must be at most {LONGEST_CHAINED} when a temporary key asks");
             return Err(Error::invalid("seconds", message));
         }
-        let until = self.now().plus_seconds(seconds.min(longest));
+        let until = self.now().plus_seconds(wish.seconds.unwrap_or(seconds).min(longest));
         let until = details.expires_at.map_or(until, |end| end.min(until));
         let inherited = parent.map(|parent| parent.tags.as_slice()).unwrap_or_default();
         Ok(NewSession {
@@ -194,11 +193,8 @@ impl Service {
     async fn again(&self, tx: &mut ReadTx, call: &Call) -> Result<Call> {
         let (former, proof) = (&call.caller, call.caller.proof.clone());
         let now = self.caller(tx, &former.account, &former.principal).await?.ok_or_else(ended)?;
-        let rights = match &proof {
-            Proof::Session(_) => Arc::new(now.rights.within(former.rights.limits.clone())),
-            Proof::Server | Proof::AccessKey(_) => Arc::clone(&now.rights),
-        };
-        Ok(Call { caller: Arc::new(Caller { proof, rights, ..now }), ..call.clone() })
+        let now = now.within(former.rights.limits.clone());
+        Ok(Call { caller: Arc::new(Caller { proof, ..now }), ..call.clone() })
     }
 
     /// Writes down in the caller's own account that they went into another one. If that cannot be written, nobody is

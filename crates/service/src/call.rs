@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use domain::{AccessKeyId, AccountId, PrincipalId, PrincipalKind, ProjectId, SessionId, Timestamp};
+use policy::Document;
 use serde::{Deserialize, Serialize};
 use store::SessionKind;
 
 use crate::authz::Rights;
-
 use crate::replay::SignedRequest;
 
 /// Somebody who proved who they are.
@@ -90,6 +90,19 @@ impl Caller {
             Proof::Session(facts) => Some(facts),
             Proof::Server | Proof::AccessKey(_) => None,
         }
+    }
+}
+
+impl Caller {
+    /// The same caller in a session that limits: the root user is decided by policies like everybody there, and holds one
+    /// that allows everything.
+    pub(crate) fn within(self, limits: Vec<Vec<Arc<Document>>>) -> Self {
+        if limits.is_empty() {
+            return self;
+        }
+        let rights =
+            if self.root { Rights::everything(&self.rights.vocabulary) } else { (*self.rights).clone() };
+        Self { root: false, rights: Arc::new(rights.within(limits)), ..self }
     }
 }
 

@@ -190,6 +190,7 @@ impl Service {
         }
         if tx.directory().is_none_or(|directory| directory > caller.revision) {
             let now = self.caller(&mut tx, &caller.account, &caller.principal).await?;
+            let now = now.map(|now| now.within(caller.rights.limits.clone()));
             if now.is_none_or(|now| now.root != caller.root || now.rights != caller.rights) {
                 return Err(Error::new(
                     ErrorKind::Forbidden,

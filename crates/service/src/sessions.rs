@@ -196,8 +196,8 @@ impl Service {
         let caller = self.caller(tx, &session.account, &session.principal).await?;
         let Some(caller) = caller else { return Ok(None) };
         let facts = facts(session)?;
-        let rights = Arc::new(caller.rights.within(documents(&facts.limits)));
-        let caller = Caller { proof: Proof::Session(Arc::new(facts)), rights, ..caller };
+        let caller = caller.within(documents(&facts.limits));
+        let caller = Caller { proof: Proof::Session(Arc::new(facts)), ..caller };
         let project = match &session.project {
             Some(id) => tx.project(&session.account, id.as_str()).await?,
             None => None,

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use service::Origin;
 
 use super::*;
+use crate::authn::canonical::{self, Request, body_hash};
 
 const SECRET: &str = "SKEXAMPLE";
 const BODY: &str = r#"{"kind": "AccessPolicy", "apiVersion": "v3", "name": "p", "clusters": ["*"], "accessScope": {"namespaces": ["default"]}, "policyType": "CCEViewPolicy", "principal": {"type": "user", "ids": ["u1"]}}"#;
@@ -104,7 +105,8 @@ fn sign(head: &Head, names: &str, payload_hash: &str) -> String {
         payload_hash,
     };
     let text = canonical::string_to_sign(SCHEME, head.header("x-sdk-date").unwrap(), &request);
-    format!("Access=AKEXAMPLE, SignedHeaders={names}, Signature={}", hmac_hex(SECRET, &text).unwrap())
+    let signature = hex::encode(mac::sha256(SECRET.as_bytes(), &[text.as_bytes()]).unwrap());
+    format!("Access=AKEXAMPLE, SignedHeaders={names}, Signature={signature}")
 }
 
 #[test]
@@ -149,30 +151,6 @@ fn a_header_with_meaning_must_be_signed() {
         let head = create(&[]);
         let failure = verified(&head, &sign(&head, names, &body_hash(BODY.as_bytes())), BODY, BodyRule::Json);
         assert!(matches!(failure, Err(Failure::Malformed(_))), "{names}");
-    }
-}
-
-#[test]
-fn a_date_counts_for_fifteen_minutes_on_either_side() {
-    for (now, right) in [
-        ("2026-01-01T00:15:00Z", true),
-        ("2025-12-31T23:45:00Z", true),
-        ("2026-01-01T00:15:01Z", false),
-        ("2025-12-31T23:44:59Z", false),
-        ("2036-01-01T00:00:00Z", false),
-    ] {
-        assert_eq!(check_date("20260101T000000Z", at(now)).is_ok(), right, "{now}");
-    }
-    for bad in [
-        "",
-        "20260101",
-        "2026-01-01T00:00Z",
-        "20261301T000000Z",
-        "20260101T000000",
-        "20260101X000000Z",
-        "é0260101T00000Z",
-    ] {
-        assert_eq!(check_date(bad, at("2026-01-01T00:00:00Z")), Err(Failure::Date), "{bad}");
     }
 }
 

@@ -1,13 +1,14 @@
-//! The canonical form of a request that `SDK-HMAC-SHA256` signs. Pure; pinned by recorded signatures.
+//! The canonical form of a request, which schemes that list their headers sign. Pure; pinned by recorded signatures.
 //!
-//! The form is the vendors' SDKs' own: the path is decoded once, split at slashes, encoded anew and ends with a
-//! slash; the query is sorted by key and value before it is encoded.
+//! The query is sorted by key and value before it is encoded. What becomes of the path is the scheme's own: for
+//! `SDK-HMAC-SHA256` it is decoded once, split at slashes, encoded anew and ends with a slash.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-/// Everything but `A-Z a-z 0-9 - _ . ~` is encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+use super::mac::{self, Hex};
 
 /// What is signed.
 pub struct Request<'a> {
@@ -26,66 +27,128 @@ pub struct Request<'a> {
 /// The text whose HMAC is the signature.
 #[must_use]
 pub fn string_to_sign(algorithm: &str, date: &str, request: &Request<'_>) -> String {
-    let digest = Sha256::digest(canonical(request).as_bytes());
-    format!("{algorithm}\n{date}\n{}", hex::encode(digest))
+    let digest = digest(request);
+    format!("{algorithm}\n{date}\n{}", String::from_utf8_lossy(&digest))
 }
 
-fn canonical(request: &Request<'_>) -> String {
-    let mut text = String::with_capacity(512);
-    text.push_str(request.method);
-    text.push('\n');
-    push_path(&mut text, request.raw_path);
-    text.push('\n');
-    push_query(&mut text, request.query);
-    text.push('\n');
-    for (name, value) in request.headers {
-        text.push_str(name);
-        text.push(':');
-        text.push_str(value.trim());
-        text.push('\n');
-    }
-    text.push('\n');
-    for (index, (name, _)) in request.headers.iter().enumerate() {
-        if index > 0 {
-            text.push(';');
-        }
-        text.push_str(name);
-    }
-    text.push('\n');
-    text.push_str(request.payload_hash);
-    text
+/// Hex SHA-256 of the canonical request.
+#[must_use]
+pub fn digest(request: &Request<'_>) -> Hex {
+    let names: Vec<&str> = request.headers.iter().map(|(name, _)| *name).collect();
+    let names = names.join(";");
+    let mut text = Text::begin(request.method);
+    text.path_decoded_and_encoded_anew(request.raw_path);
+    text.rest(request.query, request.headers, &names, request.payload_hash.as_bytes())
 }
 
-fn push_path(text: &mut String, raw: &str) {
-    let decoded = percent_decode_str(raw).decode_utf8_lossy();
-    for (index, segment) in decoded.split('/').enumerate() {
-        if index > 0 {
-            text.push('/');
-        }
-        text.extend(utf8_percent_encode(segment, ENCODED));
+/// A canonical request while it is written: method, path, query, headers, their names, and the hash of the body, each
+/// on lines of its own. Paths are the schemes' own affair.
+pub struct Text(Vec<u8>);
+
+impl Text {
+    /// The method's line.
+    #[must_use]
+    pub fn begin(method: &str) -> Self {
+        let mut text = Vec::with_capacity(1024);
+        text.extend_from_slice(method.as_bytes());
+        text.push(b'\n');
+        Self(text)
     }
-    if !text.ends_with('/') {
-        text.push('/');
+
+    /// The path as it is.
+    pub fn path(&mut self, path: &str) {
+        self.0.extend_from_slice(path.as_bytes());
+    }
+
+    /// The path decoded once, split at slashes, encoded anew, and with a slash at its end.
+    pub fn path_decoded_and_encoded_anew(&mut self, raw: &str) {
+        let decoded: Cow<'_, str> =
+            if raw.contains('%') { percent_decode_str(raw).decode_utf8_lossy() } else { Cow::Borrowed(raw) };
+        push_encoded(&mut self.0, &decoded, Spared::Slash);
+        if !self.0.ends_with(b"/") {
+            self.0.push(b'/');
+        }
+    }
+
+    /// Everything after the path, and the hash of it all.
+    #[must_use]
+    pub fn rest(
+        mut self,
+        query: &[(String, String)],
+        headers: &[(&str, &str)],
+        names: &str,
+        payload_hash: &[u8],
+    ) -> Hex {
+        let text = &mut self.0;
+        text.push(b'\n');
+        push_query(text, query);
+        text.push(b'\n');
+        for (name, value) in headers {
+            text.extend_from_slice(name.as_bytes());
+            text.push(b':');
+            text.extend_from_slice(value.trim().as_bytes());
+            text.push(b'\n');
+        }
+        text.push(b'\n');
+        text.extend_from_slice(names.as_bytes());
+        text.push(b'\n');
+        text.extend_from_slice(payload_hash);
+        mac::hex(&Sha256::digest(text).into())
     }
 }
 
-fn push_query(text: &mut String, query: &[(String, String)]) {
-    let mut sorted: Vec<&(String, String)> = query.iter().collect();
-    sorted.sort();
-    for (index, (key, value)) in sorted.into_iter().enumerate() {
+/// Whether slashes are encoded too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Spared {
+    /// They are, as in a query.
+    Nothing,
+    /// They are not, as in a path.
+    Slash,
+}
+
+/// Writes `text` with everything but `A-Z a-z 0-9 - _ . ~` percent-encoded.
+pub fn push_encoded(out: &mut Vec<u8>, text: &str, spared: Spared) {
+    const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
+    let digit = |value: u8| DIGITS.get(usize::from(value & 15)).copied().unwrap_or_default();
+    let kept = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b'~')
+            || (byte == b'/' && spared == Spared::Slash)
+    };
+    // Most texts are kept as they are, so they are copied run by run.
+    let mut rest = text.as_bytes();
+    loop {
+        let run = rest.iter().position(|byte| !kept(*byte)).unwrap_or(rest.len());
+        let (plain, other) = rest.split_at(run);
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = other.split_first() else { return };
+        out.extend_from_slice(&[b'%', digit(byte >> 4), digit(*byte)]);
+        rest = after;
+    }
+}
+
+fn push_query(text: &mut Vec<u8>, query: &[(String, String)]) {
+    let mut push = |index: usize, (key, value): &(String, String)| {
         if index > 0 {
-            text.push('&');
+            text.push(b'&');
         }
-        text.extend(utf8_percent_encode(key, ENCODED));
-        text.push('=');
-        text.extend(utf8_percent_encode(value, ENCODED));
+        push_encoded(text, key, Spared::Nothing);
+        text.push(b'=');
+        push_encoded(text, value, Spared::Nothing);
+    };
+    if query.is_sorted() {
+        query.iter().enumerate().for_each(|(index, pair)| push(index, pair));
+    } else {
+        let mut sorted: Vec<&(String, String)> = query.iter().collect();
+        sorted.sort();
+        sorted.into_iter().enumerate().for_each(|(index, pair)| push(index, pair));
     }
 }
 
 /// Hex SHA-256 of a body.
 #[must_use]
 pub fn body_hash(body: &[u8]) -> String {
-    hex::encode(Sha256::digest(body))
+    String::from_utf8_lossy(&mac::hash(body)).into_owned()
 }
 
 #[cfg(test)]

@@ -2,6 +2,11 @@
 
 pub mod access_key;
 pub mod canonical;
+pub mod date;
+pub mod failure;
+pub mod mac;
+pub mod proof;
+pub mod signed_headers;
 pub mod token;
 
 use domain::{Error, ErrorKind, Result};

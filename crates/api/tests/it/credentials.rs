@@ -32,8 +32,7 @@ async fn a_scheme_of_another_dialect_is_refused_and_never_falls_through() {
     for scheme in [
         format!("Bearer {token}"),
         "Basic YTpi".to_owned(),
-        "acs key:signature".to_owned(),
-        "ACS3-HMAC-SHA256 Credential=a,SignedHeaders=host,Signature=b".to_owned(),
+        "SDK-HMAC-SM3 Access=a, SignedHeaders=host, Signature=b".to_owned(),
         "V11-HMAC-SHA256 Credential=a/b/c/d, SignedHeaders=host, Signature=e".to_owned(),
         "SDK-HMAC-SHA256".to_owned(),
         String::new(),
@@ -44,6 +43,29 @@ async fn a_scheme_of_another_dialect_is_refused_and_never_falls_through() {
         assert_eq!(answer.status, 401, "{scheme:.20}");
         assert_eq!(answer.json()["error_code"], "APIGW.0301");
     }
+}
+
+/// Every scheme, sent where another dialect is spoken: by path alone, and beside a header of that dialect.
+#[tokio::test]
+async fn a_scheme_that_is_right_in_its_own_dialect_opens_no_other() {
+    let server = Server::start().await;
+    let sdk = server.signed("GET", "/?Action=GetCallerIdentity", &[], b"");
+    let answer = server.send("GET", "/?Action=GetCallerIdentity", &borrowed(&sdk), b"").await;
+    assert_eq!((answer.status, &answer.json()["error_code"]), (404, &"APIGW.0101".into()));
+    let key = server.root_key();
+    let request = crate::acs3::Request { method: "GET", path: LIST, query: "", body: b"", extra: &[] };
+    let mut headers = server.acs3(&key, &request);
+    let answer = server.send("GET", LIST, &borrowed(&headers), b"").await;
+    assert_eq!((answer.status, &answer.json()["Code"]), (404, &"InvalidAction.NotFound".into()));
+    headers.push(("X-Sdk-Date".into(), "20261121T200000Z".into()));
+    assert_eq!(server.send("GET", LIST, &borrowed(&headers), b"").await.status, 400, "two dialects");
+    let grants = crate::acs3::Request { path: "/bailiwick/v1/grants", ..request };
+    assert_eq!(server.send_acs3(&key, &grants).await.status, 401, "our own knows no such scheme");
+    let derived = "V11-HMAC-SHA256 Credential=a/20261121/r/s, SignedHeaders=host;x-sdk-date, Signature=e";
+    let answer = server.send("GET", "/bailiwick/v1/grants", &[("Authorization", derived)], b"").await;
+    assert_eq!(answer.status, 401);
+    let acs = [("Authorization", "acs a:b"), ("x-acs-date", "2026-11-21T20:00:00Z")];
+    assert_eq!(server.send("GET", "/bailiwick/v1/grants", &acs, b"").await.status, 401);
 }
 
 #[tokio::test]

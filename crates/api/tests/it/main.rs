@@ -15,10 +15,14 @@
 
 mod abuse;
 mod access_policies;
+mod acs3;
 mod action_document;
 mod actions;
+mod caller_identity;
 mod credentials;
 mod metrics;
 mod one_reading;
 mod operations;
+mod recorded;
 mod server;
+mod signatures;

@@ -56,9 +56,18 @@ impl Server {
 
     /// The same with other rates.
     pub async fn start_with(rates: service::Rates) -> Self {
+        Self::begin("2026-11-21T20:00:00Z", AccountSpec::default(), rates).await
+    }
+
+    /// A server at another time, with another first account.
+    pub async fn start_at(now: &str, first: AccountSpec) -> Self {
+        Self::begin(now, first, service::Rates::default()).await
+    }
+
+    async fn begin(now: &str, first: AccountSpec, rates: service::Rates) -> Self {
         let database = embedded();
         let store = database.open().await;
-        let clock = Arc::new(Fixed::new(Timestamp::parse_rfc3339("2026-11-21T20:00:00Z").unwrap()));
+        let clock = Arc::new(Fixed::new(Timestamp::parse_rfc3339(now).unwrap()));
         let entropy = Arc::new(domain::entropy::Fixed::new(1));
         let master_key = service::MasterKeys::from(MasterKey::generate(&*entropy));
         let bootstrap = Bootstrap {
@@ -68,7 +77,7 @@ impl Server {
             master_key: master_key.clone(),
         };
         let installation = bootstrap.installation(Purpose::Real).await.unwrap();
-        let root = bootstrap.prepare(AccountSpec::default()).unwrap();
+        let root = bootstrap.prepare(first).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
         let settings = Settings { addresses: AddressPolicy::default(), rates, ..Settings::default() };
         let service = Service::new(

@@ -256,7 +256,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             quotas: settings.quotas,
             rates: settings.rates,
             vocabulary: Arc::new(api::vocabulary()?),
-            grant_requires: settings.dialects.grant_requires,
+            grant_requires: settings.dialects.grant_requires(),
         },
     )?;
     Ok(Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())))))

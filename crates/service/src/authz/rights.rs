@@ -44,7 +44,7 @@ pub struct Rights {
     pub(crate) groups: Vec<(PrincipalId, String)>,
     /// Limits of the session: of each set one document must allow as well, and each of them may deny.
     pub(crate) limits: Vec<Vec<Arc<Document>>>,
-    pub(super) vocabulary: Arc<Vocabulary>,
+    pub(crate) vocabulary: Arc<Vocabulary>,
 }
 
 impl PartialEq for Rights {
@@ -77,6 +77,11 @@ impl Rights {
             held.push(administration(vocabulary));
         }
         Ok(Self { held, groups, limits: Vec::new(), vocabulary: Arc::clone(vocabulary) })
+    }
+
+    /// What whoever may do everything has: a policy that allows it, which limits can limit.
+    pub(crate) fn everything(vocabulary: &Arc<Vocabulary>) -> Self {
+        Self::of(administration(vocabulary), vocabulary)
     }
 
     /// The same within limits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{AccountId, ErrorKind, PrincipalKind, Secret};
 use policy::{Document, Grammar};
 use service::revocation::Afterwards;
-use service::{Assumption, Call, Login, NewPrincipal, Scope, Service, Tag, TemporaryKey};
+use service::{Assumption, Call, Login, NewPrincipal, PageRequest, Scope, Service, Tag, TemporaryKey};
 use store::AgencyDetails;
 
 use crate::world::{World, new_principal, origin, worlds};
@@ -445,5 +445,44 @@ async fn the_root_user_stays_enabled_and_groups_have_nothing_to_revoke() {
         let both = world.user("both").await;
         world.principal(PrincipalKind::Agency, "both-agency").await;
         assert!(service.revoke_principal(root, None, both.id.as_str(), Afterwards::Enabled).await.is_ok());
+    }
+}
+
+/// The root user needs no policy; a session that it limits is limited nevertheless, and does not come out by a new key
+/// or password.
+#[tokio::test]
+async fn a_session_of_the_root_user_within_limits_is_limited() {
+    const LISTS: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:grant:list"],"Resource":["*"]}]}"#;
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let limits = vec![vec![LISTS.to_owned()]];
+        let key = service.issue_temporary_key(root, 900, limits).await.unwrap();
+        let call = by_key(service, &key).await.unwrap();
+        assert!(service.list_grants(&call).await.is_ok(), "{}", world.on());
+        let own = root.caller.principal.as_str();
+        for refused in [
+            service.list_clusters(&call).await.map(drop),
+            service.create_access_key(&call, own, "").await.map(drop),
+            service.set_password(&call, own, &Secret::new("a-Long-1-password".into())).await.map(drop),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Forbidden, "{}", world.on());
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_acts_within_limits_makes_no_key_for_themselves() {
+    const KEYS: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:accessKey:*"],"Resource":["*"]}]}"#;
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let ada = world.user("ada").await;
+        service.add_member(root, "administrators", ada.id.as_str()).await.unwrap();
+        let call = world.call_of(&ada).await;
+        let key = service.issue_temporary_key(&call, 900, vec![vec![KEYS.to_owned()]]).await.unwrap();
+        let limited = by_key(service, &key).await.unwrap();
+        assert!(service.list_access_keys(&limited, None, &PageRequest::default()).await.is_ok());
+        let refused = service.create_access_key(&limited, ada.id.as_str(), "").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forbidden, "{}", world.on());
+        assert!(service.create_access_key(&call, ada.id.as_str(), "").await.is_ok());
     }
 }

@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::PREFIX;
-use crate::authn::access_key::Failure;
+use crate::authn::access_key;
+use crate::authn::failure::Failure;
 use crate::reply::{HttpResponse, Reply};
 
 /// What the vendor's gateway says of a key that is locked.
@@ -42,9 +43,12 @@ pub(super) fn of_signature(failure: Failure) -> Error {
         Failure::Locked => Error::new(ErrorKind::Unauthenticated, format!("{PREFIX}{LOCKED}")),
         Failure::Malformed(_)
         | Failure::Date
+        | Failure::DateForm
         | Failure::UnknownKey(_)
         | Failure::Mismatch
-        | Failure::SecurityToken => failure.into_error(PREFIX),
+        | Failure::Body
+        | Failure::UnprotectedBody
+        | Failure::SecurityToken => access_key::error(failure, PREFIX),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The dialect of Huawei Cloud's SDKs: CCE and IAM on one endpoint.
 
 pub mod cce;
+pub mod derived;
 mod fault;
 pub mod iam;
 pub mod settings;
@@ -13,7 +14,7 @@ use crate::App;
 use crate::actions::Actions;
 use crate::authn::{self, Shown, access_key};
 use crate::head::Head;
-use crate::operation::{BodyRule, Dialect, Input, Pending, Table};
+use crate::operation::{BodyRule, Claim, Dialect, Input, Pending, Table};
 use crate::reply::HttpResponse;
 use crate::vocabulary::File;
 
@@ -75,19 +76,16 @@ impl Dialect for Huawei {
         "huawei"
     }
 
-    fn claims(&self, headers: &http::HeaderMap, path: &str) -> bool {
-        // These are ours alone, also for who signs or shows a token as this dialect's clients do.
-        if path.starts_with("/bailiwick/") || ["/healthz", "/readyz", "/metrics"].contains(&path) {
-            return false;
-        }
+    fn claims(&self, headers: &http::HeaderMap, uri: &http::Uri) -> Claim {
         let signed = headers
             .get("authorization")
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with(access_key::SCHEME));
-        let vendor_header = headers.contains_key("x-auth-token") || headers.contains_key("x-sdk-date");
-        signed
-            || vendor_header
-            || ["/api/v3/", "/v3/", "/v3.0/", "/v5/"].iter().any(|root| path.starts_with(root))
+            .is_some_and(|value| value.starts_with(access_key::SCHEME) || value.starts_with(derived::SCHEME));
+        if signed || headers.contains_key("x-auth-token") || headers.contains_key("x-sdk-date") {
+            return Claim::Headers;
+        }
+        let own = ["/api/v3/", "/v3/", "/v3.0/", "/v5/"].iter().any(|root| uri.path().starts_with(root));
+        if own { Claim::Path } else { Claim::No }
     }
 
     fn table(&self) -> &Table {
@@ -120,8 +118,13 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
             verified.map_err(fault::of_signature)?.call(head)
         }
+        Shown::Authorization { scheme: derived::SCHEME, parameters } => {
+            let verified = derived::verify(&app.service, head, parameters, &input.body, rule).await?;
+            verified.map_err(fault::of_signature)?.call(head)
+        }
         Shown::Authorization { .. } => {
-            return Err(refused(AuthFailure::Scheme, "the Authorization scheme must be SDK-HMAC-SHA256"));
+            let text = "the Authorization scheme must be SDK-HMAC-SHA256 or V11-HMAC-SHA256";
+            return Err(refused(AuthFailure::Scheme, text));
         }
     };
     check_scope(head, &call.caller).inspect_err(|_| {

@@ -6,8 +6,8 @@ use service::GrantRequires;
 
 use super::cce::policy_type::PolicyTypes;
 
-/// The sections of the settings file that belong to this dialect.
-pub const SECTIONS: [&str; 1] = ["cce"];
+/// The section of the settings file that belongs to this dialect.
+pub const SECTION: &str = "cce";
 
 /// The dialect's settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,29 +18,22 @@ pub struct Settings {
     pub grant_requires: GrantRequires,
 }
 
+/// The section as it is written.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct File {
-    cce: Cce,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Cce {
+pub struct Section {
     policy_types: Option<String>,
     grant_requires: Option<String>,
 }
 
 impl Settings {
-    /// Reads the dialect's sections of the settings file.
+    /// Reads the dialect's section of the settings file.
     ///
     /// # Errors
     /// `Invalid` naming what is wrong.
-    pub fn read<'de, D: serde::Deserializer<'de>>(sections: D) -> Result<Self> {
-        let file =
-            File::deserialize(sections).map_err(|error| Error::invalid("config", error.to_string()))?;
-        let policy_types = file.cce.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
-        let grant_requires = match file.cce.grant_requires.as_deref() {
+    pub fn read(section: &Section) -> Result<Self> {
+        let policy_types = section.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
+        let grant_requires = match section.grant_requires.as_deref() {
             None | Some("administration") => GrantRequires::Administration,
             Some("iam") => GrantRequires::Policy,
             Some(_) => {

@@ -25,7 +25,7 @@ use service::{AuthFailure, Call, PageRequest, Paged};
 use crate::App;
 use crate::actions::Actions;
 use crate::authn::{self, Shown, access_key};
-use crate::operation::{BodyRule, Dialect, Input, Operation, Pending, Table};
+use crate::operation::{BodyRule, Claim, Dialect, Input, Operation, Pending, Table};
 use crate::reply::{HttpResponse, Reply};
 
 /// The dialect's name.
@@ -82,8 +82,8 @@ impl Dialect for Native {
         NAME
     }
 
-    fn claims(&self, _headers: &http::HeaderMap, _path: &str) -> bool {
-        true
+    fn claims(&self, _headers: &http::HeaderMap, _uri: &http::Uri) -> Claim {
+        Claim::Path
     }
 
     fn table(&self) -> &Table {
@@ -114,7 +114,7 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
         }
         Shown::Authorization { scheme: access_key::SCHEME, parameters } => {
             let verified = access_key::verify(&app.service, head, parameters, &input.body, rule).await?;
-            Ok(verified.map_err(|failure| failure.into_error(""))?.call(head))
+            Ok(verified.map_err(|failure| access_key::error(failure, ""))?.call(head))
         }
         Shown::Authorization { .. } => {
             refused(AuthFailure::Scheme, "the Authorization scheme must be Bearer or SDK-HMAC-SHA256")

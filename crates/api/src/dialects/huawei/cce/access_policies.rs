@@ -68,7 +68,7 @@ pub(in crate::dialects::huawei) fn operations() -> Vec<Operation> {
 }
 
 async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let types = app.settings.dialects.policy_types;
+    let types = app.settings.dialects.huawei.policy_types;
     let spec = read(input.json()?, None, types)?;
     let grant = app.service.create_grant(&call, spec).await.map_err(|error| in_words(error, ""))?;
     answer(StatusCode::CREATED, &input, &AccessPolicy::new(&grant, types))
@@ -77,11 +77,11 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
 async fn get(app: &App, call: Call, input: Input) -> Result<Reply> {
     let id = input.parameters.get("policy_id");
     let grant = app.service.show_grant(&call, id).await.map_err(|error| in_words(error, id))?;
-    answer(StatusCode::OK, &input, &AccessPolicy::new(&grant, app.settings.dialects.policy_types))
+    answer(StatusCode::OK, &input, &AccessPolicy::new(&grant, app.settings.dialects.huawei.policy_types))
 }
 
 async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let types = app.settings.dialects.policy_types;
+    let types = app.settings.dialects.huawei.policy_types;
     let id = input.parameters.get("policy_id");
     // A policy that does not exist is that, whatever the body says about it.
     app.service.show_grant(&call, id).await.map_err(|error| in_words(error, id))?;
@@ -105,7 +105,7 @@ async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
     };
     let grants = app.service.list_grants(&call).await?;
     let filter = GrantFilter { cluster, principal: None };
-    let types = app.settings.dialects.policy_types;
+    let types = app.settings.dialects.huawei.policy_types;
     if wants_yaml(&input) {
         let wanted = grants.grants.iter().filter(|grant| filter.matches(grant));
         let policies = wanted.map(|grant| AccessPolicy::new(grant, types)).collect();

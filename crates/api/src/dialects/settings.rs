@@ -1,0 +1,52 @@
+//! What can be set about the dialects: the sections of the settings file that belong to them.
+
+use domain::{Error, Result};
+use serde::Deserialize;
+
+use super::{alibaba, huawei};
+
+/// The sections of the settings file that belong to dialects.
+pub const SECTIONS: [&str; 2] = [huawei::settings::SECTION, alibaba::settings::SECTION];
+
+/// The settings of all dialects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Those of the first vendor.
+    pub huawei: huawei::settings::Settings,
+    /// Those of the second.
+    pub alibaba: alibaba::settings::Settings,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    cce: huawei::settings::Section,
+    alibaba: alibaba::settings::Section,
+}
+
+impl Settings {
+    /// Reads the dialects' sections of the settings file.
+    ///
+    /// # Errors
+    /// `Invalid` naming what is wrong.
+    pub fn read<'de, D: serde::Deserializer<'de>>(sections: D) -> Result<Self> {
+        let file =
+            File::deserialize(sections).map_err(|error| Error::invalid("config", error.to_string()))?;
+        Ok(Self {
+            huawei: huawei::settings::Settings::read(&file.cce)?,
+            alibaba: alibaba::settings::Settings::read(&file.alibaba)?,
+        })
+    }
+
+    /// What changing a grant takes beside a policy.
+    #[must_use]
+    pub fn grant_requires(&self) -> service::GrantRequires {
+        self.huawei.grant_requires
+    }
+
+    /// What is in force, in lines for people.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        [self.huawei.describe(), vec![self.alibaba.describe()]].concat()
+    }
+}

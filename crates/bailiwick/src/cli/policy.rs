@@ -123,7 +123,7 @@ pub enum Command {
 
     /// Let a user, group or agency hold a policy
     #[command(after_help = "Examples:\n  bailiwick policy attach fleet-reader --group developers\n  \
-        bailiwick policy attach 'CCE ReadOnlyAccess' --user ada --project eu-west-101")]
+        bailiwick policy attach 'Tenant Guest' --user ada --project eu-west-101")]
     Attach {
         /// The policy's id or name
         policy: String,
@@ -160,7 +160,7 @@ pub enum Command {
     },
 
     /// Show a policy with its document
-    #[command(after_help = "Example:\n  bailiwick policy show 'CCE ReadOnlyAccess'")]
+    #[command(after_help = "Example:\n  bailiwick policy show 'Tenant Guest'")]
     Show {
         /// The policy's id or name
         policy: String,
@@ -213,7 +213,7 @@ pub enum Command {
     ///
     /// Everybody may ask about themselves, which is the default. `allowed` of the answer says yes or no; the exit code
     /// says only whether there was an answer.
-    #[command(after_help = "Examples:\n  bailiwick policy test --action cce:accessPolicy:list\n  \
+    #[command(after_help = "Examples:\n  bailiwick policy test --action bailiwick:grant:list\n  \
         bailiwick policy test --user ada --action bailiwick:cluster:show --resource cluster/prod\n  \
         bailiwick policy test --user ada --action bailiwick:grant:list --condition bailiwick:SourceIp=192.0.2.1")]
     Test(Test),

@@ -108,8 +108,8 @@ impl Service {
         let now = self.now();
         let ancestors_of_caller = ancestors(&mut tx, &call.caller, now).await?;
         let call = self.again(&mut tx, call).await?;
-        let found = tx.principal_named(&account, PrincipalKind::Agency, &wish.agency).await?;
-        let agency = found.filter(|agency| agency.name == wish.agency).ok_or_else(unknown)?;
+        let found = tx.principal_by_name(&account, PrincipalKind::Agency, &wish.agency).await?;
+        let agency = found.ok_or_else(unknown)?;
         let details = tx.agency_details(&agency.id).await?;
         if details.expires_at.is_some_and(|end| end <= now) {
             return Err(unknown());

@@ -206,6 +206,7 @@ impl Service {
             return refused(AuthFailure::Signature, "the access key or its secret is wrong");
         };
         self.note_signature(id, &origin, Ok(()));
+        self.note_key_use(id, &key.caller);
         Ok(Call { caller: Arc::clone(&key.caller), project: None, origin, signed: None })
     }
 
@@ -216,10 +217,7 @@ impl Service {
             Login::Name { account_id, account_name, user, .. } => {
                 let account = named_account(&mut tx, account_id.as_deref(), account_name.as_deref()).await?;
                 match account {
-                    Some(account) => tx
-                        .principal_named(&account.id, PrincipalKind::User, user)
-                        .await?
-                        .filter(|principal| principal.name == *user),
+                    Some(account) => tx.principal_by_name(&account.id, PrincipalKind::User, user).await?,
                     None => None,
                 }
             }

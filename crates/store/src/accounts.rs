@@ -6,6 +6,7 @@ use domain::{
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::apart::Called;
 use crate::error::{database, unless_taken};
 use crate::open::Store;
 use crate::transaction::{Page, ReadTx, WriteTx};
@@ -57,6 +58,7 @@ impl WriteTx {
     /// `Conflict` if the id or the name is taken.
     pub async fn insert_project(&mut self, project: &Project) -> Result<()> {
         self.take_id("project", "project", project.id.as_str()).await?;
+        self.keep_apart(Called::Project, &project.account, project.id.as_str(), &project.name).await?;
         let inserted =
             sqlx::query("INSERT INTO projects (id, account_id, name, created_at) VALUES ($1, $2, $3, $4)")
                 .bind(project.id.as_str())
@@ -75,6 +77,8 @@ impl WriteTx {
     /// `Conflict` if the id or the name is taken.
     pub async fn insert_enterprise_project(&mut self, project: &EnterpriseProject) -> Result<()> {
         self.take_id("enterprise-project", "enterprise project", project.id.as_str()).await?;
+        self.keep_apart(Called::EnterpriseProject, &project.account, project.id.as_str(), &project.name)
+            .await?;
         let inserted = sqlx::query(
             "INSERT INTO enterprise_projects (id, account_id, name, created_at) VALUES ($1, $2, $3, $4)",
         )

@@ -9,6 +9,7 @@ use domain::{
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::apart::Called;
 use crate::arrivals::{StoredArrival, arrival};
 use crate::error::{corrupt, database, unless_taken};
 use crate::open::Store;
@@ -51,6 +52,7 @@ impl WriteTx {
         let cluster = &new.cluster;
         let arrival = StoredArrival::new(&cluster.arrival);
         self.take_id("cluster", "cluster", cluster.id.as_str()).await?;
+        self.keep_apart(Called::Cluster, &cluster.account, cluster.id.as_str(), &cluster.name).await?;
         let inserted = sqlx::query(
             "INSERT INTO clusters (id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, \
              server, sealed_connection, connection_version, connection_state, connection_reason, kubernetes_version, \

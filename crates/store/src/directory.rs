@@ -2,6 +2,7 @@
 
 use domain::{AccountId, Error, Principal, PrincipalId, PrincipalKind, Result, Timestamp};
 
+use crate::apart::Called;
 use crate::error::{database, unless_taken};
 use crate::principals::with_external;
 use crate::sessions::AncestorKind;
@@ -13,6 +14,8 @@ impl WriteTx {
     /// # Errors
     /// `Conflict` if the name is taken.
     pub async fn update_principal(&mut self, principal: &Principal) -> Result<()> {
+        let called = Called::Principal(principal.kind);
+        self.keep_apart(called, &principal.account, principal.id.as_str(), &principal.name).await?;
         let updated = sqlx::query(
             "UPDATE principals SET name = $3, enabled = $4, description = $5, updated_at = $6 \
              WHERE account_id = $1 AND id = $2",

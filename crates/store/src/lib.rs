@@ -9,6 +9,7 @@
 mod accounts;
 mod administered;
 mod agencies;
+mod apart;
 mod arrivals;
 mod attachments;
 mod audit;

@@ -7,6 +7,7 @@ use domain::{
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::apart::Called;
 use crate::error::{corrupt, database, unless_taken};
 use crate::transaction::{Page, ReadTx, WriteTx};
 
@@ -32,6 +33,7 @@ impl WriteTx {
     /// `Conflict` if the id was ever used or the name is taken.
     pub async fn insert_policy(&mut self, policy: &Policy, document: &str) -> Result<()> {
         self.take_id("policy", "policy", policy.id.as_str()).await?;
+        self.keep_apart(Called::Policy, &policy.account, policy.id.as_str(), &policy.name).await?;
         let inserted = sqlx::query(
             "INSERT INTO policies (id, account_id, name, description, default_version, last_version, created_at, \
              updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -83,6 +85,7 @@ impl WriteTx {
     /// # Errors
     /// `Conflict` if the name is taken.
     pub async fn update_policy(&mut self, policy: &Policy) -> Result<()> {
+        self.keep_apart(Called::Policy, &policy.account, policy.id.as_str(), &policy.name).await?;
         let updated = sqlx::query(
             "UPDATE policies SET name = $2, description = $3, default_version = $4, last_version = $5, \
              updated_at = $6 WHERE id = $1",

@@ -6,6 +6,7 @@ use domain::{AccountId, Error, ExternalId, Principal, PrincipalId, PrincipalKind
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::apart::Called;
 use crate::error::{corrupt, database, unless_taken};
 use crate::sessions::AncestorKind;
 use crate::transaction::{Page, ReadTx, WriteTx};
@@ -21,6 +22,8 @@ impl WriteTx {
         password_hash: Option<&str>,
     ) -> Result<()> {
         self.take_id("principal", principal.kind.as_str(), principal.id.as_str()).await?;
+        let called = Called::Principal(principal.kind);
+        self.keep_apart(called, &principal.account, principal.id.as_str(), &principal.name).await?;
         let inserted = sqlx::query(
             "INSERT INTO principals (id, account_id, kind, name, enabled, root, password_hash, description, \
              password_set_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",

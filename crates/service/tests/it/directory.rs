@@ -32,7 +32,7 @@ async fn an_id_once_used_is_never_given_again() {
 }
 
 #[tokio::test]
-async fn names_and_external_ids_are_unique_and_an_id_wins_over_a_name() {
+async fn names_and_external_ids_are_unique() {
     for world in worlds().await {
         let (service, root) = (&world.service, &world.root);
         let external = ExternalId { issuer: "https://idp".into(), subject: "ada@example.org".into() };
@@ -50,12 +50,10 @@ async fn names_and_external_ids_are_unique_and_an_id_wins_over_a_name() {
         let same_name = new_principal(User, None, "ada");
         assert_eq!(service.create_principal(root, same_name).await.unwrap_err().kind(), ErrorKind::Conflict);
         service.create_principal(root, new_principal(Group, None, "ada")).await.unwrap();
-        service.create_principal(root, new_principal(User, Some("ada"), "other")).await.unwrap();
-        assert_eq!(service.show_principal(root, User, "ada").await.unwrap().name, "other", "the id wins");
         let foreign = service.show_principal(&world.stranger, User, "u1").await.unwrap_err();
         assert_eq!(foreign.kind(), ErrorKind::NotFound);
         let page = service.list_principals(root, User, &PageRequest::default()).await.unwrap();
-        assert_eq!(page.items.len(), 3, "with the root user");
+        assert_eq!(page.items.len(), 2, "with the root user");
     }
 }
 
@@ -111,5 +109,30 @@ async fn a_disabled_or_deleted_key_signs_nothing_from_then_on() {
         service.delete_principal(root, User, "ada").await.unwrap();
         assert!(service.signing_key(second.key.id.as_str()).await.unwrap().is_none(), "its user is gone");
         assert!(service.signing_key("never-was").await.unwrap().is_none());
+    }
+}
+
+/// Many places take an id or a name. A thing with an id that is somebody's name would stand in their place.
+#[tokio::test]
+async fn an_id_that_is_somebodys_name_and_a_name_that_is_somebodys_id_are_refused() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let name = root.caller.name.clone();
+        let ada = world.user("ada").await;
+        for (kind, id, name) in [
+            (User, Some(name.as_str()), "decoy"),
+            (User, Some("ada"), "decoys"),
+            (User, None, ada.id.as_str()),
+        ] {
+            let refused = service.create_principal(root, new_principal(kind, id, name)).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Conflict, "{}: {id:?} {name}", world.on());
+        }
+        let same = new_principal(User, Some("bob"), "bob");
+        service.create_principal(root, same).await.unwrap();
+        service.create_project(root, Some("p1"), "first").await.unwrap();
+        for (id, name) in [(Some("first"), "other"), (None, "p1")] {
+            let refused = service.create_project(root, id, name).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Conflict, "{}", world.on());
+        }
     }
 }

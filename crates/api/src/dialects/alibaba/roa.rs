@@ -116,8 +116,8 @@ fn check_body(head: &Head, body: &[u8], unprotected: UnprotectedBody) -> Result<
 /// to an empty body after it was signed.
 fn writings<'a>(head: &'a Head, body: &[u8]) -> impl Iterator<Item = Writing<'a>> {
     let encoded = head.raw_path.as_str();
-    // A decoded `?` would look like the beginning of the query.
-    let decoded = Some(head.path.as_str()).filter(|path| *path != encoded && !path.contains('?'));
+    // A decoded `?` would look like the beginning of the query, and a decoded `%` like another path's encoding.
+    let decoded = Some(head.path.as_str()).filter(|path| *path != encoded && !path.contains(['?', '%']));
     let sent = text(head, "content-type");
     let added = body.is_empty() && sent == "application/octet-stream";
     let types = [Some(sent), added.then_some("")];

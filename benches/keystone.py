@@ -4,8 +4,10 @@ Makes what it needs in the given folder, says where it will listen in the words 
 becomes the server, so that the process whose time is measured is Keystone's own.
 """
 
+import grp
 import os
 import pathlib
+import pwd
 import socket
 import subprocess
 import sys
@@ -57,7 +59,9 @@ def main(folder, password):
     manage = [python / "bin/keystone-manage", "--config-file", config]
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*manage, "db_sync"], **quiet)
-    subprocess.run([*manage, "fernet_setup"], **quiet)
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    owner = ["--keystone-user", user, "--keystone-group", group]
+    subprocess.run([*manage, "fernet_setup", *owner], **quiet)
     settings = {**os.environ, "OS_BOOTSTRAP_PASSWORD": password}
     subprocess.run([*manage, "bootstrap"], env=settings, **quiet)
     port = free_port()

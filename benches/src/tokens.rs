@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Clock, Entropy, Timestamp};
+use serde_json::{Value, json};
 use service::bootstrap::{AccountSpec, Bootstrap, Purpose};
 use service::{Login, MasterKey, Origin, Scope, Service, Settings};
 use store::{Location, Store};
@@ -87,13 +88,16 @@ async fn over_http(server: &str, keystone: &str) -> io::Result<()> {
     std::fs::create_dir_all(&theirs_folder)?;
     let account = Account::sample();
     let theirs = process::script(keystone, &theirs_folder, account.password)?;
-    let our_login = login("root", account.password, &format!(r#"{{"id":"{}"}}"#, account.account_id));
+    let domain = json!({"id": account.account_id});
+    let our_login = login(account.user_id, account.password, &domain, &json!({"domain": domain}));
     let ours_request = validation(ours.address, &our_login).await?;
+    let domain = json!({"id": "default"});
+    let project = json!({"project": {"name": "admin", "domain": domain}});
     let theirs_request =
-        patiently(theirs.address, &login("admin", account.password, r#"{"id":"default"}"#)).await?;
+        patiently(theirs.address, &login("admin", account.password, &domain, &project)).await?;
     // What they answer is not the same body, but the same thing: whose token it is and until when.
     for (target, request) in [(&ours, &ours_request), (&theirs, &theirs_request)] {
-        let body: serde_json::Value = serde_json::from_slice(&load::one(target.address, request).await?)?;
+        let body: Value = serde_json::from_slice(&load::one(target.address, request).await?)?;
         let token = body.get("token").ok_or_else(|| io::Error::other("the answer holds no token"))?;
         if token.get("user").is_none() || token.get("expires_at").is_none() {
             return Err(io::Error::other("the answer does not say whose token it is, and until when"));
@@ -131,14 +135,13 @@ async fn round(target: &Measured, request: &str, count: usize) -> io::Result<(f6
     Ok((used as f64 / count as f64, count as f64 / began.elapsed().as_secs_f64()))
 }
 
-fn login(user: &str, password: &str, domain: &str) -> String {
-    let domain: serde_json::Value = serde_json::from_str(domain).unwrap_or_default();
-    serde_json::json!({"auth": {
+fn login(user: &str, password: &str, domain: &Value, scope: &Value) -> String {
+    json!({"auth": {
         "identity": {
             "methods": ["password"],
             "password": {"user": {"name": user, "password": password, "domain": domain}},
         },
-        "scope": {"domain": domain},
+        "scope": scope,
     }})
     .to_string()
 }

@@ -1,7 +1,9 @@
 //! Who may assume an agency: what its trust policy says, and what the policies of whoever asks say.
 //!
-//! Within an account one of the two is enough, across accounts both must allow; a deny on either side refuses. The root
-//! user of the agency's own account is bound by neither.
+//! The trust must allow it, always. So must the policies of who asks, but for one case: within the account, a trust that
+//! names that very user or agency is enough by itself. One that names the whole account says that its administrators may
+//! choose who; and a session within limits does nothing that they do not allow. A deny on either side refuses. The root user
+//! of the agency's own account is bound by neither.
 
 use domain::{Denial, Error, Principal, PrincipalKind, Result};
 use policy::{ActsAs, Asker, Document, Effect, Grammar, Request};
@@ -36,12 +38,13 @@ pub(crate) fn require(wish: &Wish<'_>) -> Result<()> {
     if is_own && caller.root {
         return Ok(());
     }
-    let (theirs, its) = (of_asker(wish)?, of_agency(wish)?);
+    let (theirs, its) = (of_asker(wish)?, of_agency(wish, Names::All)?);
     let allowed = match (theirs, its) {
-        (Effect::ExplicitDeny, _) | (_, Effect::ExplicitDeny) => false,
+        (Effect::ExplicitDeny, _) | (_, Effect::ExplicitDeny | Effect::DefaultDeny) => false,
         (Effect::Allow, Effect::Allow) => true,
-        (Effect::Allow, Effect::DefaultDeny) | (Effect::DefaultDeny, Effect::Allow) => is_own,
-        (Effect::DefaultDeny, Effect::DefaultDeny) => false,
+        (Effect::DefaultDeny, Effect::Allow) => {
+            is_own && caller.rights.limits.is_empty() && of_agency(wish, Names::Own)? == Effect::Allow
+        }
     };
     if allowed {
         return Ok(());
@@ -76,25 +79,42 @@ fn of_asker(wish: &Wish<'_>) -> Result<Effect> {
     Ok(question::effect_of(&wish.call.caller.rights, &thing, &request(wish, &thing)?))
 }
 
-/// What the agency's trust says.
-fn of_agency(wish: &Wish<'_>) -> Result<Effect> {
+/// By which names an agency may know who asks.
+#[derive(Clone, Copy)]
+enum Names {
+    /// All of them, those of the account included.
+    All,
+    /// Those that nobody else has.
+    Own,
+}
+
+/// What the agency's trust says to who asks under those names.
+fn of_agency(wish: &Wish<'_>, names: Names) -> Result<Effect> {
     let details = wish.details;
     let thing = Thing::principal(wish.agency);
     let said = match &details.trust_policy {
         None => Effect::DefaultDeny,
         Some(text) => {
             let document = Document::stored("trust policy", text, &Grammar::TRUST);
-            policy::effect(&[&document], &request(wish, &thing)?)
+            let caller = &wish.call.caller;
+            let asker = Asker { account: caller.account.as_str(), acts_as: acts_as(caller) };
+            let request = request(wish, &thing)?;
+            let request = match names {
+                Names::All => request.asked_by_somebody(&asker),
+                Names::Own => request.asked_by_that_very(&asker),
+            };
+            policy::effect(&[&document], &request)
         }
     };
-    let trusted = details.trusted_account.as_ref() == Some(&wish.call.caller.account);
+    let trusted = match names {
+        Names::All => details.trusted_account.as_ref() == Some(&wish.call.caller.account),
+        Names::Own => false,
+    };
     Ok(if said == Effect::DefaultDeny && trusted { Effect::Allow } else { said })
 }
 
 fn request(wish: &Wish<'_>, thing: &Thing<'_>) -> Result<Request> {
-    let caller = &wish.call.caller;
-    let mut request = question::request(wish.call, &caller.rights, super::known(ACTION)?, thing)
-        .asked_by_somebody(&Asker { account: caller.account.as_str(), acts_as: acts_as(caller) });
+    let mut request = question::request(wish.call, &wish.call.caller.rights, super::known(ACTION)?, thing);
     for (key, value) in wish.facts {
         request.context_mut().add(key, value.as_str());
     }

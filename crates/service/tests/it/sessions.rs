@@ -13,6 +13,8 @@ use crate::world::{World, new_principal, origin, worlds};
 const PASSWORD: &str = "correct horse";
 const WHOLE: Scope = Scope::Account { named: None };
 
+const ASSUMES: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:agency:assume"],"Resource":["*"]}]}"#;
+
 fn trusting(names: &[&str]) -> AgencyDetails {
     let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let text = format!(
@@ -267,6 +269,46 @@ async fn another_accounts_agency_is_assumed_if_both_sides_allow_and_ends_with_ei
     }
 }
 
+/// Whoever is named may come; of an account that is named, those whom its policies let; and nobody comes by their own
+/// policies alone.
+#[tokio::test]
+async fn trust_in_ones_own_account_opens_no_agency_without_a_policy_and_a_policy_none_without_trust() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let (service, root) = (&world.service, &world.root);
+        let account = root.account();
+        let names = [account.to_string(), format!("iam::{account}:root"), format!("iam::{account}:user:ada")];
+        for (agency_name, name) in ["by-id", "by-root", "by-name"].into_iter().zip(&names) {
+            agency(&world, root, agency_name, &trusting(&[name])).await;
+        }
+        let flat = AgencyDetails {
+            trusted_account: Some(account.clone()),
+            max_session_seconds: 3600,
+            ..AgencyDetails::default()
+        };
+        agency(&world, root, "by-account", &flat).await;
+        agency(&world, root, "of-others", &trusting(&[world.stranger.account().as_str()])).await;
+        agency(&world, root, "of-nobody", &AgencyDetails { trusted_account: None, ..flat }).await;
+        let all = ["by-id", "by-root", "by-account", "by-name", "of-others", "of-nobody"];
+        let open = async |call: Call| {
+            let mut open = Vec::new();
+            for name in all {
+                match service.assume_agency(&call, &wish(account, name)).await {
+                    Ok(_) => open.push(name),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}"),
+                }
+            }
+            open
+        };
+        let ada = by_token(service, &log_in(&world).await).await.unwrap();
+        assert_eq!(open(ada).await, ["by-name"], "{}: without a policy", world.on());
+        service.add_member(root, "administrators", "ada").await.unwrap();
+        let ada = by_token(service, &log_in(&world).await).await.unwrap();
+        assert_eq!(open(ada).await, ["by-id", "by-root", "by-account", "by-name"], "{}", world.on());
+        assert_eq!(open(root.clone()).await, all, "{}: nothing binds the root user", world.on());
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_was_derived_while_its_parent_was_ended_never_lives() {
     for world in worlds().await {
@@ -336,7 +378,16 @@ async fn a_limit_goes_with_everything_that_is_derived_from_it() {
             assert!(service.list_projects(call, &page).await.is_ok(), "{}", world.on());
             let refused = service.create_project(call, None, "p").await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Forbidden);
+            // An agency that trusts her by name would let her out, were it not for the limit.
+            let agency = wish(root.account(), "one");
+            let refused = service.assume_agency(call, &agency).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forbidden, "{}: out of the limit", world.on());
         }
+        assert!(service.assume_agency(&call, &wish(root.account(), "one")).await.is_ok());
+        let assumes = ASSUMES.to_owned();
+        let limited = service.issue_temporary_key(&call, 900, vec![vec![assumes]]).await.unwrap();
+        let wider = by_key(service, &limited).await.unwrap();
+        assert!(service.assume_agency(&wider, &wish(root.account(), "one")).await.is_ok());
         let broken = service.issue_temporary_key(&call, 900, vec![vec!["{}".into()]]).await.unwrap_err();
         assert!(broken.field().is_some_and(|field| field.starts_with("policy")), "{broken}");
     }
@@ -383,8 +434,7 @@ async fn an_agencys_own_end_and_longest_session_hold() {
         let short = AgencyDetails {
             expires_at: Some(until),
             max_session_seconds: 3600,
-            trusted_account: Some(account.clone()),
-            ..AgencyDetails::default()
+            ..trusting(&[&format!("iam::{account}:user:ada")])
         };
         agency(&world, &world.root, "short", &short).await;
         let call = by_token(service, &log_in(&world).await).await.unwrap();

@@ -51,6 +51,7 @@ impl Service {
         // What is in memory about callers stays good: a session more changes nothing about others.
         let mut tx = self.store.write_grants(&caller.account).await?;
         let ancestors = ancestors(&mut tx, caller, self.now()).await?;
+        self.once(&mut tx, call).await?;
         let begun = self.begin_session(&mut tx, new, &ancestors).await?;
         let resource = format!("{}/{}/temporary-key/{}", caller.kind, caller.principal, begun.session.id);
         let key = self.key_of(&mut tx, begun).await?;

@@ -158,6 +158,7 @@ impl Service {
         let mut tx = self.store.write_grants(&caller.account).await?;
         let project = scoped_project(&mut tx, caller, scope).await?;
         let ancestors = ancestors(&mut tx, caller, self.now()).await?;
+        self.once(&mut tx, call).await?;
         let method = if caller.session().is_some() { "token" } else { "hw_ak_sk" };
         let until = self.now().plus_seconds(LIFETIME_SECONDS);
         let mut new = NewSession::of(caller, SessionKind::Token, method, until);

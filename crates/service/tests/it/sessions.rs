@@ -309,6 +309,87 @@ async fn trust_in_ones_own_account_opens_no_agency_without_a_policy_and_a_policy
     }
 }
 
+/// Conditions of trust see what the session would have, also what it would inherit, however it was asked for.
+#[tokio::test]
+async fn trust_may_ask_for_what_the_session_will_have_and_that_is_told_by_nobody_else() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let (service, root) = (&world.service, &world.root);
+        let account = root.account();
+        let asks = r#""Condition":{"StringEquals":{"sts:AgencySessionName":["s1"],"sts:SourceIdentity":["ada"],
+            "g:RequestTag/team":["a"],"acs:RequestTag/team":["a"]},
+            "ForAllValues:StringEquals":{"g:TagKeys":["team"],"sts:TransitiveTagKeys":["team"]}},"Principal""#;
+        let details = trusting(&[&format!("iam::{account}:agency:one")]);
+        let text = details.trust_policy.as_deref().unwrap().replace("\"Principal\"", asks);
+        Document::parse("trust", &text, &Grammar::TRUST).unwrap();
+        agency(&world, root, "picky", &AgencyDetails { trust_policy: Some(text), ..details }).await;
+        let ada = by_token(service, &log_in(&world).await).await.unwrap();
+        let tag = |key: &str| Tag { key: key.into(), value: "a".into(), transitive: true };
+        let as_one = async |tags: Vec<Tag>, source: Option<&str>| {
+            let wish = Assumption { tags, source_identity: source.map(str::to_owned), ..wish(account, "one") };
+            by_key(service, &service.assume_agency(&ada, &wish).await.unwrap().key).await.unwrap()
+        };
+        let right = as_one(vec![tag("team")], Some("ada")).await;
+        let picky = wish(account, "picky");
+        assert!(service.assume_agency(&right, &picky).await.is_ok(), "{}: all inherited", world.on());
+        let token = service.assume_agency_for_token(&right, &picky, &WHOLE).await;
+        assert!(token.is_ok(), "{}", world.on());
+        let anonymous = as_one(vec![tag("team")], None).await;
+        let said = Assumption { source_identity: Some("ada".into()), ..picky.clone() };
+        assert!(service.assume_agency(&anonymous, &said).await.is_ok(), "{}: said now", world.on());
+        for (call, wish) in [
+            (&right, Assumption { session_name: "s2".into(), ..picky.clone() }),
+            (&right, Assumption { session_name: String::new(), ..picky.clone() }),
+            (&right, Assumption { tags: vec![tag("more")], ..picky.clone() }),
+            (&anonymous, picky.clone()),
+            (&as_one(Vec::new(), Some("ada")).await, picky.clone()),
+        ] {
+            let refused = service.assume_agency(call, &wish).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forbidden, "{}: {wish:?}", world.on());
+        }
+    }
+}
+
+/// Whatever another account has, trusts and does is not told, and it does not wait for who has no business there.
+#[tokio::test]
+async fn another_accounts_agencies_cannot_be_told_apart_and_who_is_refused_never_queues_there() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let (service, root, stranger) = (&world.service, &world.root, &world.stranger);
+        let theirs = stranger.account().clone();
+        let account = root.account();
+        agency(&world, stranger, "private", &trusting(&[theirs.as_str()])).await;
+        agency(&world, stranger, "shared", &trusting(&[account.as_str()])).await;
+        let denies = trusting(&[account.as_str()]).trust_policy.map(|text| text.replace("Allow", "Deny"));
+        agency(&world, stranger, "denies", &AgencyDetails { trust_policy: denies, ..trusting(&["x"]) }).await;
+        let over = AgencyDetails { expires_at: Some(service.now()), ..trusting(&[account.as_str()]) };
+        agency(&world, stranger, "over", &over).await;
+        let ada = by_token(service, &log_in(&world).await).await.unwrap();
+        // Somebody of the other account writes, and does not end.
+        let held = world.store.write(&theirs).await.unwrap();
+        for (call, closed) in [
+            (&ada, ["private", "shared", "denies", "over", "never-was"]),
+            (root, ["private", "private", "denies", "over", "never-was"]),
+        ] {
+            let mut told = Vec::new();
+            for name in closed {
+                let wish = wish(&theirs, name);
+                let asked = service.assume_agency(call, &wish);
+                let waited = tokio::time::timeout(std::time::Duration::from_secs(10), asked).await;
+                let refused = waited.expect("it waits for the other account").unwrap_err();
+                let denial = refused.denial().unwrap();
+                assert_eq!(denial.resource, format!("agency/{name}"));
+                told.push(denial.reasons.clone());
+            }
+            let nowhere = service.assume_agency(call, &wish(&AccountId::stored("x"), "x")).await.unwrap_err();
+            told.push(nowhere.denial().unwrap().reasons.clone());
+            told.dedup();
+            assert_eq!(told.len(), 1, "{}: {told:?}", world.on());
+        }
+        drop(held);
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_was_derived_while_its_parent_was_ended_never_lives() {
     for world in worlds().await {

@@ -106,7 +106,8 @@ impl Service {
         // Before anything is looked up: what is wrong with them must not tell whether there is such an agency.
         let traits = Traits::new(&call.caller, wish)?;
         let mut tx = self.store.read().await?;
-        let account = named_account(&mut tx, wish.account_id.as_deref(), wish.account_name.as_deref()).await?;
+        let account =
+            named_account(&mut tx, wish.account_id.as_deref(), wish.account_name.as_deref()).await?;
         let Some(account) = account.map(|account| account.id) else {
             return Err(trust::unknown(&call.caller, None, &wish.agency));
         };

@@ -68,8 +68,8 @@ impl Service {
             id: AccessKeyId::stored(session.id.as_str()),
             secret: begun.secret.ok_or_else(|| Error::internal("a temporary key without secret"))?,
             security_token: begun.proof,
+            expires_at: living.until,
             caller: living.caller,
-            expires_at: session.expires_at,
         })
     }
 
@@ -93,7 +93,7 @@ impl Service {
             secret: self.open_temporary_secret(&session)?,
             caller: living.caller,
             security_token: Some(session.proof_hash),
-            expires_at: Some(session.expires_at),
+            expires_at: Some(living.until),
         });
         let value = Some(Arc::clone(&key));
         self.signing_keys.put(id, Copy { account: session.account, revision, others: living.others, value });

@@ -113,7 +113,7 @@ impl TokenView {
             methods: session.methods,
             assumed_by: living.assumed_by,
             issued_at: session.issued_at,
-            expires_at: session.expires_at,
+            expires_at: living.until,
         }
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Wish<'a> {
 
 /// What is said of an agency of another account, whether there is one, trusts others, or denies it: nobody there learns
 /// which.
-const ABROAD: &str = "the agency would be another account's: its trust and the caller's policies must both allow it";
+const ABROAD: &str =
+    "the agency would be another account's: its trust and the caller's policies must both allow it";
 
 /// Lets the wish pass.
 ///

@@ -326,7 +326,8 @@ async fn trust_may_ask_for_what_the_session_will_have_and_that_is_told_by_nobody
         let ada = by_token(service, &log_in(&world).await).await.unwrap();
         let tag = |key: &str| Tag { key: key.into(), value: "a".into(), transitive: true };
         let as_one = async |tags: Vec<Tag>, source: Option<&str>| {
-            let wish = Assumption { tags, source_identity: source.map(str::to_owned), ..wish(account, "one") };
+            let wish =
+                Assumption { tags, source_identity: source.map(str::to_owned), ..wish(account, "one") };
             by_key(service, &service.assume_agency(&ada, &wish).await.unwrap().key).await.unwrap()
         };
         let right = as_one(vec![tag("team")], Some("ada")).await;
@@ -527,6 +528,82 @@ async fn an_agencys_own_end_and_longest_session_hold() {
         assert!(by_key(service, &assumed.key).await.is_none());
         let refused = service.assume_agency(&call, &wish(account, "short")).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    }
+}
+
+/// Servers that know a session by heart, too: nothing is written when the time comes.
+#[tokio::test]
+async fn what_came_from_an_agency_whose_end_was_moved_ends_then_wherever_it_is_known() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let (service, account) = (&world.service, world.root.account());
+        let other = world.another_server();
+        let ada = by_token(service, &log_in(&world).await).await.unwrap();
+        let one = service.assume_agency(&ada, &wish(account, "one")).await.unwrap().key;
+        let as_one = by_key(service, &one).await.unwrap();
+        let two = service.assume_agency(&as_one, &wish(account, "two")).await.unwrap().key;
+        let token = service.rescope_token(&by_key(service, &two).await.unwrap(), &WHOLE).await.unwrap();
+        let end = service.now().plus_seconds(60);
+        let update =
+            service::AgencyUpdate { expires_at: Some(Some(end)), ..service::AgencyUpdate::default() };
+        let common = service::PrincipalUpdate::default();
+        service.update_agency(&world.root, "one".into(), common, update).await.unwrap();
+        other.follow_revisions().await.unwrap();
+        let late = by_key(service, &two).await.unwrap();
+        let derived = service.issue_temporary_key(&late, 900, Vec::new()).await.unwrap();
+        assert_eq!(derived.expires_at, end, "{}: what it says is true", world.on());
+        for server in [service, &other] {
+            for key in [&one, &two, &derived] {
+                assert!(by_key(server, key).await.is_some());
+            }
+            assert_eq!(
+                by_token(server, token.token.expose()).await.unwrap().caller.session().unwrap().expires_at,
+                end
+            );
+        }
+        world.clock.advance_seconds(60);
+        for server in [service, &other] {
+            for key in [&one, &two, &derived] {
+                assert!(by_key(server, key).await.is_none(), "{}", world.on());
+            }
+            assert!(by_token(server, token.token.expose()).await.is_err(), "{}", world.on());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_bounded_in_depth_limits_and_tags() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let (service, account) = (&world.service, world.root.account());
+        let mut call = by_token(service, &log_in(&world).await).await.unwrap();
+        let tag = |n: usize| Tag { key: format!("t{n}"), value: "v".into(), transitive: true };
+        let tagged = |from: usize, to: usize| Assumption {
+            tags: (from..to).map(tag).collect(),
+            ..wish(account, "one")
+        };
+        let refused = service.assume_agency(&call, &tagged(0, 51)).await.unwrap_err();
+        assert_eq!(refused.field(), Some("tags"), "{}", world.on());
+        let one =
+            by_key(service, &service.assume_agency(&call, &tagged(0, 50)).await.unwrap().key).await.unwrap();
+        let more = Assumption { agency: "two".into(), ..tagged(50, 51) };
+        assert_eq!(service.assume_agency(&one, &more).await.unwrap_err().field(), Some("tags"), "inherited");
+        // Password, user, and one session more each time.
+        for depth in 3..=16 {
+            let token = service.rescope_token(&call, &WHOLE).await.unwrap();
+            call = by_token(service, token.token.expose()).await.expect(&depth.to_string());
+        }
+        let refused = service.rescope_token(&call, &WHOLE).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict, "{}: {refused}", world.on());
+        let mut call = by_token(service, &log_in(&world).await).await.unwrap();
+        for _ in 0..4 {
+            let key = service.issue_temporary_key(&call, 900, vec![vec![ASSUMES.to_owned()]]).await.unwrap();
+            call = by_key(service, &key).await.unwrap();
+        }
+        let fifth =
+            service.issue_temporary_key(&call, 900, vec![vec![ASSUMES.to_owned()]]).await.unwrap_err();
+        assert_eq!(fifth.field(), Some("policy"), "{}", world.on());
+        assert!(service.issue_temporary_key(&call, 900, Vec::new()).await.is_ok());
     }
 }
 

@@ -86,7 +86,8 @@ class Build:
 
     def assume(self, credentials=None, **more):
         credentials = credentials or BasicCredentials(*self.key)
-        return sdk.sts_client(self.server.base, credentials).assume_agency(self.request(**more))
+        client = sdk.sts_client(self.server.base, credentials)
+        return sdk.unlike_any_other(client.assume_agency_invoker(self.request(**more)))
 
 
 @pytest.fixture
@@ -136,6 +137,22 @@ def test_an_agencys_key_works_until_any_ancestor_is_revoked_on_every_server(pair
     assert is_refused(first, credentials), "at once where it was revoked"
     until(lambda: is_refused(second, credentials), 1, "the other server refuses it", interval=0.005)
     figures.note(f"revoking {what}: refused by the other server after {(time.monotonic() - revoked) * 1e3:.0f} ms")
+
+
+def test_a_recorded_request_for_a_session_shows_no_secret_again(pair, build):
+    host = pair[0].base.split("//")[1]
+    urn = f"iam::{build.server.account}:agency:{build.name}"
+    agency = json.dumps({"agency_urn": urn, "agency_session_name": "session-1"}).encode()
+    own = json.dumps({"auth": {"identity": {"methods": ["token"]}}}).encode()
+    for path, body, expected in (
+        ("/v5/agencies/assume", agency, 200),
+        ("/v3.0/OS-CREDENTIAL/securitytokens", own, 201),
+    ):
+        headers = signer.signed_headers(*build.key, "POST", path, host, body)
+        recorded = request_bytes("POST", path, headers, body)
+        answers = [send_raw(server.base, recorded, "POST") for server in (*pair, *pair)]
+        assert [answer.status for answer in answers] == [expected, 409, 409, 409], answers
+        assert all("secret" not in answer.body.decode().lower() for answer in answers[1:]), path
 
 
 def test_a_chain_is_over_with_its_first_link(pair, build, postgres):

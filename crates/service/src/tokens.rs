@@ -49,18 +49,6 @@ pub enum Login {
     },
 }
 
-impl Login {
-    /// Whom it names, in the caller's words.
-    fn named(&self) -> [Option<&str>; 3] {
-        match self {
-            Self::Name { account_id, account_name, user, .. } => {
-                [account_id.as_deref(), account_name.as_deref(), Some(user)]
-            }
-            Self::Id { user, .. } => [None, None, Some(user)],
-        }
-    }
-}
-
 /// What a token is good for.
 #[derive(Debug, Clone)]
 pub enum Scope {
@@ -213,18 +201,19 @@ impl Service {
     /// Whose password it is. Verifying takes its time, so what it was verified against is given along.
     async fn log_in(&self, login: &Login, origin: &Origin) -> Result<(Verified, AccountId)> {
         let mut tx = self.store.read().await?;
-        let found = match login {
+        let (found, unknown) = match login {
             Login::Name { account_id, account_name, user, .. } => {
                 let account = named_account(&mut tx, account_id.as_deref(), account_name.as_deref()).await?;
                 match account {
-                    Some(account) => tx
-                        .principal_named(&account.id, PrincipalKind::User, user)
-                        .await?
-                        .filter(|principal| principal.name == *user),
-                    None => None,
+                    Some(account) => {
+                        let found = tx.principal_named(&account.id, PrincipalKind::User, user).await?;
+                        let found = found.filter(|principal| principal.name == *user);
+                        (found, format!("{:?}", (account.id.as_str(), user)))
+                    }
+                    None => (None, format!("{:?}", (account_id, account_name, user))),
                 }
             }
-            Login::Id { user, .. } => tx.user_of_any_account(user).await?,
+            Login::Id { user, .. } => (tx.user_of_any_account(user).await?, user.clone()),
         };
         let stored = match &found {
             Some(user) => tx.password_hash(&user.id).await?,
@@ -234,7 +223,8 @@ impl Service {
         let (Login::Name { password, .. } | Login::Id { password, .. }) = login;
         let (who, known) = match &found {
             Some(user) => (user.id.as_str().to_owned(), Known::Yes),
-            None => (format!("{:?}", login.named()), Known::No),
+            // However the account is spelled, as with those who exist.
+            None => (unknown, Known::No),
         };
         if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
             self.note_failure(origin, AuthFailure::Locked);

@@ -37,10 +37,8 @@ class Directory:
             "Version": "5.0",
             "Statement": [{"Effect": "Allow", "Action": ["sts:agencies:assume"], "Principal": {"IAM": list(names)}}],
         }
-        self.write(
-            "INSERT INTO agency_details (agency_id, trust_policy, max_session_seconds, description, path) "
-            f"VALUES ('{agency}', '{json.dumps(document)}', 7200, '', '')"
-        )
+        change = {"trustPolicy": json.dumps(document), "maxSessionSeconds": 7200}
+        self.server.client().call("PATCH", f"/bailiwick/v1/agencies/{agency}", change)
 
     def attach(self, principal, policy):
         self.write(

@@ -63,8 +63,7 @@ impl Service {
     /// # Errors
     /// `Forbidden` if there is no such agency or it may not be assumed; `Invalid` naming what is wrong with the wish.
     pub async fn assume_agency(&self, call: &Call, wish: &Assumption) -> Result<Assumed> {
-        let default = wish.seconds.unwrap_or(LONGEST_CHAINED);
-        let mut begun = self.begin_assuming(call, wish, SessionKind::TemporaryKey, default).await?;
+        let mut begun = self.begin_assuming(call, wish, SessionKind::TemporaryKey, LONGEST_CHAINED).await?;
         let (agency, new) = (begun.agency, begun.new);
         let (session_name, source_identity) = (new.name.clone(), new.source_identity.clone());
         let session = self.begin_session(&mut begun.tx, new, &begun.ancestors).await?;
@@ -176,7 +175,7 @@ impl Service {
             let message = format!("must be at most {LONGEST_CHAINED} when a temporary key asks");
             return Err(Error::invalid("seconds", message));
         }
-        let until = self.now().plus_seconds(seconds.min(longest));
+        let until = self.now().plus_seconds(wish.seconds.unwrap_or(seconds).min(longest));
         let until = details.expires_at.map_or(until, |end| end.min(until));
         Ok(no_later_than(caller, until))
     }

@@ -20,6 +20,10 @@ pub struct Quotas {
     pub sessions_per_principal: u32,
     /// Bindings that the grants of an account ask for in one cluster.
     pub bindings_per_cluster: u32,
+    /// Identity policies of an account.
+    pub policies: u32,
+    /// Policies that one user, group or agency holds.
+    pub policies_per_principal: u32,
 }
 
 impl Default for Quotas {
@@ -31,6 +35,8 @@ impl Default for Quotas {
             access_keys_per_user: 100,
             sessions_per_principal: 1_000,
             bindings_per_cluster: 20_000,
+            policies: 1_500,
+            policies_per_principal: 50,
         }
     }
 }

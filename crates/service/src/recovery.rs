@@ -83,6 +83,8 @@ impl Bootstrap {
         let root = root.ok_or_else(|| Error::internal("the account has no root user"))?;
         tx.set_password_hash(&root.id, &hash, self.clock.now()).await?;
         tx.enable_principal(&root.id).await?;
+        // What their keys began, too: whoever recovers an account wants nobody else in it.
+        tx.end_sessions_of_principal(&root.id).await?;
         let mut disabled = 0;
         if old_keys == OldKeys::AreDisabled {
             for key in tx.access_keys_of(&root.id).await?.into_iter().filter(|key| key.enabled) {

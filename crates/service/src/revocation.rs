@@ -3,7 +3,7 @@
 //! What is revoked ends with everything that came from it, at any depth, and in other accounts too. Other servers see
 //! it with the revision of the account, within a poll.
 
-use domain::{AccessKeyId, Error, Principal, PrincipalKind, Result, Timestamp};
+use domain::{AccessKeyId, Error, ErrorKind, Principal, PrincipalKind, Result, Timestamp};
 use store::{Ancestor, AncestorKind, Derived, Ended, WriteTx};
 
 use crate::access_keys::keep_a_way_in;
@@ -95,6 +95,7 @@ impl Service {
         authz::require(call, ACTION)?;
         let mut tx = self.begin(call).await?;
         let found = principal_to_revoke(&mut tx, call, kind, id_or_name).await?;
+        may_revoke(call, &found)?;
         let disabled = may_disable(&found, afterwards)?;
         self.may_change(&mut tx, call, &found.id).await?;
         let mut receipt = Receipt::new(Revoked::Principal { principal: found.clone(), disabled }, self.now());
@@ -129,6 +130,9 @@ impl Service {
         };
         self.may_change(&mut tx, call, &key.user).await?;
         keep_a_way_in(&mut tx, &key).await?;
+        if let Some(owner) = tx.principal(call.account(), key.user.as_str()).await? {
+            may_revoke(call, &owner)?;
+        }
         let mut receipt = Receipt::new(Revoked::AccessKey(key.id.clone()), self.now());
         if let Some(ancestor) = tx.key_as_ancestor(call.account(), id).await? {
             self.count_ended(&mut tx, &ancestor, &mut receipt).await?;
@@ -157,16 +161,13 @@ impl Service {
     }
 
     async fn revoke_shown_token(&self, call: &Call, token: &str, action: &str) -> Result<Receipt> {
-        let allowed = authz::require(call, action);
-        let view = self.token_of_account(call, token).await;
-        let tx = match &view {
-            Ok(view) if is_shown(call, view) => self.store.write(call.account()).await?,
-            _ => {
-                allowed?;
-                self.begin(call).await?
-            }
+        let view = self.own_or_allowed(call, token, action).await?;
+        // Whoever ends the token with which they call needs no right, and so cannot lose one while they wait.
+        let tx = match is_shown(call, &view) {
+            true => self.store.write(call.account()).await?,
+            false => self.begin(call).await?,
         };
-        self.revoke_session(tx, call, view?.id.as_str(), SessionKind::Token).await
+        self.revoke_session(tx, call, view.id.as_str(), SessionKind::Token).await
     }
 
     /// Ends a token of the account by its id, with everything that came from it.
@@ -238,6 +239,16 @@ async fn principal_to_revoke(
             "a user and an agency are called `{id_or_name}`: name one by its id"
         ))),
     }
+}
+
+/// Taking away is no way up, so whoever may revoke may do it to people who may do more. But not to the root user: who
+/// could would lock an account's owner out.
+fn may_revoke(call: &Call, found: &Principal) -> Result<()> {
+    let is_above = call.caller.root || call.caller.administrator;
+    if !found.root || is_above {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Forbidden, "only administrators may revoke what the root user has"))
 }
 
 /// Whether the principal is to be disabled.

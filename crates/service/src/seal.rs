@@ -6,7 +6,6 @@
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use domain::{AccountId, Entropy, Error, Result};
-use hmac::{Hmac, KeyInit as _, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -93,17 +92,6 @@ impl MasterKey {
         let payload = Payload { msg: text, aad: &record.associated_data() };
         let plain = self.cipher().decrypt(&XNonce::from(*nonce), payload);
         plain.map(Zeroizing::new).map_err(|_| broken("does not open: changed, or moved from another record"))
-    }
-
-    /// HMAC-SHA256 of texts for one purpose, in hex digits. It tells nothing about the key, nor about the texts to whoever
-    /// has no key.
-    pub(crate) fn keyed_digest(&self, purpose: &str, parts: &[&str]) -> Option<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.bytes.as_slice()).ok()?;
-        for part in [&"bailiwick keyed digest", &purpose].into_iter().chain(parts) {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part.as_bytes());
-        }
-        Some(hex::encode(mac.finalize().into_bytes()))
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

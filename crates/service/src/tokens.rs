@@ -295,15 +295,19 @@ impl Service {
     /// # Errors
     /// `NotFound` if it is unknown, ended or of another account.
     pub async fn show_token(&self, call: &Call, token: &str) -> Result<TokenView> {
-        let allowed = authz::require(call, "bailiwick:token:show");
-        let view = self.token_of_account(call, token).await;
-        match view {
+        self.own_or_allowed(call, token, "bailiwick:token:show").await
+    }
+
+    /// A token of the caller's account, if they call with it or may perform `action`. Who may not learns nothing about it.
+    pub(crate) async fn own_or_allowed(&self, call: &Call, token: &str, action: &str) -> Result<TokenView> {
+        let allowed = authz::require(call, action);
+        match self.token_of_account(call, token).await {
             Ok(view) if is_shown(call, &view) => Ok(view),
             found => allowed.and(found),
         }
     }
 
-    pub(crate) async fn token_of_account(&self, call: &Call, token: &str) -> Result<TokenView> {
+    async fn token_of_account(&self, call: &Call, token: &str) -> Result<TokenView> {
         let missing = || Error::new(ErrorKind::NotFound, "the subject token does not exist or has ended");
         let known = self
             .known_token(token)

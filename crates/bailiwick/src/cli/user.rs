@@ -95,9 +95,7 @@ pub enum Command {
     },
 
     /// Change your own password: standard input holds the old one and the new one, each on a line
-    #[command(
-        after_help = "Example:\n  printf '%s\\n' \"$OLD\" \"$NEW\" | bailiwick user change-password ada"
-    )]
+    #[command(after_help = "Example:\n  bailiwick user change-password ada < old-and-new.txt")]
     ChangePassword {
         /// Your own id or name
         user: String,

@@ -5,6 +5,7 @@ mod failures;
 mod refusals;
 
 use domain::{Denial, Error, Result};
+use sha2::{Digest, Sha256};
 use store::{AuditEvent, ReadTx};
 pub use store::{AuditFilter, AuditRow, Explanation, Outcome};
 
@@ -59,22 +60,9 @@ impl Service {
         self.note(caller, origin, action, resource, None);
     }
 
-    /// The id under which an administrator finds why somebody was refused. It is the same for the same refusal, at every
-    /// server with the same master key, so that whoever repeats it may be told once. It is keyed: the reasons are not
-    /// the caller's to read, and who could compute the id could try what they are.
-    #[must_use]
-    pub fn explanation_id(&self, caller: &Caller, denial: &Denial) -> String {
-        let account = caller.account.as_str();
-        let parts = [account, caller.principal.as_str(), &denial.action, &denial.resource, &denial.reasons];
-        let id = self.master_key.first_id().ok();
-        let key = id.and_then(|id| self.master_key.find(&id));
-        let digest = key.and_then(|key| key.keyed_digest("explanation", &parts)).unwrap_or_default();
-        digest.chars().take(16).collect()
-    }
-
     /// The same of a refusal by rights: what was refused and why is in the error.
     pub fn note_denial(&self, caller: &Caller, origin: &Origin, denial: &Denial, path: &str) {
-        let explanation = Explanation { id: self.explanation_id(caller, denial), reasons: denial.reasons.clone() };
+        let explanation = Explanation { id: explanation_id(caller, denial), reasons: denial.reasons.clone() };
         let resource = if denial.resource.is_empty() { path } else { denial.resource.as_str() };
         self.note(caller, origin, &denial.action, resource, Some(explanation));
     }
@@ -210,6 +198,20 @@ impl Service {
     pub(crate) fn event_id(&self) -> String {
         domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned()
     }
+}
+
+/// The id under which an administrator finds why somebody was refused. It is the same for the same refusal, so that
+/// whoever repeats it may be told once. It is made of nothing but what the caller knows: one that told the reasons apart
+/// would tell about things and policies that are not theirs to know.
+#[must_use]
+pub fn explanation_id(caller: &Caller, denial: &Denial) -> String {
+    let mut digest = Sha256::new();
+    let account = caller.account.as_str();
+    for part in [account, caller.principal.as_str(), &denial.action, &denial.resource] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    hex::encode(digest.finalize()).chars().take(16).collect()
 }
 
 fn key(row: &AuditRow) -> (domain::Timestamp, String) {

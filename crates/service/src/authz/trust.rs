@@ -3,7 +3,7 @@
 //! The trust must allow it, always. So must the policies of who asks, but for one case: within the account, a trust that
 //! names that very user or agency is enough by itself. One that names the whole account says that its administrators may
 //! choose who; and a session within limits does nothing that they do not allow. A deny on either side refuses. The root user
-//! of the agency's own account is bound by neither.
+//! of the agency's own account is bound by neither, unless their session has limits.
 
 use domain::{AccountId, Denial, Error, Principal, PrincipalKind, Result};
 use policy::{ActsAs, Asker, Context, Document, Effect, Grammar, Request};

@@ -93,6 +93,7 @@ async fn a_change_of_the_master_key_killed_anywhere_leaves_what_serves_and_can_b
             let file: KeyFile = Arc::new(Mutex::new(vec![old.clone()]));
             let running = server(&world, &file).await;
             let key = running.create_access_key(&world.root, "admin", "").await.unwrap().key.id;
+            let temporary = running.issue_temporary_key(&world.root, 3600, Vec::new()).await.unwrap().id;
             let cluster =
                 NewCluster { name: "c".into(), kubeconfig: Some(KUBECONFIG.into()), ..NewCluster::default() };
             let cluster = running.create_cluster(&world.root, cluster).await.unwrap().id;
@@ -124,6 +125,10 @@ async fn a_change_of_the_master_key_killed_anywhere_leaves_what_serves_and_can_b
             *file.lock().unwrap() = vec![new.clone()];
             let without_old = server(&world, &file).await;
             assert!(opens_everything(&without_old, later.as_str(), &cluster).await, "{at}");
+            assert!(
+                opens_everything(&without_old, temporary.as_str(), &cluster).await,
+                "{at}: temporary keys"
+            );
             let mut with_old = bootstrap(world.store.clone(), world.clock.clone(), 5);
             with_old.master_key = old.into();
             let error = with_old.installation(Purpose::Real).await.unwrap_err();

@@ -15,8 +15,10 @@
 
 mod accounts;
 mod audit;
+mod authorization;
 mod clusters;
 mod concurrency;
+mod decisions;
 mod directory;
 mod directory_rules;
 mod grants;
@@ -24,6 +26,8 @@ mod key_rotation;
 mod ladder;
 mod leases;
 mod migrations;
+mod policies;
+mod policy_ladder;
 mod quotas;
 mod replacement;
 mod replay;

@@ -15,6 +15,8 @@ fn quotas() -> Quotas {
         access_keys_per_user: 2,
         sessions_per_principal: 3,
         bindings_per_cluster: 5,
+        policies: 1,
+        policies_per_principal: 1,
     }
 }
 

@@ -476,6 +476,25 @@ async fn a_limit_goes_with_everything_that_is_derived_from_it() {
 }
 
 #[tokio::test]
+async fn a_limited_session_of_the_root_user_assumes_no_agency_that_its_limit_does_not_name() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let (service, root) = (&world.service, &world.root);
+        // Within limits they are decided like everybody, so the agency must trust them.
+        agency(&world, root, "ours", &trusting(&[&format!("iam::{}:root", root.account())])).await;
+        let limit = |action: &str| {
+            format!(r#"{{"Version":"5.0","Statement":[{{"Effect":"Allow","Action":["{action}"]}}]}}"#)
+        };
+        for (action, allowed) in [("bailiwick:project:list", false), ("bailiwick:agency:assume", true)] {
+            let key = service.issue_temporary_key(root, 900, vec![vec![limit(action)]]).await.unwrap();
+            let call = by_key(service, &key).await.unwrap();
+            let assumed = service.assume_agency(&call, &wish(root.account(), "ours")).await;
+            assert_eq!(assumed.is_ok(), allowed, "{}: {action}", world.on());
+        }
+    }
+}
+
+#[tokio::test]
 async fn tags_and_who_is_behind_a_session_cannot_be_forged_down_the_chain() {
     for world in worlds().await {
         with_ada(&world).await;

@@ -190,7 +190,9 @@ async fn a_session_is_bounded_in_depth_limits_and_tags() {
         // Password, user, and one session more each time.
         for depth in 3..=16 {
             let token = service.rescope_token(&call, &WHOLE).await.unwrap();
-            call = by_token(service, token.token.expose()).await.expect(&depth.to_string());
+            call = by_token(service, token.token.expose())
+                .await
+                .unwrap_or_else(|error| panic!("{depth}: {error}"));
         }
         let refused = service.rescope_token(&call, &WHOLE).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Conflict, "{}: {refused}", world.on());

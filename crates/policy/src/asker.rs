@@ -36,15 +36,20 @@ impl Request {
     #[must_use]
     pub fn asked_by_somebody(self, asker: &Asker<'_>) -> Self {
         let account = asker.account;
-        let mut request = self
-            .asked_by("IAM", account)
+        self.asked_by("IAM", account)
             .asked_by("IAM", &format!("iam::{account}:root"))
             .asked_by("RAM", account)
-            .asked_by("RAM", &format!("acs:ram::{account}:root"));
-        for (kind, name) in asker.acts_as.names(account) {
-            request = request.asked_by(kind, &name);
+            .asked_by("RAM", &format!("acs:ram::{account}:root"))
+            .asked_by_that_very(asker)
+    }
+
+    /// Who asks, by those names alone that nobody else of the account has.
+    #[must_use]
+    pub fn asked_by_that_very(mut self, asker: &Asker<'_>) -> Self {
+        for (kind, name) in asker.acts_as.names(asker.account) {
+            self = self.asked_by(kind, &name);
         }
-        request
+        self
     }
 }
 

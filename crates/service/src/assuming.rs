@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{AccountId, Error, Principal, PrincipalKind, Result};
+use domain::{AccountId, Error, Principal, PrincipalKind, Result, Timestamp};
 use policy::Document;
 use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
@@ -39,8 +39,8 @@ pub struct Assumption {
     pub tags: Vec<Tag>,
     /// Who is behind it.
     pub source_identity: Option<String>,
-    /// Condition keys that only this request has, and their values.
-    pub facts: Vec<(String, String)>,
+    /// A word by which the agency's trust may know for whom it is asked.
+    pub external_id: Option<String>,
 }
 
 /// An agency that was assumed.
@@ -102,62 +102,82 @@ impl Service {
         kind: SessionKind,
         seconds: i64,
     ) -> Result<Begun> {
-        let unknown = || trust::refused(&wish.agency, "there is no such agency, or it trusts others".into());
-        let account = self.account_of_agency(wish).await?.ok_or_else(unknown)?;
+        // Before anything is looked up: what is wrong with them must not tell whether there is such an agency.
+        let traits = Traits::new(&call.caller, wish)?;
+        let mut tx = self.store.read().await?;
+        let account =
+            named_account(&mut tx, wish.account_id.as_deref(), wish.account_name.as_deref()).await?;
+        let Some(account) = account.map(|account| account.id) else {
+            return Err(trust::unknown(&call.caller, None, &wish.agency));
+        };
+        let wished = Wished { account: &account, wish, traits: &traits, kind, seconds };
+        // Only who may come takes a turn among the writers of the account, which may be another one.
+        self.decided(&mut tx, call, &wished).await?;
+        tx.end().await?;
         let mut tx = self.store.write_grants(&account).await?;
+        let (agency, new, ancestors) = self.decided(&mut tx, call, &wished).await?;
+        self.once(&mut tx, call).await?;
+        Ok(Begun { tx, agency, new, ancestors })
+    }
+
+    /// The agency, the session as which it may be assumed as far as `tx` sees, and what that comes from.
+    async fn decided(
+        &self,
+        tx: &mut ReadTx,
+        call: &Call,
+        wished: &Wished<'_>,
+    ) -> Result<(Principal, NewSession, Vec<Ancestor>)> {
+        let Wished { account, wish, traits, kind, seconds } = *wished;
+        let unknown = || trust::unknown(&call.caller, Some(account), &wish.agency);
         let now = self.now();
-        let ancestors_of_caller = ancestors(&mut tx, &call.caller, now).await?;
-        let call = self.again(&mut tx, call).await?;
-        let found = tx.principal_by_name(&account, PrincipalKind::Agency, &wish.agency).await?;
+        let mut all = ancestors(tx, &call.caller, now).await?;
+        let call = self.again(tx, call).await?;
+        let found = tx.principal_by_name(account, PrincipalKind::Agency, &wish.agency).await?;
         let agency = found.ok_or_else(unknown)?;
         let details = tx.agency_details(&agency.id).await?;
         if details.expires_at.is_some_and(|end| end <= now) {
             return Err(unknown());
         }
-        trust::require(&Wish { call: &call, agency: &agency, details: &details, facts: &wish.facts })?;
-        let limits = self.limits(&mut tx, &account, wish).await?;
-        let mut all = ancestors_of_caller;
-        all.push(tx.principal_as_ancestor(&account, &agency.id).await?.ok_or_else(unknown)?);
-        let mut new = self.assuming_session(&call.caller, wish, kind, (&agency, &details), seconds)?;
-        new.limits = limits;
-        Ok(Begun { tx, agency, new, ancestors: all })
+        let external_id = wish.external_id.as_deref();
+        trust::require(&Wish { call: &call, agency: &agency, details: &details, traits, external_id })?;
+        all.push(tx.principal_as_ancestor(account, &agency.id).await?.ok_or_else(unknown)?);
+        let new = NewSession {
+            kind,
+            account: account.clone(),
+            principal: agency.id.clone(),
+            project: None,
+            name: traits.name.clone(),
+            methods: vec!["assume_role".to_owned()],
+            assumer: Some(call.caller.principal.clone()),
+            limits: self.limits(tx, account, wish).await?,
+            tags: traits.tags.clone(),
+            source_identity: traits.source_identity.clone(),
+            expires_at: self.end(&call.caller, wish, &details, seconds)?,
+        };
+        Ok((agency, new, all))
     }
 
-    fn assuming_session(
+    /// When the session ends at the latest.
+    fn end(
         &self,
         caller: &Caller,
         wish: &Assumption,
-        kind: SessionKind,
-        (agency, details): (&Principal, &AgencyDetails),
+        details: &AgencyDetails,
         seconds: i64,
-    ) -> Result<NewSession> {
+    ) -> Result<Timestamp> {
         let longest = details.max_session_seconds;
         if wish.seconds.is_some_and(|seconds| seconds > longest) {
             let message = format!("must be at most {longest}, the longest session of this agency");
             return Err(Error::invalid("seconds", message));
         }
-        let parent = caller.session();
-        let is_chained = parent.is_some_and(|parent| parent.kind == SessionKind::TemporaryKey);
+        let is_chained = caller.session().is_some_and(|parent| parent.kind == SessionKind::TemporaryKey);
         if is_chained && wish.seconds.is_some_and(|seconds| seconds > LONGEST_CHAINED) {
             let message = format!("must be at most {LONGEST_CHAINED} when a temporary key asks");
             return Err(Error::invalid("seconds", message));
         }
         let until = self.now().plus_seconds(wish.seconds.unwrap_or(seconds).min(longest));
         let until = details.expires_at.map_or(until, |end| end.min(until));
-        let inherited = parent.map(|parent| parent.tags.as_slice()).unwrap_or_default();
-        Ok(NewSession {
-            kind,
-            account: agency.account.clone(),
-            principal: agency.id.clone(),
-            project: None,
-            name: wish.session_name.clone(),
-            methods: vec!["assume_role".to_owned()],
-            assumer: Some(caller.principal.clone()),
-            limits: Vec::new(),
-            tags: session_tags::of(inherited, &wish.tags)?,
-            source_identity: source_identity(caller, wish)?,
-            expires_at: no_later_than(caller, until),
-        })
+        Ok(no_later_than(caller, until))
     }
 
     /// The texts that limit the session. Policies of the account are taken as they are now: a session is not widened by
@@ -180,13 +200,6 @@ impl Service {
         }
         check_limits(&set)?;
         Ok(if set.is_empty() { Vec::new() } else { vec![set] })
-    }
-
-    async fn account_of_agency(&self, wish: &Assumption) -> Result<Option<AccountId>> {
-        let mut tx = self.store.read().await?;
-        let found = named_account(&mut tx, wish.account_id.as_deref(), wish.account_name.as_deref()).await?;
-        tx.end().await?;
-        Ok(found.map(|account| account.id))
     }
 
     /// The call with the rights that its caller has now: they may have lost some while the request was waiting.
@@ -228,6 +241,37 @@ pub(crate) fn check_limits(texts: &[String]) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// What a session will have that is chosen or inherited, and that conditions may ask about.
+pub(crate) struct Traits {
+    /// What it is called; empty if nothing.
+    pub(crate) name: String,
+    /// Its tags, inherited ones included.
+    pub(crate) tags: Vec<Tag>,
+    /// Who is behind it; empty if nobody ever said so.
+    pub(crate) source_identity: String,
+}
+
+impl Traits {
+    fn new(caller: &Caller, wish: &Assumption) -> Result<Self> {
+        let inherited = caller.session().map(|parent| parent.tags.as_slice()).unwrap_or_default();
+        Ok(Self {
+            name: wish.session_name.clone(),
+            tags: session_tags::of(inherited, &wish.tags)?,
+            source_identity: source_identity(caller, wish)?,
+        })
+    }
+}
+
+/// A wish of which it is known about which account it is.
+#[derive(Clone, Copy)]
+struct Wished<'a> {
+    account: &'a AccountId,
+    wish: &'a Assumption,
+    traits: &'a Traits,
+    kind: SessionKind,
+    seconds: i64,
 }
 
 /// A session that may begin.

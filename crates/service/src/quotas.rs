@@ -16,6 +16,8 @@ pub struct Quotas {
     pub principals: u32,
     /// Access keys of a user.
     pub access_keys_per_user: u32,
+    /// Tokens and temporary keys of a user that are not over; of an agency, those that one caller began.
+    pub sessions_per_principal: u32,
     /// Bindings that the grants of an account ask for in one cluster.
     pub bindings_per_cluster: u32,
     /// Identity policies of an account.
@@ -31,6 +33,7 @@ impl Default for Quotas {
             clusters: 1_000,
             principals: 100_000,
             access_keys_per_user: 100,
+            sessions_per_principal: 1_000,
             bindings_per_cluster: 20_000,
             policies: 1_500,
             policies_per_principal: 50,

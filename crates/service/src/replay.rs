@@ -85,6 +85,19 @@ pub(crate) struct Repeated {
 }
 
 impl Service {
+    /// Remembers a signed request that issues a session, for those who do not begin their change as others do. It
+    /// shows a secret, so it is not answered a second time.
+    ///
+    /// # Errors
+    /// `Conflict` if it came before; `Limited` if the account changes too much.
+    pub(crate) async fn once(&self, tx: &mut WriteTx, call: &Call) -> Result<()> {
+        if call.signed.is_some() {
+            self.limiter.signed_change(call.account())?;
+            remember(tx, call).await?;
+        }
+        Ok(())
+    }
+
     /// Looks at the first of the equal requests of which `error` says that there was one.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use store::{Ancestor, AncestorKind, ReadTx, Session, WriteTx};
 use crate::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text};
 use crate::authz::GRAMMARS;
 use crate::call::{Caller, Proof, SessionFacts, Tag};
+use crate::quotas::room;
 use crate::seal::Record;
 use crate::service::Service;
 
@@ -24,6 +25,15 @@ pub(crate) const KIND: &str = "temporary-key";
 
 /// How the ids of temporary keys begin. Those of keys that last begin differently, so that both can be told apart.
 pub(crate) const TEMPORARY_PREFIX: &str = "BT";
+
+/// The most that a session may come from: each use of one adds to it, and each is looked at with every use.
+const MOST_ANCESTORS: usize = 16;
+
+/// The most sets of policies that limit a session, one for each time that it was limited further.
+const MOST_LIMITS: usize = 4;
+
+/// The most tags of a session, inherited ones included.
+const MOST_TAGS: usize = 50;
 
 /// A session to begin.
 pub(crate) struct NewSession {
@@ -84,6 +94,8 @@ pub(crate) struct Living {
     pub(crate) caller: Arc<Caller>,
     pub(crate) project: Option<Project>,
     pub(crate) assumed_by: Option<AssumedBy>,
+    /// When it or the first of its ancestors ends.
+    pub(crate) until: Timestamp,
     /// How far the accounts of its ancestors were, its own left out.
     pub(crate) others: Vec<(AccountId, i64)>,
 }
@@ -113,6 +125,13 @@ impl Service {
         if new.expires_at <= issued_at {
             return Err(ended());
         }
+        check_size(&new, ancestors)?;
+        let have = tx.count_sessions_of(&new.principal, new.assumer.as_ref(), issued_at).await?;
+        room(
+            "tokens and temporary keys that are not over",
+            have,
+            self.settings.quotas.sessions_per_principal,
+        )?;
         let random = hex::encode(domain::entropy::bytes::<32>(&*self.entropy));
         let (id, proof, secret) = match new.kind {
             SessionKind::Token => (SessionId::random_hex(&*self.entropy), format!("bwt_{random}"), None),
@@ -152,6 +171,27 @@ impl Service {
     }
 }
 
+/// Refuses a session that would carry too much, of its own or from where it comes.
+fn check_size(new: &NewSession, ancestors: &[Ancestor]) -> Result<()> {
+    if ancestors.len() > MOST_ANCESTORS {
+        let message = format!(
+            "a session must come from at most {MOST_ANCESTORS} others, keys and agencies: begin with a password or an \
+             access key again"
+        );
+        return Err(Error::conflict(message));
+    }
+    if new.limits.len() > MOST_LIMITS {
+        let message =
+            format!("must not be the {}th on top of each other: at most {MOST_LIMITS}", new.limits.len());
+        return Err(Error::invalid("policy", message));
+    }
+    if new.tags.len() > MOST_TAGS {
+        let message = format!("must be at most {MOST_TAGS}, inherited ones included");
+        return Err(Error::invalid("tags", message));
+    }
+    Ok(())
+}
+
 /// Everything that a session which `caller` begins now comes from.
 ///
 /// # Errors
@@ -159,7 +199,8 @@ impl Service {
 pub(crate) async fn ancestors(tx: &mut ReadTx, caller: &Caller, now: Timestamp) -> Result<Vec<Ancestor>> {
     match &caller.proof {
         Proof::Session(facts) => {
-            let mut found = tx.living_ancestors(facts.id.as_str(), now).await?.ok_or_else(ended)?;
+            let living = tx.living_ancestors(facts.id.as_str(), now).await?.ok_or_else(ended)?;
+            let mut found = living.ancestors;
             found.push(Ancestor {
                 kind: AncestorKind::Session,
                 id: facts.id.as_str().to_owned(),
@@ -192,10 +233,11 @@ impl Service {
         session: &Session,
         now: Timestamp,
     ) -> Result<Option<Living>> {
-        let Some(ancestors) = tx.living_ancestors(session.id.as_str(), now).await? else { return Ok(None) };
+        let Some(found) = tx.living_ancestors(session.id.as_str(), now).await? else { return Ok(None) };
         let caller = self.caller(tx, &session.account, &session.principal).await?;
         let Some(caller) = caller else { return Ok(None) };
-        let facts = facts(session)?;
+        let until = session.expires_at.min(found.until);
+        let facts = facts(session, until)?;
         let caller = caller.within(documents(&facts.limits));
         let caller = Caller { proof: Proof::Session(Arc::new(facts)), ..caller };
         let project = match &session.project {
@@ -206,8 +248,8 @@ impl Service {
             Some(id) => assumed_by(tx, id).await?,
             None => None,
         };
-        let others = others(tx, &session.account, ancestors).await?;
-        Ok(Some(Living { caller: Arc::new(caller), project, assumed_by, others }))
+        let others = others(tx, &session.account, found.ancestors).await?;
+        Ok(Some(Living { caller: Arc::new(caller), project, assumed_by, until, others }))
     }
 }
 
@@ -235,7 +277,7 @@ async fn assumed_by(tx: &mut ReadTx, id: &PrincipalId) -> Result<Option<AssumedB
     Ok(Some(AssumedBy { id: found.id, name: found.name, account: found.account, account_name: account.name }))
 }
 
-fn facts(session: &Session) -> Result<SessionFacts> {
+fn facts(session: &Session, until: Timestamp) -> Result<SessionFacts> {
     Ok(SessionFacts {
         id: session.id.clone(),
         kind: session.kind,
@@ -245,7 +287,7 @@ fn facts(session: &Session) -> Result<SessionFacts> {
         limits: serde_json::from_str(&session.limits).map_err(Error::internal)?,
         tags: serde_json::from_str(&session.tags).map_err(Error::internal)?,
         source_identity: session.source_identity.clone(),
-        expires_at: session.expires_at,
+        expires_at: until,
     })
 }
 

@@ -51,6 +51,7 @@ impl Service {
         // What is in memory about callers stays good: a session more changes nothing about others.
         let mut tx = self.store.write_grants(&caller.account).await?;
         let ancestors = ancestors(&mut tx, caller, self.now()).await?;
+        self.once(&mut tx, call).await?;
         let begun = self.begin_session(&mut tx, new, &ancestors).await?;
         let resource = format!("{}/{}/temporary-key/{}", caller.kind, caller.principal, begun.session.id);
         let key = self.key_of(&mut tx, begun).await?;
@@ -67,8 +68,8 @@ impl Service {
             id: AccessKeyId::stored(session.id.as_str()),
             secret: begun.secret.ok_or_else(|| Error::internal("a temporary key without secret"))?,
             security_token: begun.proof,
+            expires_at: living.until,
             caller: living.caller,
-            expires_at: session.expires_at,
         })
     }
 
@@ -92,7 +93,7 @@ impl Service {
             secret: self.open_temporary_secret(&session)?,
             caller: living.caller,
             security_token: Some(session.proof_hash),
-            expires_at: Some(session.expires_at),
+            expires_at: Some(living.until),
         });
         let value = Some(Arc::clone(&key));
         self.signing_keys.put(id, Copy { account: session.account, revision, others: living.others, value });

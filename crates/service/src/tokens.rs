@@ -49,18 +49,6 @@ pub enum Login {
     },
 }
 
-impl Login {
-    /// Whom it names, in the caller's words.
-    fn named(&self) -> [Option<&str>; 3] {
-        match self {
-            Self::Name { account_id, account_name, user, .. } => {
-                [account_id.as_deref(), account_name.as_deref(), Some(user)]
-            }
-            Self::Id { user, .. } => [None, None, Some(user)],
-        }
-    }
-}
-
 /// What a token is good for.
 #[derive(Debug, Clone)]
 pub enum Scope {
@@ -113,7 +101,7 @@ impl TokenView {
             methods: session.methods,
             assumed_by: living.assumed_by,
             issued_at: session.issued_at,
-            expires_at: session.expires_at,
+            expires_at: living.until,
         }
     }
 }
@@ -158,6 +146,7 @@ impl Service {
         let mut tx = self.store.write_grants(&caller.account).await?;
         let project = scoped_project(&mut tx, caller, scope).await?;
         let ancestors = ancestors(&mut tx, caller, self.now()).await?;
+        self.once(&mut tx, call).await?;
         let method = if caller.session().is_some() { "token" } else { "hw_ak_sk" };
         let until = self.now().plus_seconds(LIFETIME_SECONDS);
         let mut new = NewSession::of(caller, SessionKind::Token, method, until);
@@ -213,15 +202,18 @@ impl Service {
     /// Whose password it is. Verifying takes its time, so what it was verified against is given along.
     async fn log_in(&self, login: &Login, origin: &Origin) -> Result<(Verified, AccountId)> {
         let mut tx = self.store.read().await?;
-        let found = match login {
+        let (found, unknown) = match login {
             Login::Name { account_id, account_name, user, .. } => {
                 let account = named_account(&mut tx, account_id.as_deref(), account_name.as_deref()).await?;
                 match account {
-                    Some(account) => tx.principal_by_name(&account.id, PrincipalKind::User, user).await?,
-                    None => None,
+                    Some(account) => {
+                        let found = tx.principal_by_name(&account.id, PrincipalKind::User, user).await?;
+                        (found, format!("{:?}", (account.id.as_str(), user)))
+                    }
+                    None => (None, format!("{:?}", (account_id, account_name, user))),
                 }
             }
-            Login::Id { user, .. } => tx.user_of_any_account(user).await?,
+            Login::Id { user, .. } => (tx.user_of_any_account(user).await?, user.clone()),
         };
         let stored = match &found {
             Some(user) => tx.password_hash(&user.id).await?,
@@ -231,7 +223,8 @@ impl Service {
         let (Login::Name { password, .. } | Login::Id { password, .. }) = login;
         let (who, known) = match &found {
             Some(user) => (user.id.as_str().to_owned(), Known::Yes),
-            None => (format!("{:?}", login.named()), Known::No),
+            // However the account is spelled, as with those who exist.
+            None => (unknown, Known::No),
         };
         if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
             self.note_failure(origin, AuthFailure::Locked);

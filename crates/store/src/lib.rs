@@ -70,7 +70,7 @@ pub use policies::HeldPolicy;
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
 pub use session_ends::{Derived, Ended};
-pub use sessions::{Ancestor, AncestorKind, Session, SessionKind};
+pub use sessions::{Ancestor, AncestorKind, LivingAncestors, Session, SessionKind};
 pub use signed_requests::{FirstOutcome, SignedRow};
 pub use stamp_key::STAMP_KEY;
 pub use states::GrantStateRow;

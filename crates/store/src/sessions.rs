@@ -114,6 +114,15 @@ pub struct Ancestor {
     pub epoch: i64,
 }
 
+/// What a living session came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LivingAncestors {
+    /// All of it.
+    pub ancestors: Vec<Ancestor>,
+    /// When the first of it ends, or the session itself: an agency's end may have been moved after the session began.
+    pub until: Timestamp,
+}
+
 impl WriteTx {
     /// Adds a session, and forgets those of the account that are over.
     ///
@@ -213,9 +222,12 @@ impl ReadTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn living_ancestors(&mut self, id: &str, now: Timestamp) -> Result<Option<Vec<Ancestor>>> {
+    pub async fn living_ancestors(&mut self, id: &str, now: Timestamp) -> Result<Option<LivingAncestors>> {
         let rows = sqlx::query(
-            "SELECT a.kind, a.ancestor_id, a.account_id, a.epoch, CASE a.kind \
+            "SELECT a.kind, a.ancestor_id, a.account_id, a.epoch, COALESCE(CASE a.kind \
+             WHEN 'principal' THEN (SELECT d.expires_at FROM agency_details d WHERE d.agency_id = a.ancestor_id) \
+             WHEN 'session' THEN (SELECT s.expires_at FROM sessions s WHERE s.id = a.ancestor_id) \
+             END, o.expires_at) AS ends, o.expires_at AS own_end, CASE a.kind \
              WHEN 'principal' THEN (SELECT COUNT(*) FROM principals p LEFT JOIN agency_details d \
                  ON d.agency_id = p.id WHERE p.id = a.ancestor_id AND p.enabled = 1 AND p.ended = a.epoch \
                  AND (d.expires_at IS NULL OR d.expires_at > $2)) \
@@ -233,14 +245,42 @@ impl ReadTx {
         .await
         .map_err(database)?;
         let mut ancestors = Vec::with_capacity(rows.len());
+        let mut until = i64::MAX;
         for row in &rows {
-            if row.try_get::<i64, _>("alive").map_err(database)? == 0 {
+            let number = |column| row.try_get::<i64, _>(column).map_err(database);
+            if number("alive")? == 0 {
                 return Ok(None);
             }
+            until = until.min(number("ends")?).min(number("own_end")?);
             ancestors.push(ancestor(row, id)?);
         }
         // Every session has ancestors: none means that there is no such session.
-        Ok(Some(ancestors).filter(|ancestors| !ancestors.is_empty()))
+        let found = LivingAncestors { ancestors, until: Timestamp::from_millis(until) };
+        Ok(Some(found).filter(|found| !found.ancestors.is_empty()))
+    }
+
+    /// How many sessions that act as a principal are not over. Of an agency, only those that `assumer` began count:
+    /// else one who may assume it could keep the others out.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn count_sessions_of(
+        &mut self,
+        principal: &PrincipalId,
+        assumer: Option<&PrincipalId>,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM sessions \
+             WHERE principal_id = $1 AND expires_at > $2 AND COALESCE(assumer_id, '') = $3",
+        )
+        .bind(principal.as_str())
+        .bind(now.as_millis())
+        .bind(assumer.map(PrincipalId::as_str).unwrap_or_default())
+        .fetch_one(self.connection())
+        .await
+        .map_err(database)?;
+        row.try_get("n").map_err(database)
     }
 }
 

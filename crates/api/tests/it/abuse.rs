@@ -140,3 +140,28 @@ async fn whoever_is_too_fast_is_told_when_to_come_again_in_the_callers_dialect()
     }
     assert_eq!(server.send("GET", "/healthz", &[], b"").await.status, 200, "the sign of life is not counted");
 }
+
+/// Operations that find out by themselves who calls count for them, too.
+#[tokio::test]
+async fn who_asks_for_sessions_too_fast_is_held_back_whichever_credential_they_show() {
+    let once = service::Rate { per_second: 1, burst: 2 };
+    let start = || Server::start_with(service::Rates { principal: once, ..service::Rates::default() });
+    let json = ("Content-Type", "application/json");
+    const KEYS: &str = "/v3.0/OS-CREDENTIAL/securitytokens";
+    const TOKENS: &str = "/v3/auth/tokens";
+    let own = json!({"auth": {"identity": {"methods": ["token"]}}}).to_string().into_bytes();
+    let server = start().await;
+    for expected in [201, 201, 429] {
+        assert_eq!(server.as_root("POST", KEYS, &own).await.status, expected);
+    }
+    let server = start().await;
+    let password = server.root.password.expose();
+    let issued = server.send("POST", TOKENS, &[json], &login(&server, password)).await;
+    let token = issued.header("x-subject-token").unwrap();
+    let identity = json!({"methods": ["token"], "token": {"id": token}});
+    let again = json!({"auth": {"identity": identity}}).to_string().into_bytes();
+    for expected in [201, 201, 429] {
+        assert_eq!(server.send("POST", TOKENS, &[json], &again).await.status, expected);
+    }
+    assert_eq!(server.send("POST", KEYS, &[json], &again).await.status, 429, "the same principal");
+}

@@ -120,6 +120,7 @@ struct QuotasFile {
     clusters: Option<u32>,
     principals: Option<u32>,
     access_keys_per_user: Option<u32>,
+    sessions_per_principal: Option<u32>,
     bindings_per_cluster: Option<u32>,
     policies: Option<u32>,
     policies_per_principal: Option<u32>,
@@ -239,6 +240,7 @@ impl Settings {
             ),
             format!("quotas.principals = {} for each account", quotas.principals),
             format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
+            format!("quotas.sessions_per_principal = {}", quotas.sessions_per_principal),
             format!("clusters.unexplained_removals = {}", self.unexplained_removals),
             format!("audit.retention_days = {}", self.audit_retention_days),
         ];
@@ -368,6 +370,7 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         clusters: file.clusters.unwrap_or(default.clusters),
         principals: file.principals.unwrap_or(default.principals),
         access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
+        sessions_per_principal: file.sessions_per_principal.unwrap_or(default.sessions_per_principal),
         bindings_per_cluster: file.bindings_per_cluster.unwrap_or(default.bindings_per_cluster),
         policies: file.policies.unwrap_or(default.policies),
         policies_per_principal: file.policies_per_principal.unwrap_or(default.policies_per_principal),

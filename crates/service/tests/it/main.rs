@@ -37,4 +37,5 @@ mod rotation;
 mod secrets;
 mod sessions;
 mod tokens;
+mod trust;
 mod world;

@@ -1,7 +1,7 @@
 //! How much one account may hold.
 
 use domain::{ErrorKind, PrincipalKind, Result};
-use service::{NewCluster, Quotas};
+use service::{Assumption, NewCluster, Quotas, Scope};
 use store::testing;
 
 use crate::world::{new_principal, spec, worlds_with};
@@ -13,6 +13,7 @@ fn quotas() -> Quotas {
         clusters: 1,
         principals: 3,
         access_keys_per_user: 2,
+        sessions_per_principal: 3,
         bindings_per_cluster: 5,
         policies: 1,
         policies_per_principal: 1,
@@ -131,5 +132,47 @@ async fn what_is_noted_of_a_commit_that_failed_does_not_count_for_one_that_took_
             service.create_grant(root, spec(&["ada"], &["one"], &["f"])).await,
             "cluster `one` would need 6 bindings",
         );
+    }
+}
+
+/// Of an agency each caller has as many: nobody who may assume it keeps the others out.
+#[tokio::test]
+async fn a_principal_has_so_many_sessions_that_are_not_over_and_another_has_its_own() {
+    for world in worlds_with(Quotas { principals: 10, ..quotas() }).await {
+        let (service, root) = (&world.service, &world.root);
+        let ada = world.user("ada").await;
+        world.principal(PrincipalKind::Agency, "builders").await;
+        service.add_member(root, "administrators", "ada").await.unwrap();
+        let ada = world.call_of(&ada).await;
+        let whole = Scope::Account { named: None };
+        let key = async |seconds| service.issue_temporary_key(&ada, seconds, Vec::new()).await;
+        let first = key(900).await.unwrap();
+        key(3600).await.unwrap();
+        service.rescope_token(&ada, &whole).await.unwrap();
+        let text = "tokens and temporary keys that are not over must be at most 3";
+        refused(key(900).await, text);
+        refused(service.rescope_token(&ada, &whole).await, text);
+        service.issue_temporary_key(root, 900, Vec::new()).await.unwrap();
+        service.revoke_key(root, first.id.as_str()).await.unwrap();
+        key(900).await.unwrap();
+        refused(key(900).await, text);
+        world.clock.advance_seconds(900);
+        key(900).await.unwrap();
+        let wish = Assumption {
+            account_id: Some(root.account().to_string()),
+            agency: "builders".into(),
+            ..Assumption::default()
+        };
+        for _ in 0..3 {
+            service.assume_agency(root, &wish).await.unwrap();
+        }
+        refused(service.assume_agency(root, &wish).await, text);
+        let trust = service::AgencyUpdate {
+            trusted_account: Some(service::TrustedAccount::Id(root.account().to_string())),
+            ..service::AgencyUpdate::default()
+        };
+        let common = service::PrincipalUpdate::default();
+        service.update_agency(root, "builders".into(), common, trust).await.unwrap();
+        service.assume_agency(&ada, &wish).await.unwrap();
     }
 }

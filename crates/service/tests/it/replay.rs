@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{ErrorKind, PrincipalKind};
 use futures::future::join_all;
-use service::{Call, NewCluster, Origin, SignedRequest};
+use service::{Assumption, Call, NewCluster, Origin, Scope, SignedRequest};
 use store::testing::number;
 
 use crate::world::{World, new_principal, spec, worlds};
@@ -183,5 +183,41 @@ async fn requests_are_forgotten_when_their_signatures_end_and_not_before() {
         world.clock.advance_seconds(WINDOW);
         assert_eq!(service.forget_signed_requests().await.unwrap(), 3);
         assert_eq!(remembered(&world).await, 0);
+    }
+}
+
+/// What issues a session shows a secret, so the same request shows none again: not here, not at another server.
+#[tokio::test]
+async fn a_signed_request_for_a_session_is_carried_out_once_on_all_servers() {
+    for world in worlds().await {
+        let (a, b) = (Arc::clone(&world.service), world.another_server());
+        let account = world.root.account().clone();
+        world.principal(PrincipalKind::Agency, "builders").await;
+        let whole = Scope::Account { named: None };
+        let wish = |account: &domain::AccountId, agency: &str| Assumption {
+            account_id: Some(account.to_string()),
+            agency: agency.into(),
+            ..Assumption::default()
+        };
+        let own = wish(&account, "builders");
+        let (key, token) = (signed(&world, 1), signed(&world, 2));
+        let (assumed, assumed_token) = (signed(&world, 3), signed(&world, 4));
+        a.issue_temporary_key(&key(), 900, Vec::new()).await.unwrap();
+        a.rescope_token(&token(), &whole).await.unwrap();
+        a.assume_agency(&assumed(), &own).await.unwrap();
+        a.assume_agency_for_token(&assumed_token(), &own, &whole).await.unwrap();
+        let sessions = number(&world.store, "SELECT COUNT(*) FROM sessions").await;
+        assert_eq!((sessions, remembered(&world).await), (4, 4), "{}", world.on());
+        for server in [&a, &b] {
+            assert!(repeated(server.issue_temporary_key(&key(), 900, Vec::new()).await), "{}", world.on());
+            assert!(repeated(server.rescope_token(&token(), &whole).await), "{}", world.on());
+            assert!(repeated(server.assume_agency(&assumed(), &own).await), "{}", world.on());
+            assert!(repeated(server.assume_agency_for_token(&assumed_token(), &own, &whole).await));
+        }
+        assert_eq!(number(&world.store, "SELECT COUNT(*) FROM sessions").await, sessions);
+        a.issue_temporary_key(&signed(&world, 5)(), 900, Vec::new()).await.unwrap();
+        let refused = a.assume_agency(&signed(&world, 6)(), &wish(&account, "nobody")).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forbidden);
+        assert_eq!(remembered(&world).await, 5, "{}: what is refused leaves nothing", world.on());
     }
 }

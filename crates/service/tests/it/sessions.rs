@@ -11,9 +11,11 @@ use store::AgencyDetails;
 use crate::world::{World, new_principal, origin, worlds};
 
 const PASSWORD: &str = "correct horse";
-const WHOLE: Scope = Scope::Account { named: None };
+pub const WHOLE: Scope = Scope::Account { named: None };
 
-fn trusting(names: &[&str]) -> AgencyDetails {
+pub const ASSUMES: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:agency:assume"],"Resource":["*"]}]}"#;
+
+pub fn trusting(names: &[&str]) -> AgencyDetails {
     let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let text = format!(
         r#"{{"Version":"5.0","Statement":[{{"Effect":"Allow","Action":["*"],"Principal":{{"IAM":[{}]}}}}]}}"#,
@@ -24,7 +26,7 @@ fn trusting(names: &[&str]) -> AgencyDetails {
 }
 
 /// Somebody with a password, and agencies `one`, `two` of which the first trusts them and the second the first.
-async fn with_ada(world: &World) {
+pub async fn with_ada(world: &World) {
     let new = NewPrincipal {
         password: Some(Secret::new(PASSWORD.into())),
         ..new_principal(PrincipalKind::User, Some("ada"), "ada")
@@ -35,7 +37,7 @@ async fn with_ada(world: &World) {
     agency(world, &world.root, "two", &trusting(&[&format!("iam::{account}:agency:one")])).await;
 }
 
-async fn agency(world: &World, owner: &Call, name: &str, details: &AgencyDetails) {
+pub async fn agency(world: &World, owner: &Call, name: &str, details: &AgencyDetails) {
     let new = new_principal(PrincipalKind::Agency, None, name);
     let made = world.service.create_principal(owner, new).await.unwrap();
     let mut tx = world.store.write(owner.account()).await.unwrap();
@@ -43,7 +45,7 @@ async fn agency(world: &World, owner: &Call, name: &str, details: &AgencyDetails
     tx.commit().await.unwrap();
 }
 
-fn wish(account: &AccountId, agency: &str) -> Assumption {
+pub fn wish(account: &AccountId, agency: &str) -> Assumption {
     Assumption {
         account_id: Some(account.to_string()),
         agency: agency.into(),
@@ -52,16 +54,16 @@ fn wish(account: &AccountId, agency: &str) -> Assumption {
     }
 }
 
-async fn log_in(world: &World) -> String {
+pub async fn log_in(world: &World) -> String {
     let login = Login::Id { user: "ada".into(), password: Secret::new(PASSWORD.into()) };
     world.service.issue_token(&login, &WHOLE, &origin()).await.unwrap().token.expose().to_owned()
 }
 
-async fn by_token(service: &Service, token: &str) -> domain::Result<Call> {
+pub async fn by_token(service: &Service, token: &str) -> domain::Result<Call> {
     service.call_by_token(token, origin()).await
 }
 
-async fn by_key(service: &Service, key: &TemporaryKey) -> Option<Call> {
+pub async fn by_key(service: &Service, key: &TemporaryKey) -> Option<Call> {
     let known = service.signing_key(key.id.as_str()).await.unwrap()?;
     assert_eq!(known.secret.expose(), key.secret.expose());
     assert!(known.accepts(Some(key.security_token.expose())) && !known.accepts(None));
@@ -336,7 +338,16 @@ async fn a_limit_goes_with_everything_that_is_derived_from_it() {
             assert!(service.list_projects(call, &page).await.is_ok(), "{}", world.on());
             let refused = service.create_project(call, None, "p").await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Forbidden);
+            // An agency that trusts her by name would let her out, were it not for the limit.
+            let agency = wish(root.account(), "one");
+            let refused = service.assume_agency(call, &agency).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forbidden, "{}: out of the limit", world.on());
         }
+        assert!(service.assume_agency(&call, &wish(root.account(), "one")).await.is_ok());
+        let assumes = ASSUMES.to_owned();
+        let limited = service.issue_temporary_key(&call, 900, vec![vec![assumes]]).await.unwrap();
+        let wider = by_key(service, &limited).await.unwrap();
+        assert!(service.assume_agency(&wider, &wish(root.account(), "one")).await.is_ok());
         let broken = service.issue_temporary_key(&call, 900, vec![vec!["{}".into()]]).await.unwrap_err();
         assert!(broken.field().is_some_and(|field| field.starts_with("policy")), "{broken}");
     }
@@ -347,13 +358,15 @@ async fn a_limited_session_of_the_root_user_assumes_no_agency_that_its_limit_doe
     for world in worlds().await {
         with_ada(&world).await;
         let (service, root) = (&world.service, &world.root);
+        // Within limits they are decided like everybody, so the agency must trust them.
+        agency(&world, root, "ours", &trusting(&[&format!("iam::{}:root", root.account())])).await;
         let limit = |action: &str| {
             format!(r#"{{"Version":"5.0","Statement":[{{"Effect":"Allow","Action":["{action}"]}}]}}"#)
         };
         for (action, allowed) in [("bailiwick:project:list", false), ("bailiwick:agency:assume", true)] {
             let key = service.issue_temporary_key(root, 900, vec![vec![limit(action)]]).await.unwrap();
             let call = by_key(service, &key).await.unwrap();
-            let assumed = service.assume_agency(&call, &wish(root.account(), "one")).await;
+            let assumed = service.assume_agency(&call, &wish(root.account(), "ours")).await;
             assert_eq!(assumed.is_ok(), allowed, "{}: {action}", world.on());
         }
     }
@@ -400,8 +413,7 @@ async fn an_agencys_own_end_and_longest_session_hold() {
         let short = AgencyDetails {
             expires_at: Some(until),
             max_session_seconds: 3600,
-            trusted_account: Some(account.clone()),
-            ..AgencyDetails::default()
+            ..trusting(&[&format!("iam::{account}:user:ada")])
         };
         agency(&world, &world.root, "short", &short).await;
         let call = by_token(service, &log_in(&world).await).await.unwrap();

@@ -48,6 +48,30 @@ async fn every_wrong_login_gets_the_same_answer() {
     }
 }
 
+/// However the account is written: else the seventh attempt would tell who exists.
+#[tokio::test]
+async fn made_up_users_are_locked_just_when_real_ones_are() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let account = world.root.account().to_string();
+        let mut told = Vec::new();
+        for user in ["ada", "nobody"] {
+            let mut answers = Vec::new();
+            for n in 0..8 {
+                let (account_id, account_name) =
+                    if n % 2 == 0 { (Some(account.clone()), None) } else { (None, Some("admin".to_owned())) };
+                let password = Secret::new("wrong horse".into());
+                let wrong = Login::Name { account_id, account_name, user: user.into(), password };
+                let error = world.service.issue_token(&wrong, &WHOLE, &origin()).await.unwrap_err();
+                answers.push(error.to_string());
+            }
+            assert_ne!(answers[0], answers[7], "{}: {user} is locked at last", world.on());
+            told.push(answers);
+        }
+        assert_eq!(told[0], told[1], "{}", world.on());
+    }
+}
+
 #[tokio::test]
 async fn a_token_stands_for_its_user_and_scope_until_it_ends() {
     for world in worlds().await {

@@ -136,6 +136,21 @@ async fn authenticate(app: &App, input: &Input, rule: BodyRule) -> Result<Call> 
     Ok(call)
 }
 
+/// The call of whoever shows a credential in the headers of an operation that proves by itself who calls. As everywhere,
+/// a principal may come only so often.
+async fn admitted(app: &App, input: &Input) -> Result<Call> {
+    let call = authenticate(app, input, BodyRule::Json).await?;
+    app.service.admit_caller(&call.caller)?;
+    Ok(call)
+}
+
+/// The same of whoever shows a token in the body.
+async fn admitted_by_token(app: &App, head: &Head, token: &str) -> Result<Call> {
+    let call = by_token(app, head, token).await?;
+    app.service.admit_caller(&call.caller)?;
+    Ok(call)
+}
+
 /// The call of somebody who shows a token, wherever it stands.
 async fn by_token(app: &App, head: &Head, token: &str) -> Result<Call> {
     authn::token::verify(&app.service, head, token).await.map_err(|error| {

@@ -11,7 +11,7 @@ use service::{Assumption, Call, TemporaryKey};
 
 use super::identity::{self, field_names};
 use crate::App;
-use crate::dialects::huawei::{authenticate, by_token, note_refused};
+use crate::dialects::huawei::{admitted, admitted_by_token, note_refused};
 use crate::json::Object;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
@@ -50,12 +50,12 @@ async fn create(app: &App, input: Input) -> Result<Reply> {
     // Who asks is looked at before what is asked, as everywhere.
     let is_shown = |name| input.head.headers.contains_key(name);
     let (shown, wanted) = if is_shown("authorization") || is_shown("x-auth-token") {
-        (Some(authenticate(app, &input, BodyRule::Json).await?), read(&input)?)
+        (Some(admitted(app, &input).await?), read(&input)?)
     } else {
         match read(&input) {
             Ok(wanted @ Wanted::Own { token: Some(_), .. }) => (None, wanted),
             // Whoever shows nothing learns nothing, not what is wrong with the body either.
-            Ok(_) | Err(_) => (Some(authenticate(app, &input, BodyRule::Json).await?), read(&input)?),
+            Ok(_) | Err(_) => (Some(admitted(app, &input).await?), read(&input)?),
         }
     };
     let key = match wanted {
@@ -66,7 +66,7 @@ async fn create(app: &App, input: Input) -> Result<Reply> {
         Wanted::Agency(wish) => {
             let call = match shown {
                 Some(call) => call,
-                None => authenticate(app, &input, BodyRule::Json).await?,
+                None => admitted(app, &input).await?,
             };
             let assumed = app.service.assume_agency(&call, &wish).await.map_err(field_names);
             assumed.inspect_err(|error| note_refused(app, &call, &input, error))?.key
@@ -81,8 +81,8 @@ async fn own_call(app: &App, input: &Input, shown: Option<Call>, token: Option<S
     match (shown, token) {
         (Some(call), _) if by_header => Ok(call),
         (Some(call), None) => Ok(call),
-        (Some(_) | None, Some(token)) => by_token(app, &input.head, token.expose()).await,
-        (None, None) => authenticate(app, input, BodyRule::Json).await,
+        (Some(_) | None, Some(token)) => admitted_by_token(app, &input.head, token.expose()).await,
+        (None, None) => admitted(app, input).await,
     }
 }
 

@@ -10,7 +10,7 @@ use service::{Call, Caller, IssuedToken, Scope, TokenView};
 
 use super::identity::{self, Identity, field_names};
 use crate::App;
-use crate::dialects::huawei::{authenticate, by_token, note_refused};
+use crate::dialects::huawei::{admitted, admitted_by_token, note_refused};
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
 
@@ -71,15 +71,16 @@ async fn issue(app: &App, input: &Input, identity: Identity, scope: &Scope) -> R
         Identity::Token(token) => {
             let token = token.expose();
             only_the_body(input, Some(token))?;
-            service.rescope_token(&by_token(app, head, token).await?, scope).await
+            service.rescope_token(&admitted_by_token(app, head, token).await?, scope).await
         }
         Identity::KeyPair { access, secret } => {
             only_the_body(input, None)?;
             let call = service.call_by_key(&access, &secret, head.origin.clone()).await?;
+            service.admit_caller(&call.caller)?;
             service.rescope_token(&call, scope).await
         }
         Identity::Agency(wish) => {
-            let call = authenticate(app, input, BodyRule::Json).await?;
+            let call = admitted(app, input).await?;
             let issued = service.assume_agency_for_token(&call, &wish, scope).await;
             issued.inspect_err(|error| note_refused(app, &call, input, error))
         }

@@ -63,7 +63,6 @@ fn read(mut body: Object) -> Result<Assumption> {
         }
     }
     body.finish()?;
-    let facts = facts(&session_name, external_id, source_identity.as_deref(), &tags);
     Ok(Assumption {
         account_id: Some(account),
         account_name: None,
@@ -74,7 +73,7 @@ fn read(mut body: Object) -> Result<Assumption> {
         policies,
         tags,
         source_identity,
-        facts,
+        external_id,
     })
 }
 
@@ -147,24 +146,6 @@ fn tags(body: &mut Object) -> Result<Vec<Tag>> {
             Err(Error::invalid("transitive_tag_keys", message))
         }
     }
-}
-
-/// The condition keys that policies may ask about this request.
-fn facts(
-    session: &str,
-    external_id: Option<String>,
-    source: Option<&str>,
-    tags: &[Tag],
-) -> Vec<(String, String)> {
-    let mut facts = vec![("sts:AgencySessionName".to_owned(), session.to_owned())];
-    facts.extend(external_id.map(|id| ("sts:ExternalId".to_owned(), id)));
-    facts.extend(source.map(|source| ("sts:SourceIdentity".to_owned(), source.to_owned())));
-    for tag in tags {
-        facts.push((format!("g:RequestTag/{}", tag.key), tag.value.clone()));
-        facts.push(("g:TagKeys".to_owned(), tag.key.clone()));
-        facts.extend(tag.transitive.then(|| ("sts:TransitiveTagKeys".to_owned(), tag.key.clone())));
-    }
-    facts
 }
 
 #[derive(Serialize)]

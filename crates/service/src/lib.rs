@@ -39,6 +39,7 @@ mod passwords;
 pub mod principals;
 pub mod projects;
 pub mod quotas;
+mod reach;
 pub mod recovery;
 pub mod remains;
 pub mod removal;

@@ -49,7 +49,7 @@ mod transport;
 mod turns;
 
 pub use administered::Administered;
-pub use agencies::AgencyDetails;
+pub use agencies::{AgencyDetails, Trusting};
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};

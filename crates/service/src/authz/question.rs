@@ -52,6 +52,13 @@ pub(super) fn is_named_by_an_allow(call: &Call, action: &Action) -> bool {
     is_named(&documents, &request) && rights.limits.iter().all(|limit| is_named(&references(limit), &request))
 }
 
+/// The same of somebody who does not ask now: whether an allow names the action, whatever its conditions and resources.
+pub(super) fn may_allow(rights: &Rights, action: &Action) -> bool {
+    let documents: Vec<&Document> = rights.held.iter().map(|held| &*held.document).collect();
+    let request = Request::new(action.name, Resource::none(), Context::new());
+    is_named(&documents, &also_called(request, rights, action))
+}
+
 fn is_named(documents: &[&Document], request: &Request) -> bool {
     let decision = policy::decide(documents, request);
     match decision.effect {
@@ -77,9 +84,12 @@ fn documents<'a>(rights: &'a Rights, thing: &Thing<'_>) -> Vec<&'a Document> {
 
 pub(super) fn request(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Request {
     let names = rights.vocabulary.names(action.name);
-    let mut request =
-        Request::new(action.name, resource(call, action, names, thing), context(call, rights, action, thing));
-    for named in names {
+    let resource = resource(call, action, names, thing);
+    also_called(Request::new(action.name, resource, context(call, rights, action, thing)), rights, action)
+}
+
+fn also_called(mut request: Request, rights: &Rights, action: &Action) -> Request {
+    for named in rights.vocabulary.names(action.name) {
         request = request.also_called(&named.name);
         for alias in &named.aliases {
             request = request.also_called(alias);

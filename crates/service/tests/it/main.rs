@@ -32,5 +32,6 @@ mod rights;
 mod rotation;
 mod secrets;
 mod sessions;
+mod through_trust;
 mod tokens;
 mod world;

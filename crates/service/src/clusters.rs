@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Arrival, Cluster, ClusterId, ConnectionState, Error, GroupMembers, NameTemplate, PrincipalId,
-    PrincipalKind, Project, Result,
+    Arrival, Cluster, ClusterId, ClusterScope, ConnectionState, Error, GroupMembers, NameTemplate,
+    PrincipalId, PrincipalKind, Project, Result,
 };
 use store::WriteTx;
 
@@ -43,7 +43,7 @@ pub struct NewCluster {
 /// What is to be changed about a cluster.
 #[derive(Debug, Default)]
 pub struct ClusterUpdate {
-    /// The user who answers for it, by id or name.
+    /// The user who answers for it, and so administers it, by id or name.
     pub owner: Option<String>,
     /// All its labels.
     pub labels: Option<BTreeMap<String, String>>,
@@ -238,7 +238,8 @@ impl Service {
     /// Changes what is said about a cluster. What is not given stays.
     ///
     /// # Errors
-    /// `NotFound` if there is none in the account; `Invalid` naming the field.
+    /// `NotFound` if there is none in the account; `Invalid` naming the field; `Forbidden` for who does not administer the
+    /// cluster, and for labels with which the caller could not have changed it.
     pub async fn update_cluster(
         &self,
         call: &Call,
@@ -250,9 +251,11 @@ impl Service {
         let mut tx = self.begin(call).await?;
         // Again, now that nobody else can change it.
         let mut all = tx.clusters(call.account()).await?.into_iter();
-        let mut cluster = all
+        let before = all
             .find(|found| found.id == cluster.id)
             .ok_or_else(|| Error::not_found("cluster", id_or_name))?;
+        right.on(&Thing::cluster(&before))?;
+        let mut cluster = before.clone();
         if let Some(owner) = &update.owner {
             cluster.owner = Some(user(&mut tx, call, owner).await?);
         }
@@ -260,8 +263,14 @@ impl Service {
             check_labels(&labels)?;
             cluster.labels = labels;
         }
-        tx.describe_cluster(&cluster, self.now()).await?;
         let arrival = update.arrival.over(cluster.arrival.clone())?;
+        // The owner administers the cluster, arrival says who people are there, and labels what policies say of it.
+        if (&cluster.owner, &cluster.labels, &arrival) != (&before.owner, &before.labels, &before.arrival) {
+            right.on(&Thing::cluster(&cluster))?;
+            let scope = ClusterScope::Listed(vec![cluster.id.clone()]);
+            self.require_administration(&mut tx, call, right.action(), &[&scope]).await?;
+        }
+        tx.describe_cluster(&cluster, self.now()).await?;
         let action = "bailiwick:cluster:update";
         let resource = format!("cluster/{}", cluster.id);
         if arrival == cluster.arrival {

@@ -230,9 +230,7 @@ impl Service {
 
     /// A cluster by id or name, if there is one, whoever asks.
     pub(crate) async fn find_cluster(&self, call: &Call, id_or_name: &str) -> Result<Option<Cluster>> {
-        let clusters = self.clusters_of(call).await?;
-        let by_id = clusters.iter().find(|cluster| cluster.id.as_str() == id_or_name);
-        Ok(by_id.or_else(|| clusters.iter().find(|cluster| cluster.name == id_or_name)).cloned())
+        Ok(named_among(self.clusters_of(call).await?, id_or_name))
     }
 
     /// Changes what is said about a cluster. What is not given stays.
@@ -281,6 +279,13 @@ impl Service {
         }
         self.cluster_for(call, &right, cluster.id.as_str()).await
     }
+}
+
+/// The one with that id, else the one with that name.
+pub(crate) fn named_among(mut clusters: Vec<Cluster>, id_or_name: &str) -> Option<Cluster> {
+    let by_id = clusters.iter().position(|cluster| cluster.id.as_str() == id_or_name);
+    let at = by_id.or_else(|| clusters.iter().position(|cluster| cluster.name == id_or_name));
+    at.map(|at| clusters.swap_remove(at))
 }
 
 fn check(new: &NewCluster) -> Result<()> {

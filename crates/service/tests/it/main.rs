@@ -26,6 +26,7 @@ mod leases;
 mod migrations;
 mod owners;
 mod quotas;
+mod removals;
 mod replacement;
 mod replay;
 mod restore;

@@ -153,7 +153,7 @@ pub(crate) fn above(target: &Principal, reasons: &str) -> Error {
     )
 }
 
-fn refused(resource: &str, reasons: &str, hint: &str) -> Error {
+pub(crate) fn refused(resource: &str, reasons: &str, hint: &str) -> Error {
     let denial = Denial {
         action: "bailiwick:rights:exceed".to_owned(),
         resource: resource.to_owned(),

@@ -33,6 +33,7 @@ mod ladder;
 pub mod leases;
 pub mod lineage;
 pub mod measures;
+mod named;
 mod names;
 mod password;
 mod passwords;

@@ -24,6 +24,7 @@ mod key_rotation;
 mod ladder;
 mod leases;
 mod migrations;
+mod names;
 mod owners;
 mod quotas;
 mod removals;

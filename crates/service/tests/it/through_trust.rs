@@ -14,7 +14,7 @@ const KEYS_AND_ASSUMING: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allo
 const ASSUMING: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Resource":["*"],"Action":["bailiwick:agency:assume"]}]}"#;
 const BY_NAME: &str = r#", "Condition": {"StringEquals": {"g:UserName": ["dave"]}}"#;
 
-fn trusting(principal: &str, condition: &str) -> AgencyUpdate {
+pub fn trusting(principal: &str, condition: &str) -> AgencyUpdate {
     let document = format!(
         r#"{{"Version":"5.0","Statement":[{{"Effect":"Allow","Action":["sts:agencies:assume"],
             "Principal":{{"IAM":["{principal}"]}}{condition}}}]}}"#

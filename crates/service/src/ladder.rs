@@ -67,6 +67,13 @@ impl Service {
             return Ok(());
         }
         let theirs = tx.granted_clusters(call.account(), &target.id).await?;
+        if !caller.rights.limits.is_empty() {
+            // What its owner administers a limited session does not, or not all of it.
+            return match theirs.all || !theirs.clusters.is_empty() {
+                true => Err(above(target, "it has grants in clusters, and the caller's session is limited")),
+                false => Ok(()),
+            };
+        }
         let own = tx.administered(call.account(), &caller.principal).await?;
         if own.all || (!theirs.all && theirs.clusters.is_subset(&own.clusters)) {
             return Ok(());

@@ -1,6 +1,7 @@
 //! Who may make themselves a cluster's administrator, or slip out of what a policy says about its labels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::ErrorKind;
 use service::{Call, ClusterUpdate, NewCluster};
@@ -81,5 +82,28 @@ async fn a_cluster_is_not_relabelled_out_of_or_into_what_a_policy_covers() {
         let kept = service.show_cluster(&world.root, "ours").await.unwrap();
         assert_eq!(Some(kept.labels), labels("a"));
         service.update_cluster(&call, "ours", owner("mallory")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_limited_session_makes_no_key_for_who_has_grants_or_clusters() {
+    const KEYS: &str = r#"{"Version":"5.0","Statement":[
+        {"Effect":"Allow","Resource":["*"],"Action":["bailiwick:accessKey:*"]}]}"#;
+    for world in worlds().await {
+        let service = &world.service;
+        let call = caller(&world, "ada", KEYS).await;
+        let key = service.issue_temporary_key(&call, 900, vec![vec![KEYS.to_owned()]]).await.unwrap();
+        let limited = async || {
+            let known = service.signing_key(key.id.as_str()).await.unwrap().unwrap();
+            Call { caller: Arc::clone(&known.caller), ..call.clone() }
+        };
+        service
+            .create_access_key(&limited().await, "ada", "nothing more than the session has")
+            .await
+            .unwrap();
+        let new = NewCluster { name: "own".into(), owner: Some("ada".into()), ..NewCluster::default() };
+        service.create_cluster(&world.root, new).await.unwrap();
+        assert_refused(world.on(), service.create_access_key(&limited().await, "ada", "").await);
+        service.create_access_key(&call, "ada", "").await.unwrap();
     }
 }

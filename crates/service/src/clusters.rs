@@ -224,7 +224,7 @@ impl Service {
             right.on(&Thing::unknown_cluster(&ClusterId::stored(id_or_name)))?;
             return Err(Error::not_found("cluster", id_or_name));
         };
-        right.on(&Thing::cluster(&found))?;
+        right.on(&Thing::cluster(&found).asked_for(id_or_name))?;
         Ok(found)
     }
 
@@ -252,7 +252,7 @@ impl Service {
         let before = all
             .find(|found| found.id == cluster.id)
             .ok_or_else(|| Error::not_found("cluster", id_or_name))?;
-        right.on(&Thing::cluster(&before))?;
+        right.on(&Thing::cluster(&before).asked_for(id_or_name))?;
         let mut cluster = before.clone();
         if let Some(owner) = &update.owner {
             cluster.owner = Some(user(&mut tx, call, owner).await?);

@@ -129,7 +129,8 @@ impl Service {
             Some(cluster) => Some(cluster),
             None => tx.removed_cluster(call.account(), &named).await?,
         };
-        right.on(&found.as_ref().map_or_else(|| Thing::unknown_cluster(&named), Thing::cluster))?;
+        let thing = found.as_ref().map_or_else(|| Thing::unknown_cluster(&named), Thing::cluster);
+        right.on(&thing.asked_for(id_or_name))?;
         let cluster = found.ok_or_else(|| Error::not_found("cluster", id_or_name))?;
         Ok(Found { cluster, is_active })
     }

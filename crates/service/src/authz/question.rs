@@ -150,11 +150,17 @@ fn put(context: &mut Context, call: &Call, key: &str, fact: Fact, thing: &Thing<
         Fact::PrincipalName => context.set(key, caller.name.as_str()),
         Fact::AccountId => context.set(key, caller.account.as_str()),
         Fact::AccountName => context.set(key, caller.account_name.as_str()),
-        Fact::ProjectId => {
-            if let Some(project) = &call.project {
-                context.set(key, project.as_str());
+        // Where the thing is counts, not where the caller says they are: that is theirs to choose.
+        Fact::ProjectId => match (thing.project, thing.cluster) {
+            (Some(project), _) => context.set(key, project.as_str()),
+            (None, Known::Every) => context.every(key),
+            (None, Known::Is(_)) => context.unknown(key),
+            (None, Known::Absent) => {
+                if let Some(project) = &call.project {
+                    context.set(key, project.as_str());
+                }
             }
-        }
+        },
         Fact::CurrentTime => context.set(key, call.origin.at.rfc3339_seconds()),
         Fact::SourceIp => context.set(key, &*call.origin.source),
         Fact::ClusterId => match thing.cluster {

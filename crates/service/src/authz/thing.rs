@@ -18,6 +18,8 @@ pub struct Thing<'a> {
     pub(super) cluster: Known<&'a ClusterId>,
     pub(super) tags: Option<&'a BTreeMap<String, String>>,
     pub(super) kind: &'a str,
+    /// By what it was asked for, if not by its id.
+    asked_for: Option<&'a str>,
 }
 
 /// Which thing.
@@ -56,6 +58,7 @@ impl<'a> Thing<'a> {
             cluster: Known::Absent,
             tags: None,
             kind: "",
+            asked_for: None,
         }
     }
 
@@ -120,11 +123,17 @@ impl<'a> Thing<'a> {
         Self { kind, id: Id::Every, ..Self::none() }
     }
 
+    /// The same, asked for by that text: a refusal repeats it, so that a name does not give away the id behind it.
+    #[must_use]
+    pub(crate) fn asked_for(self, text: &'a str) -> Self {
+        Self { asked_for: Some(text), ..self }
+    }
+
     /// As refusals and the audit call it.
     pub(super) fn label(&self) -> String {
         match self.id {
             Id::None => String::new(),
-            Id::One(id) => format!("{}/{id}", self.kind),
+            Id::One(id) => format!("{}/{}", self.kind, self.asked_for.unwrap_or(id)),
             Id::Every => format!("{}/*", self.kind),
         }
     }

@@ -35,6 +35,7 @@ mod rights;
 mod rotation;
 mod secrets;
 mod sessions;
+mod sight;
 mod through_trust;
 mod tokens;
 mod world;

@@ -1,4 +1,4 @@
-"""Who may do what. Until there are identity policies: administrators everything, everybody else nothing."""
+"""Who may do what: administrators everything, everybody else what policies say, and grants only where they administer."""
 
 import json
 import secrets
@@ -124,3 +124,125 @@ def test_the_command_line_creates_what_it_says_and_shows_how_to_sign(bailiwick):
     refused = bailiwick.run("call", "GET", f"{PATH}/nothing")
     assert refused.returncode == 1
     assert bailiwick.run("user", "no-such-verb").returncode == 2
+
+
+ROLES = {
+    "administrator": "CCEClusterAdminPolicy",
+    "operator": "CCEAdminPolicy",
+    "developer": "CCEEditPolicy",
+    "viewer": "CCEViewPolicy",
+}
+
+
+def native_grant(user, role, clusters):
+    return {
+        "role": role,
+        "principals": {"type": "user", "ids": [user]},
+        "clusters": clusters,
+        "namespaces": ["*"],
+    }
+
+
+def ways(server, key, user, role, clusters):
+    """Every way to change grants: name, and whether it was let through. Each on a grant of its own."""
+    client, policies = server.client(key), server.policies(key)
+    body = native_grant(user, role, clusters)
+
+    def existing():
+        """A grant with two versions, by root."""
+        made = server.client().call("POST", "/bailiwick/v1/grants", body, status=201)["id"]
+        server.client().call("PUT", f"/bailiwick/v1/grants/{made}", {**body, "name": "second"})
+        return made
+
+    def sdk(call, *arguments, **fields):
+        try:
+            call(*arguments, **fields)
+        except ClientRequestException as refused:
+            assert refused.status_code == 403, refused
+            return False
+        return True
+
+    def native(method, path, sent=None):
+        status = client.request(method, f"/bailiwick/v1/{path}", sent).status
+        assert status == 403 or status < 300, (method, path, status)
+        return status != 403
+
+    def cli(*arguments):
+        done = server.run(*arguments, key=key)
+        assert done.returncode == 0 or "not allowed" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    wire = {"clusters": clusters, "policy_type": ROLES[role], "ids": [user]}
+    where = [part for name in clusters for part in ("--cluster", name)] if clusters != ["*"] else ["--all-clusters"]
+    yield "CCE create", sdk(policies.create, **wire)
+    yield "CCE update", sdk(policies.update, existing(), **{**wire, "name": "third"})
+    yield "CCE delete", sdk(policies.delete, existing())
+    yield "native create", native("POST", "grants", body)
+    yield "native update", native("PUT", f"grants/{existing()}", {**body, "name": "third"})
+    yield "native restore", native("POST", f"grants/{existing()}/history/1/restore")
+    yield "native delete", native("DELETE", f"grants/{existing()}")
+    yield "CLI create", cli("grant", "create", "--user", user, "--role", role, *where, "--all-namespaces")
+    yield "CLI restore", cli("grant", "restore", existing(), "--generation", "1")
+    yield "CLI delete", cli("grant", "delete", existing())
+
+
+def test_no_dialect_lets_who_operates_a_cluster_change_grants_there(bailiwick):
+    person, other = bailiwick.add_user(), bailiwick.add_user()
+    own, foreign = bailiwick.add_cluster(), bailiwick.add_cluster()
+    key = bailiwick.add_key(person)
+    statement = {
+        "Effect": "Allow",
+        "Action": ["bailiwick:grant:*", "bailiwick:user:show", "bailiwick:cluster:*"],
+        "Resource": ["*"],
+    }
+    document = json.dumps({"Version": "5.0", "Statement": [statement]})
+    name = f"grants-{secrets.token_hex(4)}"
+    bailiwick.do("policy", "create", name, "--document", "-", text=document)
+    bailiwick.do("policy", "attach", name, "--user", person)
+    client = bailiwick.client()
+    client.call("POST", "/bailiwick/v1/grants", native_grant(person, "operator", [own]), status=201)
+    for role in ROLES:
+        for clusters in ([own], ["*"]):
+            through = [way for way, passed in ways(bailiwick, key, other, role, clusters) if passed]
+            assert not through, (role, clusters)
+    client.call("POST", "/bailiwick/v1/grants", native_grant(person, "administrator", [own]), status=201)
+    for role in ROLES:
+        refused = [way for way, passed in ways(bailiwick, key, other, role, [own]) if not passed]
+        assert not refused, role
+        for clusters in ([foreign], [own, foreign], ["*"]):
+            through = [way for way, passed in ways(bailiwick, key, other, role, clusters) if passed]
+            assert not through, (role, clusters)
+
+
+SHIPPED = {
+    "CCE FullAccess": ("cce:accessPolicy:list", "iam:users:listUsers"),
+    "CCE ReadOnlyAccess": ("cce:accessPolicy:list", "cce:accessPolicy:post"),
+    "CCE Administrator": ("cce:cluster:list", "iam:users:listUsers"),
+    "IAM FullAccess": ("iam:users:deleteUser", "cce:accessPolicy:list"),
+    "IAM ReadOnlyAccess": ("iam:users:listUsers", "iam:users:deleteUser"),
+    "HSS FullAccess": (None, "cce:accessPolicy:list"),
+    "HSS ReadOnlyAccess": (None, "cce:accessPolicy:list"),
+    "Tenant Administrator": ("iam:users:deleteUser", None),
+    "Tenant Guest": ("cce:cluster:list", "iam:users:listUsers"),
+    "AliyunCSFullAccess": ("cs:DescribeClusters", "iam:users:listUsers"),
+    "AliyunCSReadOnlyAccess": ("cs:DescribeClusters", "cs:GrantPermission"),
+    "AliyunSTSAssumeRoleAccess": (None, "cs:DescribeClusters"),
+}
+"""For each shipped policy an action that it allows and one that it does not; nothing of HSS and of RAM's STS asks yet."""
+
+
+def test_every_shipped_policy_allows_what_it_should_and_no_more(bailiwick):
+    client = bailiwick.client()
+    shipped = client.call("GET", "/bailiwick/v1/policies?origin=shipped")["items"]
+    assert {policy["name"] for policy in shipped} == set(SHIPPED)
+    for policy in shipped:
+        user = bailiwick.add_user()
+        client.call("PUT", f"/bailiwick/v1/policies/{policy['id']}/users/{user}", status=204)
+
+        def asked(action, user=user):
+            body = {"principal": {"type": "user", "id": user}, "action": action}
+            return client.call("POST", "/bailiwick/v1/authorize", body)["effect"]
+
+        allowed, refused = SHIPPED[policy["name"]]
+        assert not allowed or asked(allowed) == "allow", policy["name"]
+        assert not refused or asked(refused) == "default-deny", policy["name"]

@@ -21,6 +21,8 @@ KINDS = (
     "group",
     "group_name",
     "key",
+    "policy",
+    "policy_name",
     "project",
     "token",
     "user",
@@ -28,7 +30,7 @@ KINDS = (
 )
 """What a caller can name. Names are tried wherever an id is: paths of the native API take either."""
 
-NAMES = {"agency": "agency_name", "cluster": "cluster_name", "group": "group_name", "user": "user_name"}
+NAMES = {"agency": "agency_name", "cluster": "cluster_name", "group": "group_name", "policy": "policy_name", "user": "user_name"}
 
 ALLOWED_TO_DIFFER = {"date", "x-request-id"}
 
@@ -79,6 +81,10 @@ def shown(answer, values):
     text = answer.body.replace(answer.headers["X-Request-Id"].encode(), b"REQUEST")
     for value in values:
         text = text.replace(value.encode(), b"NAMED")
+    # Both are made of the name that was asked for, and sealed anew each time; their lengths count.
+    text = re.sub(rb"\(explanation [0-9a-f]{16}\)", b"(explanation)", text)
+    sealed = rb'("(?:encoded_authorization_message|explanation)": ?)"([^"]*)"'
+    text = re.sub(sealed, lambda found: found[1] + str(len(found[2])).encode(), text)
     headers = sorted((name.lower(), value) for name, value in answer.headers.items())
     headers = [(name, value) for name, value in headers if name not in ALLOWED_TO_DIFFER]
     return answer.status, headers, text
@@ -131,8 +137,13 @@ def test_the_comparison_would_notice_what_is_there(here, mine):
     assert answers(here, operation, mine, "cluster", own) != answers(here, operation, mine, "cluster", never)
 
 
-SCOPED = [one for one in OPERATIONS if one.dialect != "native" or (one.method == "GET" and one.path != "/metrics")]
-"""The native dialect does not look at the headers, so there it is enough to look at what changes nothing."""
+SCOPED = [
+    one
+    for one in OPERATIONS
+    if one.dialect == "huawei" or (one.dialect == "native" and one.method == "GET" and one.path != "/metrics")
+]
+"""The native dialect does not look at the headers, so there it is enough to look at what changes nothing; the headers
+claim a request for the vendor whose headers they are."""
 
 
 @pytest.mark.parametrize(("header", "kind"), [("X-Project-Id", "project"), ("X-Domain-Id", "account")])

@@ -51,13 +51,14 @@ KINDS = {
     "cluster_id": "cluster",
     "group": "group",
     "group_id": "group",
+    "policy": "policy",
     "project_id": "project",
     "user": "user",
     "user_id": "user",
 }
 """Parameters of paths, and the kind of thing that they name."""
 
-LITERALS = {"generation": "1", "service_code": "cce"}
+LITERALS = {"generation": "1", "service_code": "cce", "version": "1", "version_id": "v1"}
 """Parameters that name nothing of an account."""
 
 OF_COLLECTION = {
@@ -115,6 +116,8 @@ def make_things(client, password):
     grant = {"role": "viewer", "clusters": [things["cluster"]], "namespaces": ["*"]}
     grant["principals"] = {"type": "user", "ids": [things["user"]]}
     things["grant"] = create("grants", grant)
+    things["policy_name"] = f"policy-{mark}"
+    things["policy"] = create("policies", {"name": things["policy_name"], "document": _document()})
     domain = client.call("GET", "/v3/auth/domains")["domains"][0]
     things["account"], things["account_name"] = domain["id"], domain["name"]
     things["token"] = login(client, things)
@@ -191,11 +194,40 @@ def _named_v5(field, **fixed):
     return lambda _: {field: f"walk-{secrets.token_hex(4)}", **fixed}
 
 
+def _document():
+    statement = {"Effect": "Allow", "Action": ["cce:accessPolicy:list"], "Resource": ["*"]}
+    return {"Version": "5.0", "Statement": [statement]}
+
+
+def _holder(kind):
+    return lambda things: {f"{kind}_id": things[kind]}
+
+
 NATIVE = "/bailiwick/v1"
 
 AGENCIES, CREDENTIALS, USERS = "/v3.0/OS-AGENCY/agencies", "/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-USER/users"
 
 BODIES = {
+    "POST /v5/policies": [
+        lambda _: {"policy_name": f"walk-{secrets.token_hex(4)}", "policy_document": json.dumps(_document())}
+    ],
+    "PUT /v5/policies/{policy_id}": [lambda _: {"description": "walked"}],
+    "POST /v5/policies/{policy_id}/versions": [lambda _: {"policy_document": json.dumps(_document())}],
+    "POST /v5/policies/{policy_id}/attach-user": [_holder("user")],
+    "POST /v5/policies/{policy_id}/attach-group": [_holder("group")],
+    "POST /v5/policies/{policy_id}/attach-agency": [_holder("agency")],
+    "POST /v5/policies/{policy_id}/detach-user": [_holder("user")],
+    "POST /v5/policies/{policy_id}/detach-group": [_holder("group")],
+    "POST /v5/policies/{policy_id}/detach-agency": [_holder("agency")],
+    f"POST {NATIVE}/policies": [lambda _: {"name": f"walk-{secrets.token_hex(4)}", "document": _document()}],
+    f"PATCH {NATIVE}/policies/{{policy}}": [lambda _: {"description": "walked"}],
+    f"POST {NATIVE}/policies/{{policy}}/versions": [lambda _: {"document": _document()}],
+    f"POST {NATIVE}/authorize": [
+        lambda things: {
+            "principal": {"type": "agency", "id": things["agency"]},
+            "action": "cce:accessPolicy:list",
+        }
+    ],
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
     "POST /v3/auth/tokens": [_login_body],
@@ -262,6 +294,10 @@ BODIES = {
 """Bodies that the operation accepts, so that rights and ids decide and not the form."""
 
 QUERIES = {
+    f"PUT {NATIVE}/policies/{{policy}}/users/{{user}}": [
+        ("project", "project"),
+        ("enterpriseProject", "enterprise_project"),
+    ],
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
     "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],

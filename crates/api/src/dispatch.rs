@@ -19,7 +19,7 @@ use crate::head::Head;
 use crate::metrics::Counts;
 use crate::operation::{Dialect, Found, Handler, Input};
 use crate::reply::{HttpResponse, Reply};
-use crate::{App, Demo, body, metrics};
+use crate::{App, Demo, body, metrics, refusal};
 
 /// An operation must be done by then.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -170,12 +170,17 @@ async fn run<'a>(
             app.service.admit_caller(&call.caller)?;
             let (caller, origin) = (Arc::clone(&call.caller), call.origin.clone());
             let reminded = dialect.name() == "native" && (caller.root || caller.administrator);
-            let reply = handler(app, call, input).await.inspect_err(|error| match error.denial() {
-                Some(denial) => app.service.note_denial(&caller, &origin, denial, path),
+            let reply = handler(app, call, input).await.map_err(|error| match error.denial() {
+                Some(denial) => {
+                    app.service.note_denial(&caller, &origin, denial, path);
+                    let told = refusal::told(app, dialect, row, (&caller, &origin), denial);
+                    error.telling(told)
+                }
                 None if error.kind() == ErrorKind::Forbidden => {
                     app.service.note_refusal(&caller, &origin, row.name, path);
+                    error
                 }
-                None => {}
+                None => error,
             })?;
             if reminded && app.settings.demo == Demo::No && app.bootstrap_file_present() {
                 reply.with_header(REMINDER, HeaderValue::from_static("bootstrap-file"))

@@ -16,6 +16,7 @@ pub mod listener;
 pub mod metrics;
 pub mod operation;
 mod places;
+mod refusal;
 pub mod reply;
 mod tls;
 mod vocabulary;

@@ -135,6 +135,11 @@ pub trait Dialect: Send + Sync {
     /// Who is calling.
     fn authenticate<'a>(&self, app: &'a App, input: &'a Input, rule: BodyRule) -> Pending<'a, Result<Call>>;
 
+    /// Whether its clients know refusals that carry their reasons sealed, to be shown to somebody who may read them.
+    fn knows_sealed_reasons(&self) -> bool {
+        false
+    }
+
     /// The failure in the dialect's shape. `path` is the one asked for, because some vendors' services differ.
     fn fault(&self, path: &str, error: &Error, request_id: &str) -> HttpResponse;
 }

@@ -44,6 +44,7 @@ pub struct Error {
     message: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     denial: Option<Box<Denial>>,
+    told: Option<Box<Told>>,
 }
 
 /// What a caller was refused, and why. The reasons are for the audit, not for the caller: they tell about policies.
@@ -57,11 +58,22 @@ pub struct Denial {
     pub reasons: String,
 }
 
+/// What a refused caller is told besides: nothing of the reasons, but what leads an administrator to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The action in the words of the dialect in which it was asked.
+    pub action: String,
+    /// The id under which the audit has the reasons.
+    pub explanation: String,
+    /// The reasons, sealed: who is told them cannot read them, and shows them to somebody who can.
+    pub sealed: Option<String>,
+}
+
 impl Error {
     /// An error of `kind` with the text that the caller will see.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, field: None, message: message.into(), cause: None, denial: None }
+        Self { kind, field: None, message: message.into(), cause: None, denial: None, told: None }
     }
 
     /// A request whose `field` breaks a rule; `message` says what would be right.
@@ -125,6 +137,17 @@ impl Error {
         self
     }
 
+    /// The same refusal with what its caller is told besides.
+    #[must_use]
+    pub fn telling(mut self, told: Told) -> Self {
+        if let Some(denial) = &self.denial {
+            let (ours, theirs) = (format!("`{}`", denial.action), format!("`{}`", told.action));
+            self.message = self.message.replacen(&ours, &theirs, 1);
+        }
+        self.told = Some(Box::new(told));
+        self
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -147,6 +170,12 @@ impl Error {
     #[must_use]
     pub fn denial(&self) -> Option<&Denial> {
         self.denial.as_deref()
+    }
+
+    /// What the refused caller is told besides.
+    #[must_use]
+    pub fn told(&self) -> Option<&Told> {
+        self.told.as_deref()
     }
 
     /// What only the log may see.
@@ -190,6 +219,20 @@ mod tests {
         let error = Error::internal("UNIQUE constraint failed: access_keys.id");
         assert!(!error.to_string().contains("access_keys"));
         assert!(format!("{error:?}").contains("access_keys"));
+    }
+
+    #[test]
+    fn a_refusal_names_the_action_in_the_words_of_who_asked_and_never_the_reasons() {
+        let denial = Denial {
+            action: "bailiwick:grant:create".into(),
+            resource: "cluster/c".into(),
+            reasons: "policy `secret` denies it".into(),
+        };
+        let told = Told { action: "x:grant:post".into(), explanation: "e1".into(), sealed: None };
+        let error = Error::denied(denial).telling(told);
+        assert_eq!(error.to_string(), "you are not allowed to perform `x:grant:post` on `cluster/c`");
+        assert_eq!(error.told().map(|told| told.explanation.as_str()), Some("e1"));
+        assert!(!format!("{error:?}").contains("secret"));
     }
 
     #[test]

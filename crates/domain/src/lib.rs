@@ -24,7 +24,7 @@ pub use arrival::{Arrival, GroupMembers, NameTemplate};
 pub use clock::{Clock, Timestamp};
 pub use cluster::{Cluster, ConnectionState};
 pub use entropy::Entropy;
-pub use error::{Denial, Error, ErrorKind, Result};
+pub use error::{Denial, Error, ErrorKind, Result, Told};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
     AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PolicyId,

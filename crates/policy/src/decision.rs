@@ -21,6 +21,18 @@ pub enum Effect {
     DefaultDeny,
 }
 
+impl Effect {
+    /// `allow`, `explicit-deny` or `default-deny`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::ExplicitDeny => "explicit-deny",
+            Self::DefaultDeny => "default-deny",
+        }
+    }
+}
+
 /// The answer, and who gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {

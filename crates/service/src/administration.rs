@@ -3,7 +3,7 @@
 //! goes for saying who owns a cluster, which makes its administrator.
 
 use domain::{ClusterScope, Denial, Error, Result};
-use store::WriteTx;
+use store::{ReadTx, WriteTx};
 
 use crate::call::Call;
 use crate::service::Service;
@@ -32,26 +32,39 @@ impl Service {
         action: &str,
         scopes: &[&ClusterScope],
     ) -> Result<()> {
+        match self.not_administered(tx, call, scopes).await? {
+            Some(resource) => Err(refused(action, &resource)),
+            None => Ok(()),
+        }
+    }
+
+    /// The first cluster of `scopes` that the caller would have to administer to change its grants, and does not.
+    pub(crate) async fn not_administered(
+        &self,
+        tx: &mut ReadTx,
+        call: &Call,
+        scopes: &[&ClusterScope],
+    ) -> Result<Option<String>> {
         let caller = &call.caller;
         let looser = self.settings.grant_requires == GrantRequires::Policy;
         if caller.root || caller.is_unlimited_administrator() || looser {
-            return Ok(());
+            return Ok(None);
         }
         let administered = tx.administered(call.account(), &caller.principal).await?;
         if administered.all {
-            return Ok(());
+            return Ok(None);
         }
         for scope in scopes {
             match scope {
-                ClusterScope::All => return Err(refused(action, "cluster/*")),
+                ClusterScope::All => return Ok(Some("cluster/*".to_owned())),
                 ClusterScope::Listed(ids) => {
                     if let Some(other) = ids.iter().find(|id| !administered.clusters.contains(*id)) {
-                        return Err(refused(action, &format!("cluster/{other}")));
+                        return Ok(Some(format!("cluster/{other}")));
                     }
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

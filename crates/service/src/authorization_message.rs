@@ -17,6 +17,9 @@ const KIND: &str = "authorization-message";
 /// Longer reasons are cut: a message must fit into a request.
 const MAX_REASONS: usize = 2_000;
 
+/// Messages have multiples of so many bytes; what is added is blank.
+const PADDED_TO: usize = 1024;
+
 /// The longest message that is opened.
 pub const MAX_ENCODED: usize = 10_240;
 
@@ -64,7 +67,9 @@ impl Service {
             source: &origin.source,
             at: self.now().rfc3339_seconds(),
         };
-        let plain = serde_json::to_vec(&message).map_err(Error::internal)?;
+        let mut plain = serde_json::to_vec(&message).map_err(Error::internal)?;
+        // How long the reasons are would tell something about them.
+        plain.resize(plain.len().next_multiple_of(PADDED_TO), b' ');
         let id = self.master_key.first_id()?;
         let key = self.master_key.find(&id).ok_or_else(|| Error::internal("no master key is held"))?;
         key.seal(&*self.entropy, &Record { kind: KIND, id: "", account: &caller.account }, &plain)
@@ -82,6 +87,7 @@ impl Service {
         }
         let record = Record { kind: KIND, id: "", account: call.account() };
         let plain = self.master_key.open(&record, encoded).map_err(|_| unknown())?;
-        String::from_utf8(plain.to_vec()).map_err(|_| unknown())
+        let text = String::from_utf8(plain.to_vec()).map_err(|_| unknown())?;
+        Ok(text.trim_end().to_owned())
     }
 }

@@ -18,6 +18,10 @@ pub struct Quotas {
     pub access_keys_per_user: u32,
     /// Bindings that the grants of an account ask for in one cluster.
     pub bindings_per_cluster: u32,
+    /// Identity policies of an account.
+    pub policies: u32,
+    /// Policies that one user, group or agency holds.
+    pub policies_per_principal: u32,
 }
 
 impl Default for Quotas {
@@ -28,6 +32,8 @@ impl Default for Quotas {
             principals: 100_000,
             access_keys_per_user: 100,
             bindings_per_cluster: 20_000,
+            policies: 1_500,
+            policies_per_principal: 50,
         }
     }
 }

@@ -10,6 +10,7 @@ mod accounts;
 mod administered;
 mod agencies;
 mod arrivals;
+mod attachments;
 mod audit;
 mod backup;
 mod clusters;
@@ -50,6 +51,7 @@ mod turns;
 
 pub use administered::Administered;
 pub use agencies::{AgencyDetails, Trusting};
+pub use attachments::Holder;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use clusters::{ClusterRow, NewCluster};

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::{Paging, Session};
 use crate::client::path;
 use crate::failure::Failure;
-use crate::output::{View, field};
+use crate::output::{View, computed, field};
 
 const EVENTS: &str = "audit-events";
 
@@ -22,6 +23,7 @@ const VIEW: View = View {
         field("OUTCOME", "outcome"),
         field("TIMES", "occurrences"),
         field("SOURCE", "source"),
+        computed("EXPLANATION", explanation),
     ],
     details: &[],
 };
@@ -34,7 +36,8 @@ pub enum Command {
     /// Refusals appear within seconds. Requests without valid credentials are counted for each source, reason and
     /// minute; only the account that the first start made sees them.
     #[command(after_help = "Examples:\n  bailiwick audit list --since 2026-11-21T00:00:00Z\n  \
-        bailiwick audit list --actor ada --action bailiwick:token:issue")]
+        bailiwick audit list --actor ada --action bailiwick:token:issue\n  \
+        bailiwick audit list --explanation 5f2d0c7a91b3e648 -o json")]
     List {
         #[command(flatten)]
         filter: Filter,
@@ -72,16 +75,20 @@ pub struct Filter {
     /// To this resource only
     #[arg(long)]
     resource: Option<String>,
+    /// What a refused caller was told this id for
+    #[arg(long, value_name = "ID")]
+    explanation: Option<String>,
 }
 
 impl Filter {
-    fn query(&self) -> [(&str, Option<&str>); 5] {
+    fn query(&self) -> [(&str, Option<&str>); 6] {
         [
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
             ("actor", self.actor.as_deref()),
             ("action", self.action.as_deref()),
             ("resource", self.resource.as_deref()),
+            ("explanation", self.explanation.as_deref()),
         ]
     }
 }
@@ -99,5 +106,15 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
                 Ok(writeln!(out, "{event}")?)
             })
         }
+    }
+}
+
+/// The id under which the whole is found, and why it was refused.
+fn explanation(event: &Value) -> String {
+    let text = |key| event.get("explanation").and_then(|found| found.get(key)).and_then(Value::as_str);
+    match (text("id"), text("reasons")) {
+        (Some(id), Some(reasons)) => format!("{id}: {reasons}"),
+        (Some(id), None) => id.to_owned(),
+        (None, _) => String::new(),
     }
 }

@@ -10,7 +10,10 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Server (on its own machine)",
         &["serve", "check-config", "account", "master-key", "recover", "backup", "restore", "hold"],
     ),
-    ("Tenancy and directory", &["project", "enterprise-project", "user", "group", "agency", "key", "revoke"]),
+    (
+        "Tenancy and directory",
+        &["project", "enterprise-project", "user", "group", "agency", "key", "policy", "revoke"],
+    ),
     ("Fleet", &["cluster", "grant", "audit"]),
     ("Tools", &["call", "health", "completion"]),
 ];

@@ -26,6 +26,7 @@ mod hold;
 mod key;
 mod kubeconfig;
 mod master_key;
+mod policy;
 mod project;
 mod recover;
 mod removals;
@@ -170,6 +171,10 @@ enum Noun {
     #[command(subcommand)]
     Key(key::Command),
 
+    /// Identity policies: who may perform which operations, and why
+    #[command(subcommand)]
+    Policy(policy::Command),
+
     /// Clusters of the fleet
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -237,6 +242,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Group(command) => group::run(command, &mut Session::open(client, world)?),
         Noun::Agency(command) => agency::run(command, &mut Session::open(client, world)?),
         Noun::Key(command) => key::run(command, &mut Session::open(client, world)?),
+        Noun::Policy(command) => policy::run(command, &mut Session::open(client, world)?),
         Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
         Noun::Revoke(command) => revoke::run(command, &mut Session::open(client, world)?),

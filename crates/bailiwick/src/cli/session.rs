@@ -109,7 +109,21 @@ impl<'s, 'w> Session<'s, 'w> {
         query: &[(&str, Option<&str>)],
         paging: &Paging,
     ) -> Result<(), Failure> {
-        let things = self.client.list(&path::native(&[collection])?, query, paging.limit())?;
+        self.list_at(&[collection], view, query, paging)
+    }
+
+    /// Prints a list that lies below something.
+    ///
+    /// # Errors
+    /// If the server refuses or does not answer.
+    pub fn list_at(
+        &mut self,
+        parts: &[&str],
+        view: &View,
+        query: &[(&str, Option<&str>)],
+        paging: &Paging,
+    ) -> Result<(), Failure> {
+        let things = self.client.list(&path::native(parts)?, query, paging.limit())?;
         if things.is_empty() && self.style == Style::Full(Format::Table) {
             writeln!(self.world.err, "no {}", view.plural)?;
             return Ok(());

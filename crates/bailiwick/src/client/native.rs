@@ -154,6 +154,11 @@ pub fn refusal(client: &Client<'_>, answer: &Answer) -> Failure {
         )),
     };
     let failure = advise(failure, client, answer);
+    let failure = match text("explanation") {
+        Some(id) => failure
+            .hint(format!("whoever may read the audit finds why: bailiwick audit list --explanation {id}")),
+        None => failure,
+    };
     // Refusals are the caller's business; only a failure of the server leaves more in its log.
     match text("requestId").or(answer.header("x-request-id")).filter(|_| answer.status >= 500) {
         Some(id) => failure.hint(format!("the server's log has more under request id {id}")),

@@ -121,6 +121,8 @@ struct QuotasFile {
     principals: Option<u32>,
     access_keys_per_user: Option<u32>,
     bindings_per_cluster: Option<u32>,
+    policies: Option<u32>,
+    policies_per_principal: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -230,6 +232,11 @@ impl Settings {
             format!("quotas.grants = {} for each account", quotas.grants),
             format!("quotas.clusters = {} for each account", quotas.clusters),
             format!("quotas.bindings_per_cluster = {} for each account", quotas.bindings_per_cluster),
+            format!("quotas.policies = {} for each account", quotas.policies),
+            format!(
+                "quotas.policies_per_principal = {} for each user, group and agency",
+                quotas.policies_per_principal
+            ),
             format!("quotas.principals = {} for each account", quotas.principals),
             format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
             format!("clusters.unexplained_removals = {}", self.unexplained_removals),
@@ -362,6 +369,8 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         principals: file.principals.unwrap_or(default.principals),
         access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
         bindings_per_cluster: file.bindings_per_cluster.unwrap_or(default.bindings_per_cluster),
+        policies: file.policies.unwrap_or(default.policies),
+        policies_per_principal: file.policies_per_principal.unwrap_or(default.policies_per_principal),
     }
 }
 

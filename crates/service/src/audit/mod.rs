@@ -201,12 +201,13 @@ impl Service {
 }
 
 /// The id under which an administrator finds why somebody was refused. It is the same for the same refusal, so that
-/// whoever repeats it may be told once.
+/// whoever repeats it may be told once. It is made of nothing but what the caller knows: one that told the reasons apart
+/// would tell about things and policies that are not theirs to know.
 #[must_use]
 pub fn explanation_id(caller: &Caller, denial: &Denial) -> String {
     let mut digest = Sha256::new();
     let account = caller.account.as_str();
-    for part in [account, caller.principal.as_str(), &denial.action, &denial.resource, &denial.reasons] {
+    for part in [account, caller.principal.as_str(), &denial.action, &denial.resource] {
         digest.update(part.len().to_be_bytes());
         digest.update(part.as_bytes());
     }

@@ -9,6 +9,7 @@
 
 pub mod actions;
 mod fact;
+pub(crate) mod inquiry;
 mod question;
 mod rights;
 mod thing;
@@ -128,16 +129,6 @@ impl Right<'_> {
             Effect::ExplicitDeny | Effect::DefaultDeny | Effect::Allow => Ok(()),
         }
     }
-}
-
-/// How it would be decided whether the caller may perform `action` on `thing`, with reasons. The root user is not
-/// decided by policies: `None`.
-///
-/// # Errors
-/// `Internal` for an action that there is not.
-pub fn explain(call: &Call, action: &str, thing: &Thing<'_>) -> Result<Option<Decision>> {
-    let action = known(action)?;
-    Ok((!call.caller.root).then(|| question::decide(call, action, thing)))
 }
 
 fn require_on(call: &Call, action: &'static Action, thing: &Thing<'_>) -> Result<()> {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use domain::PolicyScope;
+use domain::{PolicyScope, PrincipalKind};
 use policy::{Context, Decision, Document, Effect, Request, Resource};
 
 use super::actions::Action;
 use super::fact::Fact;
 use super::rights::Rights;
 use super::thing::{Id, Known, Thing};
-use super::vocabulary::NamedAction;
+use super::vocabulary::{NamedAction, NamedKey};
 use crate::call::Call;
 
 /// The effect alone.
@@ -33,15 +33,26 @@ pub(super) fn effect_of(rights: &Rights, thing: &Thing<'_>, request: &Request) -
 
 /// The answer with its reasons.
 pub(super) fn decide(call: &Call, action: &Action, thing: &Thing<'_>) -> Decision {
+    decide_request(call, thing, &request(call, &call.caller.rights, action, thing))
+}
+
+/// The same for a request that was made already.
+pub(super) fn decide_request(call: &Call, thing: &Thing<'_>, request: &Request) -> Decision {
     let rights = &call.caller.rights;
-    let request = request(call, rights, action, thing);
-    let decision = policy::decide(&documents(rights, thing), &request);
-    let limits = rights.limits.iter().map(|limit| policy::decide(&references(limit), &request));
+    let decision = policy::decide(&documents(rights, thing), request);
+    let limits = rights.limits.iter().map(|limit| policy::decide(&references(limit), request));
     limits.fold(decision, Decision::within)
 }
 
 fn references(set: &[Arc<Document>]) -> Vec<&Document> {
     set.iter().map(|document| &**document).collect()
+}
+
+/// Whether an action has a condition key, under one of its names.
+pub(super) fn has_key(action: &Action, names: &[NamedAction], named: &NamedKey) -> bool {
+    let ours = named.key.starts_with("bailiwick:") && action.facts.contains(&named.fact);
+    let theirs = names.iter().any(|name| name.keys.contains(&named.key));
+    named.fact.is_of_the_request() || ours || theirs
 }
 
 /// Whether anything that the caller holds, anywhere, allows the action on something.
@@ -106,13 +117,17 @@ fn resource(call: &Call, action: &Action, names: &[NamedAction], thing: &Thing<'
         Id::None | Id::Every => "",
     };
     let mut resource = Resource::new(["bailiwick", thing.region, account, kind, id]);
+    if let Some((kind, id, _)) = thing.principal {
+        resource = resource.also_named(Resource::new(["bailiwick", "", account, kind.as_str(), id]));
+    }
     let templates = names.iter().filter_map(|named| named.resource.as_deref());
     for template in templates.flat_map(str::split_whitespace) {
+        let Some((id, name)) = called_by(template, thing, id) else { continue };
         let called = template
             .replace("{region}", thing.region)
             .replace("{account}", account)
             .replace("{id}", id)
-            .replace("{name}", thing.name);
+            .replace("{name}", name);
         if called.starts_with('/') {
             resource = resource.with_uri(&called);
         } else if let Some(other) = Resource::parse(&called) {
@@ -122,14 +137,24 @@ fn resource(call: &Call, action: &Action, names: &[NamedAction], thing: &Thing<'
     if thing.id == Id::Every { resource.every() } else { resource }
 }
 
+/// The id and the name that a template of a resource takes: where an action is about two things, a template may be of
+/// either, and must not be filled with the other's.
+fn called_by<'a>(template: &str, thing: &Thing<'a>, id: &'a str) -> Option<(&'a str, &'a str)> {
+    let kind = template.split(':').nth(3).unwrap_or_default();
+    match (PrincipalKind::parse("kind", kind), thing.principal) {
+        (Ok(kind), Some((its, id, name))) => (kind == its).then_some((id, name)),
+        (Ok(kind), None) => {
+            (thing.kind.is_empty() || thing.kind == kind.as_str()).then_some((id, thing.name))
+        }
+        (Err(_), _) => Some((id, thing.name)),
+    }
+}
+
 fn context(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Context {
     let mut context = Context::new();
     let names = rights.vocabulary.names(action.name);
     for named in rights.vocabulary.keys() {
-        let of_request = named.fact.is_of_the_request();
-        let ours = named.key.starts_with("bailiwick:") && action.facts.contains(&named.fact);
-        let theirs = names.iter().any(|name| name.keys.contains(&named.key));
-        if of_request || ours || theirs {
+        if has_key(action, names, named) {
             put(&mut context, call, &named.key, named.fact, thing);
         } else if action.facts.contains(&named.fact) {
             // The operation is about things that have the fact, and the dialect does not let conditions ask for it: a

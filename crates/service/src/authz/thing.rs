@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{AccountId, Cluster, ClusterId, EnterpriseProjectId, Principal, ProjectId};
+use domain::{
+    AccountId, Cluster, ClusterId, EnterpriseProjectId, PolicyId, Principal, PrincipalKind, ProjectId,
+};
 
 /// Something that exists, or is only named by a caller: a name that nothing has is decided like any other, so that the
 /// answer does not tell whether it exists.
@@ -18,6 +20,8 @@ pub struct Thing<'a> {
     pub(super) cluster: Known<&'a ClusterId>,
     pub(super) tags: Option<&'a BTreeMap<String, String>>,
     pub(super) kind: &'a str,
+    /// A user, group or agency that it is about as well: policies may name either.
+    pub(super) principal: Option<(PrincipalKind, &'a str, &'a str)>,
     /// By what it was asked for, if not by its id.
     asked_for: Option<&'a str>,
 }
@@ -58,6 +62,7 @@ impl<'a> Thing<'a> {
             cluster: Known::Absent,
             tags: None,
             kind: "",
+            principal: None,
             asked_for: None,
         }
     }
@@ -73,6 +78,18 @@ impl<'a> Thing<'a> {
     pub fn principal(principal: &'a Principal) -> Self {
         let account = Some(&principal.account);
         Self { name: &principal.name, account, ..Self::named(principal.kind.as_str(), principal.id.as_str()) }
+    }
+
+    /// An identity policy.
+    #[must_use]
+    pub fn policy(id: &'a PolicyId, name: &'a str) -> Self {
+        Self { name, ..Self::named("policy", id.as_str()) }
+    }
+
+    /// The same together with a user, group or agency.
+    #[must_use]
+    pub fn with(self, principal: &'a Principal) -> Self {
+        Self { principal: Some((principal.kind, principal.id.as_str(), &principal.name)), ..self }
     }
 
     /// A cluster.
@@ -130,10 +147,16 @@ impl<'a> Thing<'a> {
     }
 
     /// As refusals and the audit call it.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         match self.id {
             Id::None => String::new(),
-            Id::One(id) => format!("{}/{}", self.kind, self.asked_for.unwrap_or(id)),
+            Id::One(id) => {
+                let id = self.asked_for.unwrap_or(id);
+                match self.principal {
+                    None => format!("{}/{id}", self.kind),
+                    Some((kind, principal, _)) => format!("{}/{id}/{kind}/{principal}", self.kind),
+                }
+            }
             Id::Every => format!("{}/*", self.kind),
         }
     }

@@ -15,8 +15,10 @@
 
 mod accounts;
 mod audit;
+mod authorization;
 mod clusters;
 mod concurrency;
+mod decisions;
 mod directory;
 mod directory_rules;
 mod grants;
@@ -26,6 +28,8 @@ mod leases;
 mod migrations;
 mod names;
 mod owners;
+mod policies;
+mod policy_ladder;
 mod quotas;
 mod removals;
 mod replacement;

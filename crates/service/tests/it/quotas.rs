@@ -8,7 +8,15 @@ use crate::world::{new_principal, spec, worlds_with};
 
 fn quotas() -> Quotas {
     // The root user and the group of administrators are two principals, and the root user has one key.
-    Quotas { grants: 1, clusters: 1, principals: 3, access_keys_per_user: 2, bindings_per_cluster: 5 }
+    Quotas {
+        grants: 1,
+        clusters: 1,
+        principals: 3,
+        access_keys_per_user: 2,
+        bindings_per_cluster: 5,
+        policies: 1,
+        policies_per_principal: 1,
+    }
 }
 
 fn refused<T>(outcome: Result<T>, what: &str) {

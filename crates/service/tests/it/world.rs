@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use domain::clock::Fixed;
 use domain::{
-    Cluster, ClusterIdentity, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, Principal,
+    Cluster, ClusterIdentity, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, PolicyId, Principal,
     PrincipalKind, Principals, Result, Role, Secret, Timestamp,
 };
+use service::authz::{Fact, NamedAction, NamedKey, Shipped, Vocabulary};
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::prober::Pending;
 use service::connection::{AddressPolicy, Connection, Prober};
 use service::leases::Lease;
-use service::{Call, Login, MasterKey, NewCluster, NewPrincipal, Origin, Quotas, Scope, Service, Settings};
+use service::policies::{NewPolicy, PolicyFilter, WhichPrincipal, WhichScope};
+use service::{
+    Call, Login, MasterKey, NewCluster, NewPrincipal, Origin, PageRequest, Quotas, Scope, Service, Settings,
+};
 use store::Store;
 use store::testing::{TestDatabase, databases};
 
@@ -101,6 +105,7 @@ impl World {
             Settings {
                 addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
                 quotas,
+                vocabulary: vocabulary(),
                 ..Settings::default()
             },
         )
@@ -128,16 +133,26 @@ impl World {
 
     /// The same with master keys of its own.
     pub fn another_server_with(&self, master_key: service::MasterKeys) -> Arc<Service> {
+        let settings = Settings {
+            addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
+            ..Settings::default()
+        };
+        self.server(master_key, settings)
+    }
+
+    /// The same with settings of its own.
+    pub fn another_server_set(&self, settings: Settings) -> Arc<Service> {
+        self.server(self.bootstrap.master_key.clone(), settings)
+    }
+
+    fn server(&self, master_key: service::MasterKeys, settings: Settings) -> Arc<Service> {
         let service = Service::new(
             self.store.clone(),
             self.clock.clone(),
             Arc::new(domain::entropy::Fixed::new(7)),
             master_key,
             domain::InstallationId::stored("i"),
-            Settings {
-                addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
-                ..Settings::default()
-            },
+            Settings { vocabulary: vocabulary(), ..settings },
         );
         Arc::new(service.unwrap().with_prober(self.api_servers.clone()))
     }
@@ -168,6 +183,28 @@ impl World {
         self.service.create_cluster(&self.root, new).await.unwrap()
     }
 
+    /// A new policy with that document, held for the whole account.
+    pub async fn give(&self, to: &Principal, document: &str) -> PolicyId {
+        self.give_in(to, document, WhichScope::Account).await
+    }
+
+    /// The same in a scope.
+    pub async fn give_in(&self, to: &Principal, document: &str, scope: WhichScope<'_>) -> PolicyId {
+        let id = self.policy(document).await;
+        let to = WhichPrincipal { kind: to.kind, which: to.id.as_str().into() };
+        self.service.attach_policy(&self.root, id.as_str(), to, scope).await.unwrap();
+        id
+    }
+
+    /// A new policy with that document.
+    pub async fn policy(&self, document: &str) -> PolicyId {
+        let page = PageRequest { limit: Some(1000), cursor: None };
+        let have = self.service.list_policies(&self.root, PolicyFilter::default(), &page).await.unwrap();
+        let name = format!("policy-{}", have.items.len());
+        let new = NewPolicy { id: None, name, description: String::new(), document: document.to_owned() };
+        self.service.create_policy(&self.root, new).await.unwrap().id
+    }
+
     /// The instant in so many seconds.
     pub fn clock_in(&self, seconds: i64) -> Timestamp {
         self.service.now().plus_seconds(seconds)
@@ -186,6 +223,45 @@ impl World {
         let key = self.service.signing_key(new.key.id.as_str()).await.unwrap().unwrap();
         Call { caller: Arc::clone(&key.caller), project: None, origin: origin(), signed: None }
     }
+}
+
+/// Words of a dialect that there is not, and one policy that is shipped.
+pub fn vocabulary() -> Arc<Vocabulary> {
+    let named = |name: &str, action: &str, resource: Option<&str>| NamedAction {
+        name: name.to_owned(),
+        aliases: vec![format!("{name}Alias")],
+        action: action.to_owned(),
+        resource: resource.map(str::to_owned),
+        keys: Vec::new(),
+    };
+    let actions = vec![
+        named("x:grant:post", "bailiwick:grant:create", None),
+        named("x:grant:list", "bailiwick:grant:list", None),
+        named("x:cluster:get", "bailiwick:cluster:show", Some("x:{region}:{account}:cluster:{id}")),
+        named("x:users:attach", "bailiwick:policy:attach", Some("x::{account}:user:{name}")),
+    ];
+    let keys = vec![NamedKey { key: "x:ClusterId".to_owned(), fact: Fact::ClusterId }];
+    let reading = allow(&["bailiwick:*:list", "bailiwick:*:show"]);
+    let shipped = vec![Shipped::new("reader", "Reader", "Reading.", &reading).unwrap()];
+    Arc::new(Vocabulary::new(actions, keys, shipped).unwrap())
+}
+
+/// A document that allows these actions on everything.
+pub fn allow(actions: &[&str]) -> String {
+    statement("Allow", actions, "")
+}
+
+/// A document that denies these actions on everything.
+pub fn deny(actions: &[&str]) -> String {
+    statement("Deny", actions, "")
+}
+
+/// A document of one statement on everything, with a condition if it is not empty.
+pub fn statement(effect: &str, actions: &[&str], condition: &str) -> String {
+    let condition = if condition.is_empty() { String::new() } else { format!(",\"Condition\":{condition}") };
+    format!(
+        r#"{{"Version":"5.0","Statement":[{{"Effect":"{effect}","Action":{actions:?},"Resource":["*"]{condition}}}]}}"#
+    )
 }
 
 pub fn origin() -> Origin {

@@ -24,6 +24,8 @@ struct Body<'a> {
     error_msg: &'a str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    encoded_authorization_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Keystone<'a>>,
 }
 
@@ -59,7 +61,12 @@ pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpRespo
     // Whoever is too fast is stopped by the gateway, whichever service was asked.
     let code = if kind == ErrorKind::Limited { "APIGW.0308" } else { code };
     let status = status(kind);
-    let message = error.to_string();
+    let told = error.told();
+    let mut message = error.to_string();
+    if let Some(told) = told {
+        // The clients show the code and the message, and nothing else that could lead to the reasons.
+        message.push_str(&format!(" (explanation {})", told.explanation));
+    }
     let keystone = Keystone {
         code: status.as_u16(),
         message: &message,
@@ -71,6 +78,7 @@ pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpRespo
         error_code: code,
         error_msg: &message,
         request_id,
+        encoded_authorization_message: told.and_then(|told| told.sealed.as_deref()),
         error: iam.then_some(keystone),
     };
     Reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()

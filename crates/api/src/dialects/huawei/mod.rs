@@ -96,6 +96,10 @@ impl Dialect for Huawei {
         Box::pin(authenticate(app, input, rule))
     }
 
+    fn knows_sealed_reasons(&self) -> bool {
+        true
+    }
+
     fn fault(&self, path: &str, error: &Error, request_id: &str) -> HttpResponse {
         fault::response(path, error, request_id)
     }

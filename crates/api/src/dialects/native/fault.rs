@@ -18,13 +18,32 @@ struct Fault<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a str>,
     request_id: &'a str,
 }
 
 /// The failure as an answer.
 pub(super) fn response(error: &Error, request_id: &str) -> HttpResponse {
     let (status, code) = status_and_code(error.kind());
-    let body = Body { error: Fault { code, field: error.field(), message: error.message(), request_id } };
+    let told = error.told();
+    let fault = Fault {
+        code,
+        field: error.field(),
+        message: error.message(),
+        action: told.map(|told| told.action.as_str()),
+        resource: error
+            .denial()
+            .map(|denial| denial.resource.as_str())
+            .filter(|resource| !resource.is_empty()),
+        explanation: told.map(|told| told.explanation.as_str()),
+        request_id,
+    };
+    let body = Body { error: fault };
     Reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()
 }
 

@@ -2,7 +2,9 @@
 
 mod access_keys;
 mod agencies;
+mod attachments;
 mod audit;
+mod authorize;
 mod cluster_life;
 mod clusters;
 mod fault;
@@ -10,6 +12,7 @@ mod grants;
 mod health;
 mod history;
 mod openapi;
+mod policies;
 mod principals;
 mod projects;
 mod removals;
@@ -52,6 +55,9 @@ fn rows() -> Vec<Operation> {
         principals::operations(),
         agencies::operations(),
         access_keys::operations(),
+        policies::operations(),
+        attachments::operations(),
+        authorize::operations(),
         clusters::operations(),
         cluster_life::operations(),
         grants::operations(),

@@ -88,6 +88,10 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
+        "policies.list" => &["origin", "attached", "limit", "cursor"],
+        name if name.starts_with("policies.attach") || name.starts_with("policies.detach") => {
+            &["project", "enterpriseProject"]
+        }
         name if name.ends_with(".list") || name == "grants.history" => &["limit", "cursor"],
         _ => &[],
     };
@@ -105,7 +109,7 @@ fn responses(row: &Operation) -> Value {
     let (status, content) = match row.method {
         "DELETE" if row.name != "clusters.delete" => ("204", None),
         "PUT" if !["grants.update", "clusters.rotate"].contains(&row.name) => ("204", None),
-        "POST" if row.name != "clusters.resume" => ("201", response_schema(row)),
+        "POST" if !["clusters.resume", "authorize.ask"].contains(&row.name) => ("201", response_schema(row)),
         _ => ("200", response_schema(row)),
     };
     let done = match content {
@@ -123,6 +127,10 @@ fn noun(row: &Operation) -> Option<&'static str> {
         "users" | "groups" | "agencies" => Some("Principal"),
         "accessKeys" => Some("AccessKey"),
         "projects" | "enterpriseProjects" => Some("Project"),
+        "policies" | "userPolicies" | "groupPolicies" | "agencyPolicies" => Some("Policy"),
+        "policyVersions" => Some("PolicyVersion"),
+        "policyAttachments" => Some("PolicyHolder"),
+        "authorize" => Some("Verdict"),
         "revocations" => Some("Revocation"),
         _ => None,
     }
@@ -149,6 +157,8 @@ fn request_schema(row: &Operation) -> String {
         "accessKeys.update" => "AccessKeyUpdate",
         "clusters.update" => "ClusterUpdate",
         "clusters.rotate" => "NewConnection",
+        "policies.update" => "PolicyUpdate",
+        "authorize.ask" => "Inquiry",
         _ => return format!("#/components/schemas/New{}", noun(row).unwrap_or("Project")),
     };
     format!("#/components/schemas/{name}")
@@ -160,8 +170,10 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn schemas() -> Value {
     let mut all = schemas_of_things();
-    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), schemas_of_revocations()) {
-        all.extend(more);
+    for more in [schemas_of_revocations(), schemas_of_policies()] {
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
+        }
     }
     all
 }
@@ -189,6 +201,55 @@ fn schemas_of_revocations() -> Value {
     })
 }
 
+/// What is known of policies and of what they decide.
+fn schemas_of_policies() -> Value {
+    let (text, integer, boolean) =
+        (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "boolean"}));
+    let document = json!({"type": ["object", "string"]});
+    let kind = json!({"enum": ["user", "group", "agency"]});
+    let who = object(&["type", "id"], json!({"type": kind, "id": text}));
+    let scope = object(
+        &["type"],
+        json!({
+            "type": {"enum": ["account", "project", "enterprise-project"]}, "id": text
+        }),
+    );
+    let statement = object(
+        &["policy", "attachedTo", "scope"],
+        json!({
+            "policyId": text, "policy": text, "statement": integer, "sid": text, "why": text,
+            "attachedTo": object(&["type", "name"], json!({"type": kind, "name": text})), "scope": scope
+        }),
+    );
+    let statements = json!({"type": "array", "items": statement});
+    json!({
+        "NewPolicy": object(&["name", "document"], json!({
+            "id": text, "name": text, "description": text, "document": document
+        })),
+        "PolicyUpdate": object(&[], json!({"name": text, "description": text, "document": document})),
+        "Policy": object(&["id", "name", "origin", "defaultVersion", "attachments"], json!({
+            "id": text, "name": text, "description": text, "origin": {"enum": ["shipped", "own"]},
+            "defaultVersion": integer, "attachments": integer, "createdAt": text, "updatedAt": text,
+            "document": document, "scope": scope, "since": text
+        })),
+        "NewPolicyVersion": object(&["document"], json!({"document": document, "default": boolean})),
+        "PolicyVersion": object(&["version", "default", "document"], json!({
+            "version": integer, "default": boolean, "createdAt": text, "document": document
+        })),
+        "PolicyHolder": object(&["type", "id", "name", "scope", "since"], json!({
+            "type": kind, "id": text, "name": text, "scope": scope, "since": text
+        })),
+        "Inquiry": object(&["action"], json!({
+            "principal": who, "action": text, "resource": text, "cluster": text, "conditions": {"type": "object"}
+        })),
+        "Verdict": object(&["allowed", "effect", "principal", "action", "statements", "nearest", "reasons"], json!({
+            "allowed": boolean, "effect": {"enum": ["allow", "explicit-deny", "default-deny"]},
+            "principal": object(&["type", "id", "name"], json!({"type": kind, "id": text, "name": text})),
+            "action": text, "resource": text, "statements": statements, "nearest": statements, "reasons": text
+        }))
+    })
+}
+
 fn schemas_of_things() -> Value {
     let text = json!({"type": "string"});
     let texts = json!({"type": "array", "items": {"type": "string"}});
@@ -203,7 +264,10 @@ fn schemas_of_things() -> Value {
     json!({
         "Error": object(&["error"], json!({"error": object(
             &["code", "message", "requestId"],
-            json!({"code": text, "field": text, "message": text, "requestId": text}),
+            json!({
+                "code": text, "field": text, "message": text, "action": text, "resource": text, "explanation": text,
+                "requestId": text
+            }),
         )})),
         "NewGrant": object(
             &["role", "principals", "clusters", "namespaces"],

@@ -7,6 +7,7 @@ mod extended_users;
 mod groups;
 mod identity;
 mod links;
+mod policies_v5;
 mod projects;
 mod rules;
 mod schemas;
@@ -34,6 +35,7 @@ pub(super) fn operations() -> Vec<Operation> {
         credentials::operations(),
         agencies::operations(),
         v5::operations(),
+        policies_v5::operations(),
         schemas::operations(),
     ]
     .concat()

@@ -61,6 +61,15 @@ impl Condition {
         self.key == other.key && self.test.is_some() && self.test == other.test
     }
 
+    /// Whether `text` is one of the values with which it compares `key`, however it is meant.
+    pub(crate) fn compares(&self, key: &str, text: &str) -> bool {
+        let test = self.test.as_ref().filter(|_| self.key == folded(key));
+        test.is_some_and(|(_, values)| {
+            // Whether there is a value says nothing about which.
+            !matches!(values, Values::Absent(_)) && values.compare(text) != Certainty::No
+        })
+    }
+
     /// Whether it is met.
     pub(crate) fn is_met(&self, context: &Context) -> Certainty {
         let Some((operator, values)) = &self.test else { return Certainty::Maybe };

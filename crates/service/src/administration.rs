@@ -1,5 +1,6 @@
 //! Who administers a cluster. A policy that allows changing grants is not enough to change them: whoever gives rights in
-//! a cluster must have all of them there. Otherwise the right to write grants would be every right there is.
+//! a cluster must have all of them there. Otherwise the right to write grants would be every right there is. The same
+//! goes for saying who owns a cluster, which makes its administrator.
 
 use domain::{ClusterScope, Denial, Error, Result};
 use store::{ReadTx, WriteTx};
@@ -46,7 +47,7 @@ impl Service {
     ) -> Result<Option<String>> {
         let caller = &call.caller;
         let looser = self.settings.grant_requires == GrantRequires::Policy;
-        if caller.root || (caller.administrator && caller.rights.limits.is_empty()) || looser {
+        if caller.root || caller.is_unlimited_administrator() || looser {
             return Ok(None);
         }
         let administered = tx.administered(call.account(), &caller.principal).await?;
@@ -72,7 +73,7 @@ fn refused(action: &str, resource: &str) -> Error {
     let denial =
         Denial { action: action.to_owned(), resource: resource.to_owned(), reasons: reasons.to_owned() };
     Error::denied(denial).with_hint(
-        "changing a cluster's grants takes administering it: its owner does, and who holds a grant of the role \
+        "changing a cluster's grants, owner, labels or names of people takes administering it: its owner does, and who holds a grant of the role \
          administrator on all its namespaces",
     )
 }

@@ -137,6 +137,7 @@ impl Service {
         };
         let have = tx.count_principals_of(call.account()).await?;
         room("users, groups and agencies together", have, self.settings.quotas.principals)?;
+        self.may_be_called(&mut tx, call, &principal).await?;
         tx.insert_principal(&principal, None).await?;
         let mut details = AgencyDetails::default();
         update.apply(&mut tx, &mut details).await?;
@@ -173,6 +174,7 @@ impl Service {
         let before = which.find(&mut tx, call.account(), PrincipalKind::Agency).await?;
         self.may_change(&mut tx, call, &before.id).await?;
         let after = self.with_update(&before, common)?;
+        self.may_be_renamed(&mut tx, call, &before, &after).await?;
         tx.update_principal(&after).await?;
         if after.external_ids != before.external_ids {
             tx.replace_external_ids(&after).await?;

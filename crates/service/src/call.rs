@@ -91,6 +91,12 @@ impl Caller {
             Proof::Server | Proof::AccessKey(_) => None,
         }
     }
+
+    /// Whether they are an administrator whose session leaves them all that administrators may do.
+    #[must_use]
+    pub(crate) fn is_unlimited_administrator(&self) -> bool {
+        self.administrator && self.rights.limits.is_empty()
+    }
 }
 
 impl Caller {

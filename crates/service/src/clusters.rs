@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Arrival, Cluster, ClusterId, ConnectionState, Error, GroupMembers, NameTemplate, PrincipalId,
-    PrincipalKind, Project, Result,
+    Arrival, Cluster, ClusterId, ClusterScope, ConnectionState, Error, GroupMembers, NameTemplate,
+    PrincipalId, PrincipalKind, Project, Result,
 };
 use store::WriteTx;
 
@@ -43,7 +43,7 @@ pub struct NewCluster {
 /// What is to be changed about a cluster.
 #[derive(Debug, Default)]
 pub struct ClusterUpdate {
-    /// The user who answers for it, by id or name.
+    /// The user who answers for it, and so administers it, by id or name.
     pub owner: Option<String>,
     /// All its labels.
     pub labels: Option<BTreeMap<String, String>>,
@@ -224,21 +224,20 @@ impl Service {
             right.on(&Thing::unknown_cluster(&ClusterId::stored(id_or_name)))?;
             return Err(Error::not_found("cluster", id_or_name));
         };
-        right.on(&Thing::cluster(&found))?;
+        right.on(&Thing::cluster(&found).asked_for(id_or_name))?;
         Ok(found)
     }
 
     /// A cluster by id or name, if there is one, whoever asks.
     pub(crate) async fn find_cluster(&self, call: &Call, id_or_name: &str) -> Result<Option<Cluster>> {
-        let clusters = self.clusters_of(call).await?;
-        let by_id = clusters.iter().find(|cluster| cluster.id.as_str() == id_or_name);
-        Ok(by_id.or_else(|| clusters.iter().find(|cluster| cluster.name == id_or_name)).cloned())
+        Ok(named_among(self.clusters_of(call).await?, id_or_name))
     }
 
     /// Changes what is said about a cluster. What is not given stays.
     ///
     /// # Errors
-    /// `NotFound` if there is none in the account; `Invalid` naming the field.
+    /// `NotFound` if there is none in the account; `Invalid` naming the field; `Forbidden` for who does not administer the
+    /// cluster, and for labels with which the caller could not have changed it.
     pub async fn update_cluster(
         &self,
         call: &Call,
@@ -250,9 +249,11 @@ impl Service {
         let mut tx = self.begin(call).await?;
         // Again, now that nobody else can change it.
         let mut all = tx.clusters(call.account()).await?.into_iter();
-        let mut cluster = all
+        let before = all
             .find(|found| found.id == cluster.id)
             .ok_or_else(|| Error::not_found("cluster", id_or_name))?;
+        right.on(&Thing::cluster(&before).asked_for(id_or_name))?;
+        let mut cluster = before.clone();
         if let Some(owner) = &update.owner {
             cluster.owner = Some(user(&mut tx, call, owner).await?);
         }
@@ -260,8 +261,14 @@ impl Service {
             check_labels(&labels)?;
             cluster.labels = labels;
         }
-        tx.describe_cluster(&cluster, self.now()).await?;
         let arrival = update.arrival.over(cluster.arrival.clone())?;
+        // The owner administers the cluster, arrival says who people are there, and labels what policies say of it.
+        if (&cluster.owner, &cluster.labels, &arrival) != (&before.owner, &before.labels, &before.arrival) {
+            right.on(&Thing::cluster(&cluster))?;
+            let scope = ClusterScope::Listed(vec![cluster.id.clone()]);
+            self.require_administration(&mut tx, call, right.action(), &[&scope]).await?;
+        }
+        tx.describe_cluster(&cluster, self.now()).await?;
         let action = "bailiwick:cluster:update";
         let resource = format!("cluster/{}", cluster.id);
         if arrival == cluster.arrival {
@@ -272,6 +279,13 @@ impl Service {
         }
         self.cluster_for(call, &right, cluster.id.as_str()).await
     }
+}
+
+/// The one with that id, else the one with that name.
+pub(crate) fn named_among(mut clusters: Vec<Cluster>, id_or_name: &str) -> Option<Cluster> {
+    let by_id = clusters.iter().position(|cluster| cluster.id.as_str() == id_or_name);
+    let at = by_id.or_else(|| clusters.iter().position(|cluster| cluster.name == id_or_name));
+    at.map(|at| clusters.swap_remove(at))
 }
 
 fn check(new: &NewCluster) -> Result<()> {

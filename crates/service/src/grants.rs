@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use domain::grant::{MAX_CLUSTERS, MAX_NAMESPACES, MAX_PRINCIPALS, check_name};
 use domain::{
-    ClusterGrantState, ClusterId, ClusterScope, ConnectionState, Error, Grant, GrantId, GrantSpec,
+    Cluster, ClusterGrantState, ClusterId, ClusterScope, ConnectionState, Error, Grant, GrantId, GrantSpec,
     NamespaceScope, PrincipalId, Result, State,
 };
 use store::{GrantStateRow, ReadTx, WriteTx};
 
-use crate::authz::{self, Right};
+use crate::authz::{self, Right, Thing};
 use crate::cache::Copy;
 use crate::call::Call;
 use crate::history;
@@ -223,7 +223,7 @@ impl Service {
         let mut tx = self.store.read().await?;
         let grant = tx.grant(call.account(), id).await?.ok_or_else(|| Error::not_found("grant", id))?;
         may_see(&mut tx, &right, &grant).await?;
-        let clusters = tx.clusters(call.account()).await?;
+        let clusters = visible(tx.clusters(call.account()).await?, &right);
         let rows = tx.grant_states(&grant.id).await?;
         tx.end().await?;
         let states = states_of(&grant, &clusters, rows.iter());
@@ -235,9 +235,10 @@ impl Service {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn list_grant_states(&self, call: &Call) -> Result<Vec<(Grant, Vec<ClusterGrantState>)>> {
+        let right = authz::require_somewhere(call, "bailiwick:grant:list")?;
         let list = self.list_grants(call).await?;
         let mut tx = self.store.read().await?;
-        let clusters = tx.clusters(call.account()).await?;
+        let clusters = visible(tx.clusters(call.account()).await?, &right);
         let mut rows: BTreeMap<GrantId, Vec<GrantStateRow>> = BTreeMap::new();
         for row in tx.account_states(call.account()).await? {
             rows.entry(row.grant.clone()).or_default().push(row);
@@ -262,6 +263,15 @@ pub(crate) async fn may_see(tx: &mut ReadTx, right: &Right<'_>, grant: &Grant) -
         return Ok(());
     }
     Err(Error::not_found("grant", grant.id.as_str()))
+}
+
+/// The clusters for which the right holds. What a grant left behind in another is not its reader's to know, although the
+/// grant is now.
+fn visible(mut clusters: Vec<Cluster>, right: &Right<'_>) -> Vec<Cluster> {
+    if !right.holds_for_every_cluster() {
+        clusters.retain(|cluster| right.holds_for(&Thing::cluster(cluster)));
+    }
+    clusters
 }
 
 async fn active(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {

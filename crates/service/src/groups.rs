@@ -20,7 +20,7 @@ impl Service {
         call: &Call,
         group: impl Into<Which<'_>> + Send,
     ) -> Result<Vec<(PrincipalId, String)>> {
-        authz::require(call, "bailiwick:group:show")?;
+        authz::require(call, "bailiwick:group:listMembers")?;
         let mut tx = self.store.read().await?;
         let found = group.into().find(&mut tx, call.account(), PrincipalKind::Group).await?;
         let members = tx.members(&found.id).await?;

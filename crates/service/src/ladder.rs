@@ -20,7 +20,8 @@ pub(crate) enum Ending<'a> {
 
 impl Service {
     /// Lets the change of a principal's credentials, state, name, members or trust pass, if the caller may already do all
-    /// that the principal may. Everybody may change themselves, as far as the action is allowed to them.
+    /// that the principal may, and all that agencies may that it could assume because they trust it. Everybody may change
+    /// themselves, as far as the action is allowed to them.
     ///
     /// # Errors
     /// `Forbidden`; `NotFound` if there is no such principal in the account.
@@ -37,19 +38,42 @@ impl Service {
             return Err(Error::new(ErrorKind::Forbidden, "only the root user may change the root user"));
         }
         let theirs = self.rights_of(tx, &found).await?;
-        if let Some(statement) = caller.rights.first_missing(&theirs) {
-            return Err(above(&found, &format!("{statement} allows what the caller may not do")));
+        self.may_do_as(tx, call, &found, &theirs).await?;
+        match found.kind {
+            // A group is trusted by nobody: only its members are, and they stay who they are.
+            PrincipalKind::Group => Ok(()),
+            PrincipalKind::User | PrincipalKind::Agency => self.may_become(tx, call, found, theirs).await,
         }
-        self.may_act_where(tx, call, &found).await
+    }
+
+    /// Lets pass who may do already all that `target` may, through policies and in clusters.
+    pub(crate) async fn may_do_as(
+        &self,
+        tx: &mut WriteTx,
+        call: &Call,
+        target: &Principal,
+        theirs: &Rights,
+    ) -> Result<()> {
+        if let Some(statement) = call.caller.rights.first_missing(theirs) {
+            return Err(above(target, &format!("{statement} allows what the caller may not do")));
+        }
+        self.may_act_where(tx, call, target).await
     }
 
     /// Clusters in which the target has rights must be administered by the caller.
     async fn may_act_where(&self, tx: &mut WriteTx, call: &Call, target: &Principal) -> Result<()> {
         let caller = &call.caller;
-        if caller.administrator && caller.rights.limits.is_empty() {
+        if caller.is_unlimited_administrator() {
             return Ok(());
         }
         let theirs = tx.granted_clusters(call.account(), &target.id).await?;
+        if !caller.rights.limits.is_empty() {
+            // What its owner administers a limited session does not, or not all of it.
+            return match theirs.all || !theirs.clusters.is_empty() {
+                true => Err(above(target, "it has grants in clusters, and the caller's session is limited")),
+                false => Ok(()),
+            };
+        }
         let own = tx.administered(call.account(), &caller.principal).await?;
         if own.all || (!theirs.all && theirs.clusters.is_subset(&own.clusters)) {
             return Ok(());
@@ -57,7 +81,7 @@ impl Service {
         Err(above(target, "it has grants in clusters that the caller does not administer"))
     }
 
-    async fn rights_of(&self, tx: &mut WriteTx, target: &Principal) -> Result<Rights> {
+    pub(crate) async fn rights_of(&self, tx: &mut WriteTx, target: &Principal) -> Result<Rights> {
         let vocabulary = &self.settings.vocabulary;
         match target.kind {
             PrincipalKind::Group => Rights::read_group(tx, vocabulary, (&target.id, &target.name)).await,
@@ -114,7 +138,7 @@ impl Service {
             Ending::Policy(id) => caller.rights.held.iter().any(|held| held.policy.as_ref() == Some(id)),
             Ending::Group(id) => caller.rights.groups.iter().any(|(group, _)| group == id),
         };
-        if caller.administrator && caller.rights.limits.is_empty() && !binds_the_caller {
+        if caller.is_unlimited_administrator() && !binds_the_caller {
             return Ok(());
         }
         Err(refused(
@@ -128,7 +152,7 @@ impl Service {
     }
 }
 
-fn above(target: &Principal, reasons: &str) -> Error {
+pub(crate) fn above(target: &Principal, reasons: &str) -> Error {
     refused(
         &format!("{}/{}", target.kind, target.id),
         reasons,
@@ -136,7 +160,7 @@ fn above(target: &Principal, reasons: &str) -> Error {
     )
 }
 
-fn refused(resource: &str, reasons: &str, hint: &str) -> Error {
+pub(crate) fn refused(resource: &str, reasons: &str, hint: &str) -> Error {
     let denial = Denial {
         action: "bailiwick:rights:exceed".to_owned(),
         resource: resource.to_owned(),

@@ -70,7 +70,8 @@ impl Service {
     /// Creates a user, group or agency.
     ///
     /// # Errors
-    /// `Invalid` naming the field; `Conflict` if the id was ever used or the name is taken.
+    /// `Invalid` naming the field; `Conflict` if the id was ever used or the name is taken; `Forbidden` for all but
+    /// administrators if a trust policy or a condition names the name.
     pub async fn create_principal(&self, call: &Call, new: NewPrincipal) -> Result<Principal> {
         let action = action(new.kind, "create");
         authz::require(call, &action)?;
@@ -82,6 +83,7 @@ impl Service {
         };
         let have = tx.count_principals_of(call.account()).await?;
         room("users, groups and agencies together", have, self.settings.quotas.principals)?;
+        self.may_be_called(&mut tx, call, &principal).await?;
         tx.insert_principal(&principal, hash.as_deref()).await?;
         self.commit(tx, call, &action, &format!("{}/{}", principal.kind, principal.id)).await?;
         Ok(principal)
@@ -195,6 +197,7 @@ impl Service {
         let before = which.into().find(&mut tx, call.account(), kind).await?;
         self.may_change(&mut tx, call, &before.id).await?;
         let mut after = self.with_update(&before, update)?;
+        self.may_be_renamed(&mut tx, call, &before, &after).await?;
         if before.enabled && !after.enabled {
             self.set_user_disabled(&mut tx, &after).await?;
         }

@@ -1,10 +1,11 @@
 //! The end of a cluster: revoked and waited for, given up, or left as it is.
 
-use domain::{ClusterId, Error, Result};
-use store::ClusterRow;
+use domain::{Cluster, ClusterId, Error, Result};
+use store::{ClusterRow, ReadTx};
 
-use crate::authz::{self, Thing};
+use crate::authz::{self, Right, Thing};
 use crate::call::Call;
+use crate::clusters::named_among;
 use crate::history;
 use crate::remains::Remains;
 use crate::service::Service;
@@ -77,26 +78,26 @@ impl Service {
     /// are to be revoked that are in the cluster as it was before it was replaced.
     pub async fn delete_cluster(&self, call: &Call, id_or_name: &str, removal: Removal) -> Result<Removed> {
         let right = authz::require_somewhere(call, "bailiwick:cluster:delete")?;
-        let active = self.find_cluster(call, id_or_name).await?;
-        let unknown = ClusterId::stored(id_or_name);
-        right.on(&active.as_ref().map_or_else(|| Thing::unknown_cluster(&unknown), Thing::cluster))?;
-        let id = active.as_ref().map_or_else(|| ClusterId::stored(id_or_name), |cluster| cluster.id.clone());
+        let mut tx = self.store.read().await?;
+        self.to_be_removed(&mut tx, call, &right, id_or_name).await?;
+        tx.end().await?;
         let mut tx = self.begin(call).await?;
+        // Again, now that nobody else can change it.
+        let found = self.to_be_removed(&mut tx, call, &right, id_or_name).await?;
         let missing = || Error::not_found("cluster", id_or_name);
+        let id = found.cluster.id;
         let row = tx.cluster_row(&id).await?;
         let remains = Remains::read(&mut tx, &self.installation, &id).await?;
         if let (Removal::Revoke, Some(row)) = (removal, &row) {
             refuse_out_of_reach(row, &remains)?;
         }
-        match &active {
-            Some(_) if tx.cluster_exists(call.account(), &id).await? => {
-                let grants = tx.grants_of_cluster(&id).await?;
-                tx.remove_cluster(&id, self.now()).await?;
-                history::record_changed(&mut tx, call, &grants).await?;
-            }
-            // Only what is still being removed.
-            None if row.as_ref().is_some_and(|row| row.removed && row.account == *call.account()) => {}
-            Some(_) | None => return Err(missing()),
+        if found.is_active {
+            let grants = tx.grants_of_cluster(&id).await?;
+            tx.remove_cluster(&id, self.now()).await?;
+            history::record_changed(&mut tx, call, &grants).await?;
+        } else if row.is_none() {
+            // Nothing of its removal is left to be done.
+            return Err(missing());
         }
         match removal {
             Removal::Revoke => drop(tx.forget_removed_connection(&id).await?),
@@ -112,6 +113,28 @@ impl Service {
         Ok(Removed { id, under_way, reason: after.reason, remains })
     }
 
+    /// A cluster of the account by id or name, or a removed one by id, on which the right must hold. What is removed keeps
+    /// its project and its labels, so that policies go on to cover it.
+    async fn to_be_removed(
+        &self,
+        tx: &mut ReadTx,
+        call: &Call,
+        right: &Right<'_>,
+        id_or_name: &str,
+    ) -> Result<Found> {
+        let named = ClusterId::stored(id_or_name);
+        let active = named_among(tx.clusters(call.account()).await?, id_or_name);
+        let is_active = active.is_some();
+        let found = match active {
+            Some(cluster) => Some(cluster),
+            None => tx.removed_cluster(call.account(), &named).await?,
+        };
+        let thing = found.as_ref().map_or_else(|| Thing::unknown_cluster(&named), Thing::cluster);
+        right.on(&thing.asked_for(id_or_name))?;
+        let cluster = found.ok_or_else(|| Error::not_found("cluster", id_or_name))?;
+        Ok(Found { cluster, is_active })
+    }
+
     /// How far the removal of a cluster has come, by the cluster's id.
     ///
     /// # Errors
@@ -119,18 +142,23 @@ impl Service {
     pub async fn show_removal(&self, call: &Call, id: &str) -> Result<Removed> {
         let right = authz::require_somewhere(call, "bailiwick:cluster:show")?;
         let id = ClusterId::stored(id);
-        // What is removed has left its projects; only its id is looked at.
-        right.on(&Thing::unknown_cluster(&id))?;
         let missing = || Error::not_found("removal of cluster", id.as_str());
         let mut tx = self.store.read().await?;
-        let owned = tx.cluster_account(&id).await?.is_some_and(|account| account == *call.account());
-        let facts =
-            tx.connection_facts(&id).await?.filter(|facts| owned && facts.removed).ok_or_else(missing)?;
+        let removed = tx.removed_cluster(call.account(), &id).await?;
+        right.on(&removed.as_ref().map_or_else(|| Thing::unknown_cluster(&id), Thing::cluster))?;
+        removed.ok_or_else(missing)?;
+        let facts = tx.connection_facts(&id).await?.ok_or_else(missing)?;
         let remains = Remains::read(&mut tx, &self.installation, &id).await?;
         tx.end().await?;
         let reason = if facts.sealed.is_some() { facts.reason } else { String::new() };
         Ok(Removed { under_way: facts.sealed.is_some(), reason, remains, id })
     }
+}
+
+/// A cluster that may be removed, or whose removal may be given up.
+struct Found {
+    cluster: Cluster,
+    is_active: bool,
 }
 
 /// After a replacement, and before grants are resumed, what is recorded as applied is where the connection led before.

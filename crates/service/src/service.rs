@@ -12,7 +12,7 @@ use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
 use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
-use crate::call::Call;
+use crate::call::{Call, Caller, Proof};
 use crate::connection::address::AddressPolicy;
 use crate::connection::prober::{Blind, Prober};
 use crate::expiring::Credentials;
@@ -197,6 +197,7 @@ impl Service {
                     "your rights changed while the request was waiting: send it again",
                 ));
             }
+            still_has_its_key(&mut tx, caller).await?;
         }
         if call.signed.is_some() {
             self.limiter.signed_change(call.account())?;
@@ -259,6 +260,17 @@ impl Service {
     pub(crate) fn poke(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
+}
+
+/// Refuses a request whose access key was disabled or deleted after its signature was looked at.
+async fn still_has_its_key(tx: &mut WriteTx, caller: &Caller) -> Result<()> {
+    let Proof::AccessKey(id) = &caller.proof else { return Ok(()) };
+    let key = tx.access_key(id.as_str()).await?;
+    if key.is_some_and(|key| key.enabled) {
+        return Ok(());
+    }
+    let message = "the credential ended while the request was waiting";
+    Err(Error::new(ErrorKind::Unauthenticated, message))
 }
 
 /// Which part of a list a caller wants.

@@ -1,10 +1,20 @@
 //! What an agency is beside a principal: whom it trusts, and how long its sessions may be.
 
-use domain::{AccountId, PrincipalId, Result, Timestamp};
+use domain::{AccountId, Principal, PrincipalId, Result, Timestamp};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::error::database;
 use crate::transaction::{ReadTx, WriteTx};
+
+/// An agency that says in a document of its own whom it trusts.
+#[derive(Clone, Debug)]
+pub struct Trusting {
+    /// The agency, without its external ids.
+    pub agency: Principal,
+    /// The document.
+    pub trust_policy: String,
+}
 
 /// The facts about an agency that other principals do not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,5 +99,28 @@ impl ReadTx {
             path: row.try_get("path").map_err(database)?,
             expires_at: expires_at.map(Timestamp::from_millis),
         })
+    }
+    /// Agencies whose trust policies may speak of principals of the account: the account's own, and those of others in
+    /// whose documents its id occurs.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn trusting(&mut self, account: &AccountId) -> Result<Vec<Trusting>> {
+        let rows = sqlx::query(
+            "SELECT p.id, p.account_id, p.kind, p.name, p.enabled, p.root, p.description, p.password_set_at, \
+             p.created_at, p.updated_at, d.trust_policy \
+             FROM agency_details d JOIN principals p ON p.id = d.agency_id \
+             WHERE d.trust_policy IS NOT NULL AND (p.account_id = $1 OR d.trust_policy LIKE $2) ORDER BY p.id",
+        )
+        .bind(account.as_str())
+        .bind(format!("%{account}%"))
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        let read = |row: &AnyRow| {
+            let trust_policy = row.try_get("trust_policy").map_err(database)?;
+            Ok(Trusting { agency: crate::principals::principal(row)?, trust_policy })
+        };
+        rows.iter().map(read).collect()
     }
 }

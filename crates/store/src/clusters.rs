@@ -242,6 +242,35 @@ impl ReadTx {
         Ok(clusters)
     }
 
+    /// A removed cluster of the account as it was, by its id.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn removed_cluster(&mut self, account: &AccountId, id: &ClusterId) -> Result<Option<Cluster>> {
+        let row = sqlx::query(
+            "SELECT id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, server, \
+             connection_state, connection_reason, kubernetes_version, created_at, updated_at, \
+             suspended_at, identified_at, user_names, group_names, group_members FROM clusters \
+             WHERE account_id = $1 AND id = $2 AND removed_at IS NOT NULL",
+        )
+        .bind(account.as_str())
+        .bind(id.as_str())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        let Some(mut found) = row.as_ref().map(cluster).transpose()? else { return Ok(None) };
+        let rows = sqlx::query("SELECT label_key, label_value FROM cluster_labels WHERE cluster_id = $1")
+            .bind(id.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
+        for row in rows {
+            let key: String = row.try_get("label_key").map_err(database)?;
+            found.labels.insert(key, row.try_get("label_value").map_err(database)?);
+        }
+        Ok(Some(found))
+    }
+
     /// Which of the account's clusters exist, by id.
     ///
     /// # Errors
@@ -255,20 +284,6 @@ impl ReadTx {
                 .await
                 .map_err(database)?;
         Ok(row.is_some())
-    }
-
-    /// The tenant of a cluster, removed or not.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn cluster_account(&mut self, id: &ClusterId) -> Result<Option<AccountId>> {
-        let row = sqlx::query("SELECT account_id FROM clusters WHERE id = $1")
-            .bind(id.as_str())
-            .fetch_optional(self.connection())
-            .await
-            .map_err(database)?;
-        let account = row.map(|row| row.try_get::<String, _>("account_id").map_err(database)).transpose()?;
-        Ok(account.as_deref().map(AccountId::stored))
     }
 
     /// The tenant of a cluster, and whether it was removed; of whatever account.

@@ -51,7 +51,7 @@ mod transport;
 mod turns;
 
 pub use administered::Administered;
-pub use agencies::AgencyDetails;
+pub use agencies::{AgencyDetails, Trusting};
 pub use attachments::Holder;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;

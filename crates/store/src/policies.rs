@@ -284,6 +284,23 @@ impl ReadTx {
         rows.iter().map(attachment).collect()
     }
 
+    /// The documents of the account's own policies that count, held by somebody or not.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn policy_documents(&mut self, account: &AccountId) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT v.document AS document FROM policies p \
+             JOIN policy_versions v ON v.policy_id = p.id AND v.version = p.default_version \
+             WHERE p.account_id = $1 ORDER BY p.id",
+        )
+        .bind(account.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(|row| row.try_get("document").map_err(database)).collect()
+    }
+
     /// What a principal holds, itself and through its groups, with the documents that count.
     ///
     /// # Errors

@@ -314,7 +314,7 @@ pub(crate) fn with_external(rows: &[AnyRow], external: &[AnyRow]) -> Result<Vec<
     rows.iter().map(read).collect()
 }
 
-fn principal(row: &AnyRow) -> Result<Principal> {
+pub(crate) fn principal(row: &AnyRow) -> Result<Principal> {
     let id: String = row.try_get("id").map_err(database)?;
     let account: String = row.try_get("account_id").map_err(database)?;
     let enabled: i64 = row.try_get("enabled").map_err(database)?;

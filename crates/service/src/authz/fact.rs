@@ -14,7 +14,7 @@ pub enum Fact {
     AccountId,
     /// Its name.
     AccountName,
-    /// The project in which it is asked.
+    /// The project of what it is about; of what has none, the project in which it is asked.
     ProjectId,
     /// When.
     CurrentTime,

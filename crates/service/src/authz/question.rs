@@ -63,6 +63,13 @@ pub(super) fn is_named_by_an_allow(call: &Call, action: &Action) -> bool {
     is_named(&documents, &request) && rights.limits.iter().all(|limit| is_named(&references(limit), &request))
 }
 
+/// The same of somebody who does not ask now: whether an allow names the action, whatever its conditions and resources.
+pub(super) fn may_allow(rights: &Rights, action: &Action) -> bool {
+    let documents: Vec<&Document> = rights.held.iter().map(|held| &*held.document).collect();
+    let request = Request::new(action.name, Resource::none(), Context::new());
+    is_named(&documents, &also_called(request, rights, action))
+}
+
 fn is_named(documents: &[&Document], request: &Request) -> bool {
     let decision = policy::decide(documents, request);
     match decision.effect {
@@ -88,9 +95,12 @@ fn documents<'a>(rights: &'a Rights, thing: &Thing<'_>) -> Vec<&'a Document> {
 
 pub(super) fn request(call: &Call, rights: &Rights, action: &Action, thing: &Thing<'_>) -> Request {
     let names = rights.vocabulary.names(action.name);
-    let mut request =
-        Request::new(action.name, resource(call, action, names, thing), context(call, rights, action, thing));
-    for named in names {
+    let resource = resource(call, action, names, thing);
+    also_called(Request::new(action.name, resource, context(call, rights, action, thing)), rights, action)
+}
+
+fn also_called(mut request: Request, rights: &Rights, action: &Action) -> Request {
+    for named in rights.vocabulary.names(action.name) {
         request = request.also_called(&named.name);
         for alias in &named.aliases {
             request = request.also_called(alias);
@@ -165,11 +175,17 @@ fn put(context: &mut Context, call: &Call, key: &str, fact: Fact, thing: &Thing<
         Fact::PrincipalName => context.set(key, caller.name.as_str()),
         Fact::AccountId => context.set(key, caller.account.as_str()),
         Fact::AccountName => context.set(key, caller.account_name.as_str()),
-        Fact::ProjectId => {
-            if let Some(project) = &call.project {
-                context.set(key, project.as_str());
+        // Where the thing is counts, not where the caller says they are: that is theirs to choose.
+        Fact::ProjectId => match (thing.project, thing.cluster) {
+            (Some(project), _) => context.set(key, project.as_str()),
+            (None, Known::Every) => context.every(key),
+            (None, Known::Is(_)) => context.unknown(key),
+            (None, Known::Absent) => {
+                if let Some(project) = &call.project {
+                    context.set(key, project.as_str());
+                }
             }
-        }
+        },
         Fact::CurrentTime => context.set(key, call.origin.at.rfc3339_seconds()),
         Fact::SourceIp => context.set(key, &*call.origin.source),
         Fact::ClusterId => match thing.cluster {

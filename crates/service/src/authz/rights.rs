@@ -130,6 +130,14 @@ impl Rights {
         })
     }
 
+    /// Whether an allow names the action, whatever else it asks for.
+    ///
+    /// # Errors
+    /// `Internal` for an action that there is not.
+    pub(crate) fn may_allow(&self, action: &str) -> Result<bool> {
+        Ok(super::question::may_allow(self, super::known(action)?))
+    }
+
     fn documents(&self, wanted: impl Fn(&PolicyScope) -> bool) -> Vec<&Document> {
         self.held.iter().filter(|held| wanted(&held.scope)).map(|held| &*held.document).collect()
     }

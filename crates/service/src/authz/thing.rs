@@ -22,6 +22,8 @@ pub struct Thing<'a> {
     pub(super) kind: &'a str,
     /// A user, group or agency that it is about as well: policies may name either.
     pub(super) principal: Option<(PrincipalKind, &'a str, &'a str)>,
+    /// By what it was asked for, if not by its id.
+    asked_for: Option<&'a str>,
 }
 
 /// Which thing.
@@ -61,6 +63,7 @@ impl<'a> Thing<'a> {
             tags: None,
             kind: "",
             principal: None,
+            asked_for: None,
         }
     }
 
@@ -137,14 +140,23 @@ impl<'a> Thing<'a> {
         Self { kind, id: Id::Every, ..Self::none() }
     }
 
+    /// The same, asked for by that text: a refusal repeats it, so that a name does not give away the id behind it.
+    #[must_use]
+    pub(crate) fn asked_for(self, text: &'a str) -> Self {
+        Self { asked_for: Some(text), ..self }
+    }
+
     /// As refusals and the audit call it.
     pub(crate) fn label(&self) -> String {
         match self.id {
             Id::None => String::new(),
-            Id::One(id) => match self.principal {
-                None => format!("{}/{id}", self.kind),
-                Some((kind, principal, _)) => format!("{}/{id}/{kind}/{principal}", self.kind),
-            },
+            Id::One(id) => {
+                let id = self.asked_for.unwrap_or(id);
+                match self.principal {
+                    None => format!("{}/{id}", self.kind),
+                    Some((kind, principal, _)) => format!("{}/{id}/{kind}/{principal}", self.kind),
+                }
+            }
             Id::Every => format!("{}/*", self.kind),
         }
     }

@@ -8,12 +8,12 @@ use crate::world::{World, worlds};
 
 const DIRECTORY: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Resource":["*"],"Action":[
     "bailiwick:user:*","bailiwick:group:*","bailiwick:agency:*","bailiwick:accessKey:*","bailiwick:revocation:*"]}]}"#;
-const EVERYTHING: &str =
+pub const EVERYTHING: &str =
     r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Resource":["*"],"Action":["*"]}]}"#;
 const DENIAL: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Deny","Resource":["*"],"Action":["bailiwick:user:delete"]}]}"#;
 
 /// Gives a policy to somebody, past the door.
-async fn attach(world: &World, principal: &str, document: &str) {
+pub async fn attach(world: &World, principal: &str, document: &str) {
     let now = world.service.now();
     let policy = Policy {
         id: PolicyId::stored(&format!("policy-of-{principal}")),
@@ -38,7 +38,7 @@ async fn attach(world: &World, principal: &str, document: &str) {
     world.service.follow_revisions().await.unwrap();
 }
 
-fn rename(name: &str) -> PrincipalUpdate {
+pub fn rename(name: &str) -> PrincipalUpdate {
     PrincipalUpdate { name: Some(name.into()), ..PrincipalUpdate::default() }
 }
 
@@ -48,7 +48,7 @@ fn trust() -> AgencyUpdate {
     AgencyUpdate { trust_policy: Some(document.into()), ..AgencyUpdate::default() }
 }
 
-fn assert_refused<T>(rung: &str, outcome: Result<T>) {
+pub fn assert_refused<T>(rung: &str, outcome: Result<T>) {
     let kind = outcome.map(drop).map_err(|error| error.kind());
     assert_eq!(kind, Err(ErrorKind::Forbidden), "{rung}");
 }

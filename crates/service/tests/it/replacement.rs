@@ -25,7 +25,7 @@ async fn report(world: &World, grant: &GrantId, generation: i64, state: State) {
 }
 
 /// A cluster with a binding and an effective grant, replaced by another.
-async fn replaced(world: &World) -> (ClusterId, GrantId) {
+pub async fn replaced(world: &World) -> (ClusterId, GrantId) {
     let (service, root) = (&world.service, &world.root);
     world.user("u1").await;
     let new = NewCluster {

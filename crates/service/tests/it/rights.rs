@@ -2,8 +2,8 @@
 
 use domain::{ErrorKind, PrincipalKind, Result, Secret};
 use service::{
-    AgencyUpdate, Call, ClusterUpdate, IfOther, NewCluster, PageRequest, PrincipalUpdate, Removal, Service,
-    Which,
+    AgencyUpdate, Call, ClusterUpdate, IfOther, NewCluster, PageRequest, PrincipalUpdate, Proof, Removal,
+    Service, Which,
 };
 
 use crate::world::{new_principal, spec, worlds};
@@ -115,5 +115,34 @@ async fn rights_lost_while_a_request_waits_are_lost_for_it() {
         world.service.delete_principal(&world.root, PrincipalKind::User, "ada").await.unwrap();
         let refused = world.service.create_project(&call, None, "later").await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_waits_does_not_outlive_its_access_key() {
+    for world in worlds().await {
+        let ada = world.user("ada").await;
+        world.service.add_member(&world.root, "administrators", "ada").await.unwrap();
+        let calls = [world.call_of(&ada).await, world.call_of(&ada).await];
+        assert!(world.service.create_project(&calls[0], None, "before").await.is_ok());
+        for (call, ended) in calls.iter().zip(["disabled", "deleted"]) {
+            let Some(key) = access_key(call) else { panic!("it was signed") };
+            match ended {
+                "disabled" => drop(world.service.disable_access_key(&world.root, key).await.unwrap()),
+                _ => world.service.delete_access_key(&world.root, key).await.unwrap(),
+            }
+            let refused = world.service.create_project(call, None, ended).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unauthenticated, "{}: {ended}", world.on());
+            assert!(refused.message().contains("while the request was waiting"), "{refused}");
+        }
+        // Another key of the same user is another matter.
+        assert!(world.service.create_project(&world.call_of(&ada).await, None, "after").await.is_ok());
+    }
+}
+
+fn access_key(call: &Call) -> Option<&str> {
+    match &call.caller.proof {
+        Proof::AccessKey(id) => Some(id.as_str()),
+        Proof::Server | Proof::Session(_) => None,
     }
 }

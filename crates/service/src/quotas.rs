@@ -33,7 +33,7 @@ impl Default for Quotas {
             clusters: 1_000,
             principals: 100_000,
             access_keys_per_user: 100,
-            sessions_per_principal: 1_000,
+            sessions_per_principal: 10_000,
             bindings_per_cluster: 20_000,
             policies: 1_500,
             policies_per_principal: 50,

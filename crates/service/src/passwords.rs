@@ -11,6 +11,7 @@ use crate::which::Which;
 
 const SET: &str = "bailiwick:user:setPassword";
 const WRONG: &str = "the old password is wrong";
+const LOCKED: &str = "too many wrong passwords; try again in five minutes";
 
 impl Service {
     /// Sets a user's password; tokens that the old one gave end.
@@ -134,13 +135,19 @@ impl Service {
             self.note_failure(&call.origin, reason);
             Error::new(ErrorKind::Unauthenticated, text)
         };
-        if self.login_guesses.is_locked(who, source, self.now()) {
-            return Err(refused(AuthFailure::Locked, "too many wrong passwords; try again in five minutes"));
+        let is_locked = || self.login_guesses.is_locked(who, source, self.now());
+        if is_locked() {
+            return Err(refused(AuthFailure::Locked, LOCKED));
         }
         let mut tx = self.store.read().await?;
         let stored = tx.password_hash(&caller.principal).await?;
         tx.end().await?;
-        if !self.passwords.verify(stored.clone(), old, source).await? {
+        let matches = self.passwords.verify(stored.clone(), old, source).await?;
+        // As of logins: many may have waited together.
+        if is_locked() {
+            return Err(refused(AuthFailure::Locked, LOCKED));
+        }
+        if !matches {
             self.login_guesses.failed(Known::Yes, who, source, self.now());
             return Err(refused(AuthFailure::Password, WRONG));
         }

@@ -73,7 +73,13 @@ impl Service {
         check: fn(&Principal) -> Result<()>,
     ) -> Result<Principal> {
         crate::password::check("password", password)?;
-        let hash = self.passwords.hash(&*self.entropy, password).await?;
+        // Hashing is dear, so whatever is refused should be before it; and may be otherwise after it.
+        let mut tx = self.begin(call).await?;
+        let found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
+        self.may_change(&mut tx, call, &found.id).await?;
+        check(&found)?;
+        drop(tx);
+        let hash = self.passwords.hash(&*self.entropy, password, call.account()).await?;
         let mut tx = self.begin(call).await?;
         let mut found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
         self.may_change(&mut tx, call, &found.id).await?;
@@ -152,7 +158,7 @@ impl Service {
             return Err(refused(AuthFailure::Password, WRONG));
         }
         self.login_guesses.succeeded(who, source);
-        let hash = self.passwords.hash(&*self.entropy, new).await?;
+        let hash = self.passwords.hash(&*self.entropy, new, call.account()).await?;
         let mut tx = self.store.write(call.account()).await?;
         // Somebody may have set another one meanwhile, or disabled the user.
         if tx.password_hash(&caller.principal).await? != stored {

@@ -23,6 +23,7 @@ mod credentials;
 mod metrics;
 mod one_reading;
 mod operations;
+mod project_pages;
 mod recorded;
 mod server;
 mod signatures;

@@ -18,6 +18,7 @@ mod access_policies;
 mod acs3;
 mod action_document;
 mod actions;
+mod agency_trust;
 mod body_memory;
 mod caller_identity;
 mod credentials;

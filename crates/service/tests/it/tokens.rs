@@ -57,7 +57,8 @@ async fn guesses_that_wait_together_are_answered_no_more_often_than_one_by_one()
             outcomes.iter().filter(|error| error.message().contains("five minutes")).count()
         };
         let guess = login("admin", "ada", "wrong horse");
-        let guesses = (0..8).map(|_| async { service.issue_token(&guess, &WHOLE, &origin()).await.unwrap_err() });
+        let guesses =
+            (0..8).map(|_| async { service.issue_token(&guess, &WHOLE, &origin()).await.unwrap_err() });
         assert_eq!(locked(futures::future::join_all(guesses).await), 2, "{}", world.on());
         world.clock.advance_seconds(300);
         let token = service.issue_token(&login("admin", "ada", PASSWORD), &WHOLE, &origin()).await.unwrap();

@@ -149,7 +149,7 @@ fn change(agency: &mut Object, now: Timestamp) -> Result<AgencyUpdate> {
     let account_name = agency.optional_text("trust_domain_name")?.map(TrustedAccount::Name);
     Ok(AgencyUpdate {
         description,
-        trusted_account: account_name.or(account_id),
+        trusted_account: account_name.or(account_id).map(Some),
         expires_at: agency.take("duration").map(|value| end(&value, now)).transpose()?,
         ..AgencyUpdate::default()
     })

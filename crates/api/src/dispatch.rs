@@ -142,16 +142,23 @@ async fn run<'a>(
     incoming: Incoming,
     origin: Origin,
 ) -> Result<HttpResponse> {
-    // The body is read before anything is refused, so that a client which sends first sees the refusal.
-    let body = body::read(incoming).await;
     let dialect = claimed.dialect;
-    let head = Head::read(parts, origin, dialect.plus())?;
+    let head = Head::read(parts, origin, dialect.plus()).and_then(|head| admit(app, peer, head));
+    // The body is read before anything is refused, so that a client which sends first sees the refusal; what comes too
+    // fast is not kept.
+    let mut share = app.bodies.share(peer);
+    let (head, body) = match head {
+        Ok(head) => (head, body::read(incoming, &mut share).await),
+        Err(error) => {
+            body::drain(incoming).await;
+            return Err(error);
+        }
+    };
     if claimed.contested {
         return Err(Error::new(ErrorKind::Invalid, "speak one dialect: there are headers of two"));
     }
     if !is_always_answered(&head.path) {
         app.service.open_for_requests()?;
-        app.service.admit_source(peer)?;
     }
     let (row, parameters) = match dialect.table().find(head.method.as_str(), &dialect.place(&head)?) {
         Found::Operation(row, counted, parameters) => {
@@ -162,7 +169,13 @@ async fn run<'a>(
         Found::OtherMethods(methods) => return Ok(other_methods(dialect, &head, path, &methods.join(", "))),
         Found::Nothing => return Err(Error::new(ErrorKind::NotFound, "there is no such operation")),
     };
-    let input = Input { head, parameters, body: body? };
+    let body = match body {
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            return Ok(no_room(dialect, &head, path, &error));
+        }
+        read => read?,
+    };
+    let input = Input { head, parameters, body };
     let reply = match row.handler {
         Handler::Open(handler) => handler(app, input).await?,
         Handler::Authenticated(handler) => {
@@ -190,6 +203,23 @@ async fn run<'a>(
         }
     };
     Ok(reply.into_response())
+}
+
+/// Lets a request of a source pass that does not come too fast.
+fn admit(app: &App, peer: IpAddr, head: Head) -> Result<Head> {
+    if !is_always_answered(&head.path) {
+        app.service.admit_source(peer)?;
+    }
+    Ok(head)
+}
+
+/// Says that there is no room for the body, and when to come again.
+fn no_room(dialect: &dyn Dialect, head: &Head, path: &str, error: &Error) -> HttpResponse {
+    let request_id = &head.origin.request_id;
+    log(dialect.name(), &head.method, request_id, error);
+    let mut response = dialect.fault(path, error, request_id);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Says which methods a path has, in the dialect's shape and in the header that HTTP has for it.

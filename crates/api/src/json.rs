@@ -113,6 +113,18 @@ impl Object {
         self.fields.iter().any(|(known, value)| known == key && *value != Value::Null)
     }
 
+    /// Takes a text that may be absent, or `null` to say that there is to be none: that is `Some(None)`.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field if it is something else.
+    pub fn optional_text_or_none(&mut self, key: &str) -> Result<Option<Option<String>>> {
+        if self.fields.iter().any(|(known, value)| known == key && *value == Value::Null) {
+            self.take(key);
+            return Ok(Some(None));
+        }
+        Ok(self.optional_text(key)?.map(Some))
+    }
+
     /// Takes a text that may be absent.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 pub mod actions;
 pub mod authn;
 pub mod body;
+mod body_memory;
 pub mod dialects;
 pub mod dispatch;
 pub mod head;
@@ -42,6 +43,7 @@ pub struct App {
     pub(crate) dialects: Vec<Arc<dyn operation::Dialect>>,
     actions: Vec<(&'static str, actions::Actions)>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) bodies: Arc<body_memory::BodyMemory>,
 }
 
 /// What can be set about the dialects.
@@ -72,13 +74,19 @@ impl App {
     /// that the first start shows.
     pub fn new(service: Arc<Service>, entropy: Arc<dyn Entropy>, settings: Settings) -> domain::Result<Self> {
         let (dialects, actions) = (dialects::all()?, dialects::actions()?);
-        Ok(Self { service, entropy, settings, dialects, actions, tls: None })
+        Ok(Self { service, entropy, settings, dialects, actions, tls: None, bodies: Arc::default() })
     }
 
     /// The same, measuring what is served over TLS.
     #[must_use]
     pub fn with_tls(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The same, with room for so many bytes of bodies at once.
+    #[must_use]
+    pub fn with_body_memory(self, bytes: usize) -> Self {
+        Self { bodies: Arc::new(body_memory::BodyMemory::of(bytes)), ..self }
     }
 
     /// Whether what the first start generated still lies in the data folder.

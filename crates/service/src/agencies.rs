@@ -46,10 +46,10 @@ pub enum TrustedAccount {
 /// an agency has that trusts nobody.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AgencyUpdate {
-    /// The document that says who may assume it.
-    pub trust_policy: Option<String>,
-    /// The account whose users may assume it.
-    pub trusted_account: Option<TrustedAccount>,
+    /// The document that says who may assume it; `Some(None)` for none any more.
+    pub trust_policy: Option<Option<String>>,
+    /// The account whose users may assume it; `Some(None)` for none any more.
+    pub trusted_account: Option<Option<TrustedAccount>>,
     /// The longest session, in seconds.
     pub max_session_seconds: Option<i64>,
     /// A note.
@@ -67,10 +67,12 @@ impl AgencyUpdate {
         *self == Self::default()
     }
 
-    /// What it takes: a trust policy alone has an action of its own, and beside anything else takes both.
+    /// What it takes: a trust policy alone, or in place of the trusted account, has an action of its own, and beside
+    /// anything else takes both.
     fn action(&self, common: &PrincipalUpdate) -> &'static str {
         let Self { trust_policy, trusted_account, max_session_seconds, description, path, expires_at } = self;
-        let more = trusted_account.is_some()
+        let more = matches!(trusted_account, Some(Some(_)))
+            || (trusted_account.is_some() && trust_policy.is_none())
             || max_session_seconds.is_some()
             || description.is_some()
             || path.is_some()
@@ -81,10 +83,10 @@ impl AgencyUpdate {
     }
 
     fn check(&self) -> Result<()> {
-        if let Some(document) = &self.trust_policy {
+        if let Some(Some(document)) = &self.trust_policy {
             Document::parse("trustPolicy", document, &GRAMMARS).map_err(inside_the_policy)?;
         }
-        if let Some(TrustedAccount::Id(id)) = &self.trusted_account {
+        if let Some(Some(TrustedAccount::Id(id))) = &self.trusted_account {
             AccountId::parse("trustedAccount", id)?;
         }
         if self.max_session_seconds.is_some_and(|seconds| !SESSION_SECONDS.contains(&seconds)) {
@@ -100,10 +102,13 @@ impl AgencyUpdate {
 
     async fn apply(self, tx: &mut ReadTx, details: &mut AgencyDetails) -> Result<()> {
         if let Some(document) = self.trust_policy {
-            details.trust_policy = Some(document);
+            details.trust_policy = document;
         }
         if let Some(account) = self.trusted_account {
-            details.trusted_account = Some(named_account(tx, account).await?);
+            details.trusted_account = match account {
+                Some(account) => Some(named_account(tx, account).await?),
+                None => None,
+            };
         }
         details.max_session_seconds = self.max_session_seconds.unwrap_or(details.max_session_seconds);
         if let Some(description) = self.description {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use domain::{Entropy, Error, ErrorKind, Result, Secret};
+use domain::{AccountId, Entropy, Error, ErrorKind, Result, Secret};
 use tokio::sync::oneshot;
 
 use crate::abuse;
@@ -24,8 +24,8 @@ pub(crate) const MAX_LENGTH: usize = 128;
 /// So many may wait; at some 25 ms each, more would wait longer than they have time.
 const MAX_WAITING: usize = 64;
 
-/// So many of one source: whoever floods leaves room for logins from elsewhere.
-const MAX_WAITING_OF_SOURCE: usize = MAX_WAITING / 2;
+/// So many of one source, or for one account: it takes eight that flood to leave no room for others.
+const MAX_WAITING_OF_ONE: usize = MAX_WAITING / 8;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -38,38 +38,47 @@ pub(crate) struct Passwords {
     waiting: Waiting,
 }
 
-/// How many logins of each source wait. Sources with none are not in it, so it is as bounded as the queue.
-type Waiting = Arc<Mutex<HashMap<u128, usize>>>;
+/// Whose work waits in the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Asker {
+    /// A login, of whoever it may be: only the source is sure.
+    Source(u128),
+    /// A new password, set by somebody who may.
+    Account(AccountId),
+}
 
-/// A place in the queue for a source, free again when it is dropped.
+/// How much of each waits. Who has nothing there is not in it, so it is as bounded as the queue.
+type Waiting = Arc<Mutex<HashMap<Asker, usize>>>;
+
+/// A place in the queue, free again when it is dropped.
 struct Place {
-    source: u128,
+    asker: Asker,
     waiting: Waiting,
 }
 
 impl Place {
-    fn take(waiting: &Waiting, source: &str) -> Result<Self> {
-        let source = abuse::network_of(source);
+    fn take(waiting: &Waiting, asker: Asker) -> Result<Self> {
         let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(source).or_default();
-        if *count >= MAX_WAITING_OF_SOURCE {
-            return Err(Error::new(
-                ErrorKind::Limited,
-                "too many logins at once from your address; try again",
-            ));
+        let count = counts.entry(asker.clone()).or_default();
+        if *count >= MAX_WAITING_OF_ONE {
+            let message = match asker {
+                Asker::Source(_) => "too many logins at once from your address; try again",
+                Asker::Account(_) => "too many new passwords at once in your account; try again",
+            };
+            return Err(Error::new(ErrorKind::Limited, message));
         }
         *count += 1;
-        Ok(Self { source, waiting: Arc::clone(waiting) })
+        Ok(Self { asker, waiting: Arc::clone(waiting) })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.source) {
+        if let Some(count) = counts.get_mut(&self.asker) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.source);
+                counts.remove(&self.asker);
             }
         }
     }
@@ -84,10 +93,15 @@ impl Passwords {
         Ok(Self { jobs, nobody: domain::entropy::bytes(entropy), waiting: Waiting::default() })
     }
 
-    /// The hash to store for a new password.
-    pub(crate) async fn hash(&self, entropy: &dyn Entropy, password: &Secret) -> Result<String> {
+    /// The hash to store for a new password of somebody in that account.
+    pub(crate) async fn hash(
+        &self,
+        entropy: &dyn Entropy,
+        password: &Secret,
+        account: &AccountId,
+    ) -> Result<String> {
         let (password, salt) = (password.clone(), domain::entropy::bytes(entropy));
-        self.run(move || hash(&password, salt)).await?
+        self.run(Asker::Account(account.clone()), move || hash(&password, salt)).await?
     }
 
     /// Whether `password` is the one that `stored` was made of. Takes as long where there is none.
@@ -101,22 +115,25 @@ impl Passwords {
             return Ok(false);
         }
         let (password, salt) = (password.clone(), self.nobody);
-        let place = Place::take(&self.waiting, source)?;
-        // The place goes along: whoever hangs up leaves the work in the queue.
-        self.run(move || {
-            let _place = place;
-            match stored {
-                Some(stored) => verify(&stored, &password),
-                None => hash(&password, salt).map(|_| false),
-            }
+        let asker = Asker::Source(abuse::network_of(source));
+        self.run(asker, move || match stored {
+            Some(stored) => verify(&stored, &password),
+            None => hash(&password, salt).map(|_| false),
         })
         .await?
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        asker: Asker,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let place = Place::take(&self.waiting, asker)?;
         let (done, outcome) = oneshot::channel();
-        // Whoever asked may have gone; then nobody wants the outcome.
         let job = move || {
+            // The place goes along: whoever hangs up leaves the work in the queue.
+            let _place = place;
+            // Whoever asked may have gone; then nobody wants the outcome.
             if !done.is_closed() {
                 drop(done.send(work()));
             }
@@ -160,25 +177,60 @@ mod tests {
         let entropy = Fixed::new(3);
         let passwords = Passwords::new(&entropy).unwrap();
         let right = Secret::new("correct horse".into());
-        let stored = passwords.hash(&entropy, &right).await.unwrap();
+        let account = AccountId::parse("account", "a").unwrap();
+        let stored = passwords.hash(&entropy, &right, &account).await.unwrap();
         assert!(stored.starts_with("$argon2id$"));
         assert!(passwords.verify(Some(stored.clone()), &right, "s").await.unwrap());
         assert!(!passwords.verify(Some(stored), &Secret::new("wrong".into()), "s").await.unwrap());
         assert!(!passwords.verify(None, &right, "s").await.unwrap(), "no such user");
     }
 
+    fn refused<T>(outcomes: &[Result<T>]) -> usize {
+        let limited = |outcome: &&Result<T>| outcome.as_ref().is_err_and(|e| e.kind() == ErrorKind::Limited);
+        outcomes.iter().filter(limited).count()
+    }
+
     #[tokio::test]
-    async fn a_source_that_floods_leaves_room_for_logins_from_elsewhere() {
+    async fn sources_that_flood_leave_room_for_logins_from_elsewhere() {
         let passwords = Passwords::new(&Fixed::new(3)).unwrap();
-        let (flooding, other) = ("192.0.2.1", "192.0.2.2");
+        let sources: Vec<String> = (1..=7).map(|n| format!("192.0.2.{n}")).collect();
         let password = Secret::new("a guess, or not".into());
-        let guesses = (0..MAX_WAITING * 2).map(|_| passwords.verify(None, &password, flooding));
-        let login = passwords.verify(None, &password, other);
+        let flood = |source: &'_ String| (0..MAX_WAITING).map(|_| source.clone()).collect::<Vec<_>>();
+        let flood: Vec<String> = sources.iter().flat_map(flood).collect();
+        let guesses = flood.iter().map(|source| passwords.verify(None, &password, source));
+        let login = passwords.verify(None, &password, "192.0.2.200");
         let (guesses, login) = futures::join!(futures::future::join_all(guesses), login);
         assert!(login.is_ok());
-        let refused =
-            |outcome: &&Result<bool>| outcome.as_ref().is_err_and(|e| e.kind() == ErrorKind::Limited);
-        assert_eq!(guesses.iter().filter(refused).count(), MAX_WAITING * 2 - MAX_WAITING_OF_SOURCE);
+        assert!(refused(&guesses) > 0);
         assert!(passwords.waiting.lock().unwrap().is_empty(), "places are given back");
+    }
+
+    #[tokio::test]
+    async fn an_account_that_sets_many_passwords_leaves_room_for_logins_and_other_accounts() {
+        let entropy = Fixed::new(3);
+        let passwords = Passwords::new(&entropy).unwrap();
+        let [busy, other] = ["busy", "other"].map(|id| AccountId::parse("account", id).unwrap());
+        let password = Secret::new("correct horse".into());
+        let new = (0..MAX_WAITING).map(|_| passwords.hash(&entropy, &password, &busy));
+        let (new, login, elsewhere) = futures::join!(
+            futures::future::join_all(new),
+            passwords.verify(None, &password, "192.0.2.1"),
+            passwords.hash(&entropy, &password, &other)
+        );
+        assert!(login.is_ok() && elsewhere.is_ok());
+        assert!(refused(&new) > 0);
+    }
+
+    #[test]
+    fn nobody_takes_more_than_an_eighth_of_the_queue() {
+        let waiting = Waiting::default();
+        let account = |id| Asker::Account(AccountId::parse("account", id).unwrap());
+        for asker in [Asker::Source(1), Asker::Source(2), account("a"), account("b")] {
+            let take = || Place::take(&waiting, asker.clone());
+            let places: Vec<Place> = (0..MAX_WAITING / 8).map(|_| take().unwrap()).collect();
+            assert_eq!(take().err().map(|error| error.kind()), Some(ErrorKind::Limited), "{asker:?}");
+            drop(places);
+            assert!(take().is_ok(), "{asker:?}");
+        }
     }
 }

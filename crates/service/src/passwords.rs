@@ -11,6 +11,7 @@ use crate::which::Which;
 
 const SET: &str = "bailiwick:user:setPassword";
 const WRONG: &str = "the old password is wrong";
+const LOCKED: &str = "too many wrong passwords; try again in five minutes";
 
 impl Service {
     /// Sets a user's password; tokens that the old one gave end.
@@ -72,7 +73,13 @@ impl Service {
         check: fn(&Principal) -> Result<()>,
     ) -> Result<Principal> {
         crate::password::check("password", password)?;
-        let hash = self.passwords.hash(&*self.entropy, password).await?;
+        // Hashing is dear, so whatever is refused should be before it; and may be otherwise after it.
+        let mut tx = self.begin(call).await?;
+        let found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
+        self.may_change(&mut tx, call, &found.id).await?;
+        check(&found)?;
+        drop(tx);
+        let hash = self.passwords.hash(&*self.entropy, password, call.account()).await?;
         let mut tx = self.begin(call).await?;
         let mut found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
         self.may_change(&mut tx, call, &found.id).await?;
@@ -134,18 +141,24 @@ impl Service {
             self.note_failure(&call.origin, reason);
             Error::new(ErrorKind::Unauthenticated, text)
         };
-        if self.login_guesses.is_locked(who, source, self.now()) {
-            return Err(refused(AuthFailure::Locked, "too many wrong passwords; try again in five minutes"));
+        let is_locked = || self.login_guesses.is_locked(who, source, self.now());
+        if is_locked() {
+            return Err(refused(AuthFailure::Locked, LOCKED));
         }
         let mut tx = self.store.read().await?;
         let stored = tx.password_hash(&caller.principal).await?;
         tx.end().await?;
-        if !self.passwords.verify(stored.clone(), old, source).await? {
+        let matches = self.passwords.verify(stored.clone(), old, source).await?;
+        // As of logins: many may have waited together.
+        if is_locked() {
+            return Err(refused(AuthFailure::Locked, LOCKED));
+        }
+        if !matches {
             self.login_guesses.failed(Known::Yes, who, source, self.now());
             return Err(refused(AuthFailure::Password, WRONG));
         }
         self.login_guesses.succeeded(who, source);
-        let hash = self.passwords.hash(&*self.entropy, new).await?;
+        let hash = self.passwords.hash(&*self.entropy, new, call.account()).await?;
         let mut tx = self.store.write(call.account()).await?;
         // Somebody may have set another one meanwhile, or disabled the user.
         if tx.password_hash(&caller.principal).await? != stored {

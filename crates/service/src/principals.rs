@@ -97,7 +97,7 @@ impl Service {
     ) -> Result<(Principal, Option<String>)> {
         check(&new)?;
         let hash = match &new.password {
-            Some(password) => Some(self.passwords.hash(&*self.entropy, password).await?),
+            Some(password) => Some(self.passwords.hash(&*self.entropy, password, call.account()).await?),
             None => None,
         };
         let principal = Principal {
@@ -186,15 +186,23 @@ impl Service {
             authz::require(call, "bailiwick:user:setPassword")?;
         }
         check_update(kind, &update)?;
+        let which = which.into();
+        if update.password.is_some() {
+            // Hashing is dear: not for somebody who does not exist.
+            let mut tx = self.store.read().await?;
+            let found = which.find(&mut tx, call.account(), kind).await;
+            tx.end().await?;
+            found?;
+        }
         let hash = match &update.password {
-            Some(password) => Some(self.passwords.hash(&*self.entropy, password).await?),
+            Some(password) => Some(self.passwords.hash(&*self.entropy, password, call.account()).await?),
             None => None,
         };
         let mut tx = match self.begin(call).await {
             Ok(tx) => tx,
             Err(error) => return self.repeated(call, error).await?.principal(call, kind, &action).await,
         };
-        let before = which.into().find(&mut tx, call.account(), kind).await?;
+        let before = which.find(&mut tx, call.account(), kind).await?;
         self.may_change(&mut tx, call, &before.id).await?;
         let mut after = self.with_update(&before, update)?;
         self.may_be_renamed(&mut tx, call, &before, &after).await?;

@@ -332,7 +332,8 @@ impl PageRequest {
         Ok(Paged { items, next })
     }
 
-    /// A page of a list that is wholly in memory, ordered by (creation time, id).
+    /// A page of a list that is wholly in memory, by (creation time, id). In whatever order it comes: a database may
+    /// order ids by the rules of a language, where `a` comes before `B`.
     ///
     /// # Errors
     /// `Invalid` naming `limit` or `cursor`.
@@ -340,8 +341,9 @@ impl PageRequest {
         let page = self.to_page()?;
         let later = |entry: &&T| page.after.as_ref().is_none_or(|after| key(entry) > *after);
         let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let items = all.iter().filter(later).take(wanted).cloned().collect();
-        self.paged(items, key)
+        let mut rest: Vec<&T> = all.iter().filter(later).collect();
+        rest.sort_by_cached_key(|entry| key(entry));
+        self.paged(rest.into_iter().take(wanted).cloned().collect(), key)
     }
 }
 
@@ -371,6 +373,20 @@ mod tests {
             }
             assert_eq!(seen, all, "limit {limit}");
         }
+    }
+
+    #[test]
+    fn pages_skip_nothing_of_a_list_in_the_order_of_another_language() {
+        let all = ["a", "B", "c", "D"];
+        let key = |id: &&str| (Timestamp::from_millis(7), (*id).to_owned());
+        let mut request = PageRequest { limit: Some(1), cursor: None };
+        let mut seen = Vec::new();
+        for _ in 0..all.len() {
+            let page = request.slice(&all, key).unwrap();
+            seen.extend(page.items);
+            request.cursor = page.next;
+        }
+        assert_eq!((seen, request.cursor), (vec!["B", "D", "a", "c"], None));
     }
 
     #[test]

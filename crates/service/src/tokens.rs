@@ -226,11 +226,18 @@ impl Service {
             // However the account is spelled, as with those who exist.
             None => (unknown, Known::No),
         };
-        if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
+        let locked = || {
             self.note_failure(origin, AuthFailure::Locked);
-            return Err(Error::new(ErrorKind::Unauthenticated, LOCKED));
+            Err(Error::new(ErrorKind::Unauthenticated, LOCKED))
+        };
+        if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
+            return locked();
         }
         let matches = self.passwords.verify(stored.clone(), password, &origin.source).await?;
+        // Many may have waited together: the queue answers no more guesses than come one by one.
+        if self.login_guesses.is_locked(&who, &origin.source, self.now()) {
+            return locked();
+        }
         if let (Some(user), Some(hash), true) = (found, stored, matches) {
             self.login_guesses.succeeded(&who, &origin.source);
             return Ok((Verified { user: user.id, hash }, user.account));

@@ -56,15 +56,27 @@ impl Server {
 
     /// The same with other rates.
     pub async fn start_with(rates: service::Rates) -> Self {
-        Self::begin("2026-11-21T20:00:00Z", AccountSpec::default(), rates).await
+        Self::begin("2026-11-21T20:00:00Z", AccountSpec::default(), rates, |app| app).await
+    }
+
+    /// The same with room for so many bytes of bodies.
+    pub async fn start_with_body_memory(bytes: usize) -> Self {
+        let rates = service::Rates::default();
+        let smaller = move |app: App| app.with_body_memory(bytes);
+        Self::begin("2026-11-21T20:00:00Z", AccountSpec::default(), rates, smaller).await
     }
 
     /// A server at another time, with another first account.
     pub async fn start_at(now: &str, first: AccountSpec) -> Self {
-        Self::begin(now, first, service::Rates::default()).await
+        Self::begin(now, first, service::Rates::default(), |app| app).await
     }
 
-    async fn begin(now: &str, first: AccountSpec, rates: service::Rates) -> Self {
+    async fn begin(
+        now: &str,
+        first: AccountSpec,
+        rates: service::Rates,
+        with: impl FnOnce(App) -> App,
+    ) -> Self {
         let database = embedded();
         let store = database.open().await;
         let clock = Arc::new(Fixed::new(Timestamp::parse_rfc3339(now).unwrap()));
@@ -94,7 +106,7 @@ impl Server {
             demo: Demo::No,
             bootstrap_file: None,
         };
-        let app = Arc::new(App::new(Arc::new(service), entropy, settings).unwrap());
+        let app = Arc::new(with(App::new(Arc::new(service), entropy, settings).unwrap()));
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let address = listener.address();
         tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()));

@@ -280,8 +280,8 @@ async fn an_agency_keeps_what_is_said_of_it_and_refuses_what_has_no_meaning() {
     for world in worlds().await {
         let (service, root) = (&world.service, &world.root);
         let said = |trust: &str| AgencyUpdate {
-            trust_policy: Some(trust.to_owned()),
-            trusted_account: Some(TrustedAccount::Name(world.stranger.caller.account_name.clone())),
+            trust_policy: Some(Some(trust.to_owned())),
+            trusted_account: Some(Some(TrustedAccount::Name(world.stranger.caller.account_name.clone()))),
             max_session_seconds: Some(7200),
             description: Some("backups".into()),
             path: Some("team/backup/".into()),
@@ -298,6 +298,11 @@ async fn an_agency_keeps_what_is_said_of_it_and_refuses_what_has_no_meaning() {
             service.update_agency(root, Which::Id("ag"), PrincipalUpdate::default(), change).await.unwrap();
         assert_eq!(changed.details.expires_at, None);
         assert_eq!(changed.details.trust_policy.as_deref(), Some(TRUST), "the rest stays");
+        let nobody =
+            AgencyUpdate { trust_policy: Some(None), trusted_account: Some(None), ..AgencyUpdate::default() };
+        let changed =
+            service.update_agency(root, Which::Id("ag"), PrincipalUpdate::default(), nobody).await.unwrap();
+        assert_eq!((changed.details.trust_policy, changed.details.trusted_account), (None, None));
         for (field, wrong) in [
             ("trustPolicy", said("{}")),
             ("maxSessionSeconds", AgencyUpdate { max_session_seconds: Some(899), ..AgencyUpdate::default() }),
@@ -305,7 +310,7 @@ async fn an_agency_keeps_what_is_said_of_it_and_refuses_what_has_no_meaning() {
             (
                 "trustedAccount",
                 AgencyUpdate {
-                    trusted_account: Some(TrustedAccount::Name("no one".into())),
+                    trusted_account: Some(Some(TrustedAccount::Name("no one".into()))),
                     ..AgencyUpdate::default()
                 },
             ),

@@ -45,7 +45,7 @@ pub fn rename(name: &str) -> PrincipalUpdate {
 fn trust() -> AgencyUpdate {
     let document = r#"{"Version":"5.0","Statement":[
         {"Effect":"Allow","Action":["sts:agencies:assume"],"Principal":{"IAM":["a"]}}]}"#;
-    AgencyUpdate { trust_policy: Some(document.into()), ..AgencyUpdate::default() }
+    AgencyUpdate { trust_policy: Some(Some(document.into())), ..AgencyUpdate::default() }
 }
 
 pub fn assert_refused<T>(rung: &str, outcome: Result<T>) {

@@ -168,7 +168,7 @@ async fn a_principal_has_so_many_sessions_that_are_not_over_and_another_has_its_
         }
         refused(service.assume_agency(root, &wish).await, text);
         let trust = service::AgencyUpdate {
-            trusted_account: Some(service::TrustedAccount::Id(root.account().to_string())),
+            trusted_account: Some(Some(service::TrustedAccount::Id(root.account().to_string()))),
             ..service::AgencyUpdate::default()
         };
         let common = service::PrincipalUpdate::default();

@@ -19,7 +19,7 @@ pub fn trusting(principal: &str, condition: &str) -> AgencyUpdate {
         r#"{{"Version":"5.0","Statement":[{{"Effect":"Allow","Action":["sts:agencies:assume"],
             "Principal":{{"IAM":["{principal}"]}}{condition}}}]}}"#
     );
-    AgencyUpdate { trust_policy: Some(document), ..AgencyUpdate::default() }
+    AgencyUpdate { trust_policy: Some(Some(document)), ..AgencyUpdate::default() }
 }
 
 /// An agency that trusts one of the account, and holds nothing yet.

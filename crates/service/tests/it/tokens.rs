@@ -73,6 +73,29 @@ async fn made_up_users_are_locked_just_when_real_ones_are() {
 }
 
 #[tokio::test]
+async fn guesses_that_wait_together_are_answered_no_more_often_than_one_by_one() {
+    for world in worlds().await {
+        with_ada(&world).await;
+        let service = &world.service;
+        let locked = |outcomes: Vec<domain::Error>| {
+            outcomes.iter().filter(|error| error.message().contains("five minutes")).count()
+        };
+        let guess = login("admin", "ada", "wrong horse");
+        let guesses =
+            (0..8).map(|_| async { service.issue_token(&guess, &WHOLE, &origin()).await.unwrap_err() });
+        assert_eq!(locked(futures::future::join_all(guesses).await), 2, "{}", world.on());
+        world.clock.advance_seconds(300);
+        let token = service.issue_token(&login("admin", "ada", PASSWORD), &WHOLE, &origin()).await.unwrap();
+        let call = service.call_by_token(token.token.expose(), origin()).await.unwrap();
+        let (old, new) = (Secret::new("wrong horse".into()), Secret::new("another horse".into()));
+        let guesses = (0..8).map(|_| async {
+            service.change_own_password(&call, "ada".into(), &old, &new).await.unwrap_err()
+        });
+        assert_eq!(locked(futures::future::join_all(guesses).await), 2, "{}", world.on());
+    }
+}
+
+#[tokio::test]
 async fn a_token_stands_for_its_user_and_scope_until_it_ends() {
     for world in worlds().await {
         let service = &world.service;

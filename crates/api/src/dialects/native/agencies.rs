@@ -108,19 +108,29 @@ fn which(input: &Input) -> Which<'_> {
 }
 
 fn change(body: &mut Object) -> Result<AgencyUpdate> {
-    let account_id = body.optional_text("trustedAccount")?.map(TrustedAccount::Id);
-    let account_name = body.optional_text("trustedAccountName")?.map(TrustedAccount::Name);
-    if account_id.is_some() && account_name.is_some() {
-        return Err(Error::invalid("trustedAccountName", "must be left out beside `trustedAccount`"));
-    }
     Ok(AgencyUpdate {
-        trust_policy: body.optional_text("trustPolicy")?,
-        trusted_account: account_id.or(account_name),
+        trust_policy: body.optional_text_or_none("trustPolicy")?,
+        trusted_account: trusted_account(body)?,
         max_session_seconds: seconds(body.take("maxSessionSeconds"))?,
         description: body.optional_text("description")?,
         path: body.optional_text("path")?,
         expires_at: body.optional_text("expiresAt")?.map(|text| end(&text)).transpose()?,
     })
+}
+
+/// The account to trust, by id or by name; either may be `null` for none any more, and then the other says nothing else.
+fn trusted_account(body: &mut Object) -> Result<Option<Option<TrustedAccount>>> {
+    let id = body.optional_text_or_none("trustedAccount")?;
+    let name = body.optional_text_or_none("trustedAccountName")?;
+    match (id, name) {
+        (None, None) => Ok(None),
+        (Some(None), None | Some(None)) | (None, Some(None)) => Ok(Some(None)),
+        (Some(Some(id)), None) => Ok(Some(Some(TrustedAccount::Id(id)))),
+        (None, Some(Some(name))) => Ok(Some(Some(TrustedAccount::Name(name)))),
+        (Some(_), Some(Some(_))) | (Some(Some(_)), Some(None)) => {
+            Err(Error::invalid("trustedAccountName", "must be left out beside `trustedAccount`"))
+        }
+    }
 }
 
 fn seconds(value: Option<Value>) -> Result<Option<i64>> {

@@ -9,9 +9,9 @@ use service::{
 
 use super::everybody::asked;
 use super::extended_users::time;
+use super::part::Part;
 use super::rules;
 use crate::App;
-use crate::head::Head;
 use crate::json::{Object, Value};
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
@@ -75,7 +75,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
     let head = &input.head;
-    let part = Part::read(head)?;
+    let part = Part::read(head, 500)?;
     let mut found = all(app, &call).await?;
     found.retain(|agency| {
         let trusted = agency.details.trusted_account.as_ref().map(|id| id.as_str());
@@ -97,36 +97,6 @@ async fn all(app: &App, call: &Call) -> Result<Vec<Agency>> {
         if request.cursor.is_none() {
             return Ok(found);
         }
-    }
-}
-
-/// Which part of a list a query asks for: all of it, unless it says both.
-struct Part {
-    skip: usize,
-    take: usize,
-}
-
-impl Part {
-    fn read(head: &Head) -> Result<Self> {
-        let number = |key: &str, most: usize| match asked(head, key) {
-            None => Ok(None),
-            Some(text) => match text.parse() {
-                Ok(number) if (1..=most).contains(&number) => Ok(Some(number)),
-                Ok(_) | Err(_) => Err(Error::invalid(key, format!("must be a number from 1 to {most}"))),
-            },
-        };
-        Ok(match (number("page", usize::MAX)?, number("per_page", 500)?) {
-            (None, None) => Self { skip: 0, take: usize::MAX },
-            (page, size) => {
-                let size = size.unwrap_or(500);
-                Self { skip: size.saturating_mul(page.unwrap_or(1) - 1), take: size }
-            }
-        })
-    }
-
-    fn of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
-        let rest = all.get(self.skip..).unwrap_or_default();
-        rest.get(..self.take).unwrap_or(rest)
     }
 }
 
@@ -179,7 +149,7 @@ fn change(agency: &mut Object, now: Timestamp) -> Result<AgencyUpdate> {
     let account_name = agency.optional_text("trust_domain_name")?.map(TrustedAccount::Name);
     Ok(AgencyUpdate {
         description,
-        trusted_account: account_name.or(account_id),
+        trusted_account: account_name.or(account_id).map(Some),
         expires_at: agency.take("duration").map(|value| end(&value, now)).transpose()?,
         ..AgencyUpdate::default()
     })

@@ -7,6 +7,7 @@ mod extended_users;
 mod groups;
 mod identity;
 mod links;
+mod part;
 mod policies_v5;
 mod projects;
 mod rules;

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use service::{Call, PageRequest};
 
+use super::part::Part;
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
@@ -42,7 +43,11 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
+/// The longest page that can be asked for.
+const LONGEST: usize = 5000;
+
 pub(super) async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let part = Part::read(&input.head, LONGEST)?;
     let mut request = PageRequest { limit: Some(1000), cursor: None };
     let mut found = Vec::new();
     loop {
@@ -61,7 +66,8 @@ pub(super) async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
             && query("enabled").is_none_or(|enabled| enabled == "true")
             && query("is_domain").is_none_or(|is_domain| is_domain == "false")
     };
-    let projects = found.iter().filter(wanted).map(wire).collect();
+    let wanted: Vec<&Project> = found.iter().filter(wanted).collect();
+    let projects = part.of(&wanted).iter().map(|project| wire(project)).collect();
     Reply::json(StatusCode::OK, &Projects { projects, links: Links::to(&input.head.path) })
 }
 

@@ -90,7 +90,7 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
     let name = body.text("agency_name")?;
     rules::agency_name("agency_name", &name)?;
     let change = AgencyUpdate {
-        trust_policy: Some(body.text("trust_policy")?),
+        trust_policy: Some(Some(body.text("trust_policy")?)),
         path: body.optional_text("path")?,
         ..common(&mut body)?
     };
@@ -109,9 +109,12 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     apply(app, &call, &input, change).await
 }
 
+/// The policy is all the trust that there is from then on: the older interface's trust in an account ends, else whoever
+/// narrows it by a policy would leave the whole account in.
 async fn update_trust(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let trust_policy = Some(input.json()?.text("trust_policy")?);
-    apply(app, &call, &input, AgencyUpdate { trust_policy, ..AgencyUpdate::default() }).await
+    let trust_policy = Some(Some(input.json()?.text("trust_policy")?));
+    let change = AgencyUpdate { trust_policy, trusted_account: Some(None), ..AgencyUpdate::default() };
+    apply(app, &call, &input, change).await
 }
 
 async fn apply(app: &App, call: &Call, input: &Input, change: AgencyUpdate) -> Result<Reply> {

@@ -131,12 +131,11 @@ impl Passwords {
         let place = Place::take(&self.waiting, asker)?;
         let (done, outcome) = oneshot::channel();
         let job = move || {
-            // The place goes along: whoever hangs up leaves the work in the queue.
-            let _place = place;
             // Whoever asked may have gone; then nobody wants the outcome.
-            if !done.is_closed() {
-                drop(done.send(work()));
-            }
+            let outcome = (!done.is_closed()).then(work);
+            // The place goes along: whoever hangs up leaves the work in the queue. It is free before anybody is told.
+            drop(place);
+            outcome.map(|outcome| done.send(outcome));
         };
         self.jobs.try_send(Box::new(job)).map_err(|error| match error {
             TrySendError::Full(_) => Error::new(ErrorKind::Limited, "too many logins at once; try again"),

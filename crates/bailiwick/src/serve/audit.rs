@@ -14,6 +14,9 @@ const WRITE: Duration = Duration::from_secs(1);
 /// One in so many writes is followed by a look for old events: once a minute.
 const TRIM: u64 = 60;
 
+/// The end of the server waits so long for a database that may be away.
+const LAST: Duration = Duration::from_secs(6);
+
 /// The task that does so.
 pub struct Keeper {
     service: Arc<Service>,
@@ -32,10 +35,17 @@ impl Keeper {
     /// Ends after what it is writing, and writes the rest.
     pub async fn finish(self) {
         drop(self.end);
-        drop(self.task.await);
-        note_key_use(&self.service).await;
-        if let Err(error) = self.service.finish_audit().await {
-            tracing::error!(?error, "the last refusals could not be written into the audit");
+        let rest = async {
+            drop(self.task.await);
+            self.service.finish_audit().await?;
+            self.service.flush_key_use().await
+        };
+        match tokio::time::timeout(LAST, rest).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(?error, "the last refusals could not be written into the audit");
+            }
+            Err(_) => tracing::error!("the database did not take the last refusals in time"),
         }
     }
 }
@@ -49,25 +59,28 @@ async fn keep(service: Arc<Service>, mut ended: oneshot::Receiver<()>) {
             _ = ticks.tick() => {}
             _ = &mut ended => return,
         }
+        // A database that does not answer is waited for once in a round, so that the server's end need not wait long.
         if let Err(error) = service.flush_audit().await {
             tracing::warn!(?error, "cannot write refusals into the audit; trying again");
+            continue;
         }
-        note_key_use(&service).await;
+        if let Err(error) = service.flush_key_use().await {
+            tracing::warn!(?error, "cannot write when access keys were used; trying again");
+            continue;
+        }
         if tick % TRIM == 0 || more == Trimmed::Some {
-            more = trim(&service).await.max(forget(&service).await);
+            more = trim(&service).await;
+            if more != Trimmed::Failed {
+                more = more.max(forget(&service).await);
+            }
         }
-    }
-}
-
-async fn note_key_use(service: &Service) {
-    if let Err(error) = service.flush_key_use().await {
-        tracing::warn!(?error, "cannot write when access keys were used; trying again");
     }
 }
 
 /// Whether there was something to delete: then there may be more, and the next look is not a minute away.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Trimmed {
+    Failed,
     Nothing,
     Some,
 }
@@ -79,7 +92,7 @@ async fn forget(service: &Service) -> Trimmed {
         Ok(_) => Trimmed::Some,
         Err(error) => {
             tracing::warn!(?error, "cannot forget old signed requests; trying again");
-            Trimmed::Nothing
+            Trimmed::Failed
         }
     }
 }
@@ -93,7 +106,7 @@ async fn trim(service: &Service) -> Trimmed {
         }
         Err(error) => {
             tracing::warn!(?error, "cannot delete old audit events; trying again");
-            Trimmed::Nothing
+            Trimmed::Failed
         }
     }
 }

@@ -14,9 +14,6 @@ const WRITE: Duration = Duration::from_secs(1);
 /// One in so many writes is followed by a look for old events: once a minute.
 const TRIM: u64 = 60;
 
-/// The end of the server waits so long for a database that may be away.
-const LAST: Duration = Duration::from_secs(6);
-
 /// The task that does so.
 pub struct Keeper {
     service: Arc<Service>,
@@ -35,17 +32,13 @@ impl Keeper {
     /// Ends after what it is writing, and writes the rest.
     pub async fn finish(self) {
         drop(self.end);
-        let rest = async {
-            drop(self.task.await);
-            self.service.finish_audit().await?;
-            self.service.flush_key_use().await
-        };
-        match tokio::time::timeout(LAST, rest).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(?error, "the last refusals could not be written into the audit");
-            }
-            Err(_) => tracing::error!("the database did not take the last refusals in time"),
+        drop(self.task.await);
+        if let Err(error) = self.service.finish_audit().await {
+            tracing::error!(?error, "the last refusals could not be written into the audit");
+            return;
+        }
+        if let Err(error) = self.service.flush_key_use().await {
+            tracing::error!(?error, "when access keys were used last could not be written");
         }
     }
 }

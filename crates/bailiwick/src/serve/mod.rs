@@ -43,6 +43,10 @@ use settings::Settings;
 /// How often other servers' commits are looked for.
 const POLL: Duration = Duration::from_millis(250);
 
+/// After the last request, so long at most is spent on what is still to be written. A database that is away must not
+/// keep the server from ending.
+const LAST: Duration = Duration::from_secs(6);
+
 /// Where the server keeps its data. Also for commands that work on it without a running server.
 #[derive(Args, Clone, Debug)]
 pub struct StorageArgs {
@@ -224,7 +228,9 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         notify::tell(manager, Stage::Stopping);
     };
     listener.serve(app, end).await;
-    background.finish().await;
+    if tokio::time::timeout(LAST, background.finish()).await.is_err() {
+        tracing::error!("the database does not answer: the server ends without its last words to it");
+    }
     opened.bootstrap.store.close().await;
     exporter.inspect(traces::Exporter::finish);
     Ok(())

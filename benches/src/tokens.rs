@@ -20,9 +20,10 @@ use crate::process::{self, Account, Measured};
 const ROUNDS: usize = 7;
 /// Checks in one round within the program.
 const CHECKS: u32 = 200_000;
-/// Validations in one round over HTTP, ours and theirs: theirs take longer.
-const OURS: usize = 20_000;
-const THEIRS: usize = 200;
+/// Connections and validations in one round over HTTP. Ours: as for the other requests. Theirs: its one process serves one
+/// connection at a time and is busy with it all the time, and a validation takes longer.
+const OURS: (usize, usize) = (8, 40_000);
+const THEIRS: (usize, usize) = (1, 300);
 /// How long Keystone may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -113,7 +114,10 @@ async fn over_http(server: &str, keystone: &str) -> io::Result<()> {
         ours_cpu.push(cpu);
         ours_rate.push(rate);
     }
-    println!("validating a token over HTTP, one connection, {ROUNDS} rounds");
+    println!(
+        "validating a token over HTTP, {} connections to ours and {} to theirs, {ROUNDS} rounds",
+        OURS.0, THEIRS.0
+    );
     println!("keystone 30 (uwsgi, one process, cache on): server CPU {}", theirs_cpu.show("µs"));
     println!("bailiwick: server CPU {}", ours_cpu.show("µs"));
     println!(
@@ -128,9 +132,13 @@ async fn over_http(server: &str, keystone: &str) -> io::Result<()> {
 
 /// Microseconds of CPU time of a request, and requests in a second.
 #[expect(clippy::cast_precision_loss, reason = "a few million microseconds")]
-async fn round(target: &Measured, request: &str, count: usize) -> io::Result<(f64, f64)> {
+async fn round(
+    target: &Measured,
+    request: &str,
+    (connections, count): (usize, usize),
+) -> io::Result<(f64, f64)> {
     let (before, began) = (target.cpu_micros()?, Instant::now());
-    load::many(target.address, request, 1, count).await?;
+    load::many(target.address, request, connections, count).await?;
     let used = target.cpu_micros()? - before;
     Ok((used as f64 / count as f64, count as f64 / began.elapsed().as_secs_f64()))
 }

@@ -204,8 +204,17 @@ impl Service {
     pub async fn show_grant(&self, call: &Call, id: &str) -> Result<Grant> {
         let right = authz::require_somewhere(call, "bailiwick:grant:show")?;
         let list = self.grants_of(call).await?;
-        let found = list.grants.iter().find(|grant| grant.id.as_str() == id).cloned();
-        let found = found.ok_or_else(|| Error::not_found("grant", id))?;
+        let found = match list.grants.iter().find(|grant| grant.id.as_str() == id).cloned() {
+            Some(found) => found,
+            // Another server may have made it since the copy was read: a miss is looked up.
+            None => {
+                let mut tx = self.store.read().await?;
+                let found = tx.grant(call.account(), id).await?;
+                tx.end().await?;
+                let found = found.filter(|grant| grant.revoked_at.is_none());
+                found.ok_or_else(|| Error::not_found("grant", id))?
+            }
+        };
         if !right.holds_for_every_cluster() {
             let mut tx = self.store.read().await?;
             may_see(&mut tx, &right, &found).await?;

@@ -145,3 +145,21 @@ async fn a_grant_has_a_state_in_every_cluster_that_it_covers() {
         assert_eq!(listed[0].1, states);
     }
 }
+
+/// Whoever made a grant at one server may go on with it at another at once: nobody has looked for others' commits there.
+#[tokio::test]
+async fn a_grant_that_was_made_at_another_server_is_there_at_once() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let user = world.user("ada").await;
+        assert!(service.list_grants(root).await.unwrap().grants.is_empty(), "{}: a copy is kept", world.on());
+        let made = world.another_server().create_grant(root, spec(&[user.id.as_str()], &[], &[])).await.unwrap();
+        let shown = service.show_grant(root, made.id.as_str()).await.unwrap();
+        assert_eq!(shown, made, "{}", world.on());
+        let foreign = service.show_grant(&world.stranger, made.id.as_str()).await.unwrap_err();
+        assert_eq!(foreign.kind(), ErrorKind::NotFound, "{}", world.on());
+        world.another_server().revoke_grant(root, made.id.as_str()).await.unwrap();
+        let revoked = service.show_grant(root, made.id.as_str()).await.unwrap_err();
+        assert_eq!(revoked.kind(), ErrorKind::NotFound, "{}", world.on());
+    }
+}

@@ -94,6 +94,7 @@ impl Service {
         if found.is_active {
             let grants = tx.grants_of_cluster(&id).await?;
             tx.remove_cluster(&id, self.now()).await?;
+            tx.revoke_certificates_of_cluster(&id, self.now()).await?;
             history::record_changed(&mut tx, call, &grants).await?;
         } else if row.is_none() {
             // Nothing of its removal is left to be done.

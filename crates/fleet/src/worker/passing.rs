@@ -8,7 +8,7 @@ use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
 use super::stamping::{Checked, outcomes};
-use super::{LATE, NOTICED, REPORT_DELAY, Worker};
+use super::{LATE, MIN_INTERVAL, NOTICED, REPORT_DELAY, Worker};
 use crate::apply::{Applier, News, Outcome};
 use crate::client::ApiClient;
 use crate::failure::Failure;
@@ -42,6 +42,9 @@ impl Worker {
             self.facts = None;
             self.reporter.connected(version);
             return self.report().await;
+        }
+        if let Some(stays) = fleet.stays_for {
+            self.due = self.due.min(Instant::now() + stays.max(MIN_INTERVAL));
         }
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();

@@ -1,6 +1,6 @@
 //! Whose certificate it is, and who may have to do with those of others.
 
-use domain::{Denial, Error, Principal, PrincipalKind, Result};
+use domain::{Denial, Error, Missing, Principal, PrincipalKind, Result};
 use store::ReadTx;
 
 use crate::call::Call;
@@ -87,7 +87,7 @@ impl ForOthers {
             Self::Administrators => "only the root user and administrators may",
         };
         let reasons = format!("it is about somebody else; {who}");
-        let denial = Denial { action: action.to_owned(), resource, reasons };
+        let denial = Denial { action: action.to_owned(), resource, reasons, missing: Missing::Policy };
         Err(Error::denied(denial).with_hint(&format!("{who} have to do with the certificates of others")))
     }
 }

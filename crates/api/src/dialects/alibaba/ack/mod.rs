@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod clusters;
+mod kubeconfigs;
 mod permissions;
 mod query;
 mod rows;
@@ -14,7 +15,8 @@ use crate::operation::Operation;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    [permissions::operations(), cleaning::operations(), clusters::operations()].concat()
+    [permissions::operations(), cleaning::operations(), clusters::operations(), kubeconfigs::operations()]
+        .concat()
 }
 
 /// A failure about somebody's permissions with fields and codes as this vendor's clients know them.

@@ -1,7 +1,7 @@
 //! Every operation of every dialect, walked: by nobody, and by somebody without rights.
 
 use api::actions::Bound;
-use api::operation::{Handler, Operation};
+use api::operation::{BodyRule, Handler, Operation};
 
 use crate::server::Server;
 

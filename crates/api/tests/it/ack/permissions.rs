@@ -6,10 +6,8 @@ use domain::{
 };
 use serde_json::{Value, json};
 use service::ClusterUpdate;
-use service::policies::{NewPolicy, WhichPrincipal, WhichScope};
 
 use super::{Ack, refusal, row};
-use crate::acs3::Key;
 
 fn spec(role: Role, kind: PrincipalKind, id: &str, clusters: &[&str], namespaces: &[&str]) -> GrantSpec {
     GrantSpec {
@@ -30,22 +28,6 @@ fn spec(role: Role, kind: PrincipalKind, id: &str, clusters: &[&str], namespaces
 impl Ack {
     async fn grant_elsewhere(&self, spec: GrantSpec) {
         self.server.app.service.create_grant(&self.root().await, spec).await.unwrap();
-    }
-
-    /// A key of that user, to whom a policy allows these actions on everything.
-    async fn allowed(&self, user: &str, actions: &[&str]) -> Key {
-        let (service, root) = (&self.server.app.service, self.root().await);
-        let statement = json!({"Effect": "Allow", "Action": actions, "Resource": ["*"]});
-        let new = NewPolicy {
-            id: None,
-            name: format!("of-{user}"),
-            description: String::new(),
-            document: json!({"Version": "1", "Statement": [statement]}).to_string(),
-        };
-        let policy = service.create_policy(&root, new).await.unwrap();
-        let to = WhichPrincipal { kind: PrincipalKind::User, which: user.into() };
-        service.attach_policy(&root, policy.id.as_str(), to, WhichScope::Account).await.unwrap();
-        self.server.key_of(user).await
     }
 }
 

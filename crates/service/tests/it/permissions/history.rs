@@ -7,7 +7,7 @@ use service::{Call, Origin, PageRequest};
 use super::{MOST, change, kind, permission};
 use crate::world::{World, worlds};
 
-async fn history(world: &World, call: &Call, holder: &str, limit: i64) -> Vec<PastPermissions> {
+async fn history(world: &World, call: &Call, holder: &str, limit: usize) -> Vec<PastPermissions> {
     let page = PageRequest { limit: Some(limit), cursor: None };
     world.service.permission_history(call, holder, &page).await.unwrap().items
 }

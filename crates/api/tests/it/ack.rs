@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::PrincipalKind;
 use serde_json::{Value, json};
+use service::policies::{NewPolicy, WhichPrincipal, WhichScope};
 use service::{Call, NewCluster, NewPrincipal};
 
 use crate::acs3::{Key, Request};
@@ -56,6 +57,22 @@ impl Ack {
 
     async fn cluster(&self, new: NewCluster) -> domain::Cluster {
         self.server.app.service.create_cluster(&self.root().await, new).await.unwrap()
+    }
+
+    /// A key of that user, to whom a policy allows these actions on everything.
+    async fn allowed(&self, user: &str, actions: &[&str]) -> Key {
+        let (service, root) = (&self.server.app.service, self.root().await);
+        let statement = json!({"Effect": "Allow", "Action": actions, "Resource": ["*"]});
+        let new = NewPolicy {
+            id: None,
+            name: format!("of-{user}"),
+            description: String::new(),
+            document: json!({"Version": "1", "Statement": [statement]}).to_string(),
+        };
+        let policy = service.create_policy(&root, new).await.unwrap();
+        let to = WhichPrincipal { kind: PrincipalKind::User, which: user.into() };
+        service.attach_policy(&root, policy.id.as_str(), to, WhichScope::Account).await.unwrap();
+        self.server.key_of(user).await
     }
 
     /// Sends a request with that key. Each has its own nonce, as clients that mean to repeat something send it.

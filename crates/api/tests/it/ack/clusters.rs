@@ -103,10 +103,34 @@ async fn somebody_without_rights_learns_of_no_cluster() {
         ("/regions/cn-hangzhou/clusters", "cs:DescribeClustersForRegion"),
         ("/clusters/c1", "cs:DescribeClusterDetail"),
         ("/clusters/c9", "cs:DescribeClusterDetail"),
+        ("/api/v2/k8s/c1/namespaces", "cs:DescribeUserClusterNamespaces"),
+        ("/api/v2/k8s/c9/namespaces", "cs:DescribeUserClusterNamespaces"),
     ] {
         let answer = ack.by(&key, "GET", target, b"").await;
         let message = format!("RAM policy Forbidden for action {action}");
         assert_eq!(super::refusal(&answer), (403, "StatusForbidden".to_owned(), message), "{target}");
         assert_eq!(answer.json()["accessDeniedDetail"]["AuthAction"], Value::from(action));
     }
+}
+
+#[tokio::test]
+async fn namespaces_are_asked_of_a_cluster_by_its_id_for_who_has_a_role_there() {
+    let ack = ack().await;
+    let namespaces = "/api/v2/k8s/c1/namespaces";
+    let (status, code, message) = super::refusal(&ack.get(namespaces).await);
+    assert_eq!((status, code.as_str()), (409, "Conflict"));
+    assert!(message.contains("has no connection"), "{message}");
+    for unknown in ["c9", "name-c1"] {
+        let answer = ack.get(&format!("/api/v2/k8s/{unknown}/namespaces")).await;
+        assert_eq!(super::refusal(&answer).1, "ErrorClusterNotFound", "{unknown}");
+    }
+    let key = ack.allowed("u1", &["cs:*"]).await;
+    let refused = ack.by(&key, "GET", namespaces, b"").await;
+    assert_eq!(
+        (refused.status, super::refusal(&refused).1.as_str()),
+        (403, "ForbiddenQueryClusterNamespace")
+    );
+    let role = json!([{"cluster": "c1", "role_type": "namespace", "namespace": "a", "role_name": "dev"}]);
+    assert_eq!(ack.grant("u1", &role).await.status, 200);
+    assert_eq!(ack.by(&key, "GET", namespaces, b"").await.status, 409, "with a role it is asked");
 }

@@ -14,8 +14,11 @@ fn request() -> SigningRequest {
     SigningRequest { name: "bailiwick-5e71a1".into(), csr_pem: "CSR".into(), seconds: 5 }
 }
 
+/// What an API server makes of a request.
+type By = fn(&str) -> String;
+
 /// What comes of a request for a signature, and of how many requests to the server.
-async fn signed(answer: fn(&str) -> String) -> (Result<String, String>, usize) {
+async fn signed(answer: By) -> (Result<String, String>, usize) {
     let server = serve(Answer::By(answer)).await;
     let client = client(server.port, AUTHORITY).unwrap().for_signing_requests();
     let outcome = sign_within(Duration::from_millis(500), &client, &request()).await;
@@ -61,7 +64,7 @@ async fn a_cluster_that_does_not_sign_keeps_nobody_waiting_and_is_asked_to_forge
 #[tokio::test]
 async fn what_a_cluster_answers_instead_of_a_certificate_is_told_and_bounded() {
     let denied = r#"{"status":{"conditions":[{"type":"Failed","message":"bad\u001b[31m\u202etime"}]}}"#;
-    let cases: [(fn(&str) -> String, &str); 5] = [
+    let cases: [(By, &str); 5] = [
         (|_| refused("403 Forbidden"), "it may after applying deploy/connector/certificates.yaml"),
         (|_| "HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n{".to_owned(), "does not answer"),
         (

@@ -15,6 +15,7 @@ use service::connection::AddressPolicy;
 mod apply;
 mod backoff;
 mod client;
+mod custom;
 mod excess;
 mod explain;
 mod failure;

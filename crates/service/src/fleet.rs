@@ -1,6 +1,6 @@
 //! What the workers of the fleet ask and report. They act for nobody: they carry out what was already decided.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{
@@ -10,6 +10,7 @@ use domain::{
 use rbac::{ObjectName, Owner, Scope, SubjectNames};
 use store::{AppliedName, ClusterRow, GrantStateRow, Hold, ReadTx};
 
+use crate::accepted_roles::{self, AcceptedRole, RoleGrowth};
 use crate::cache::Copy;
 use crate::connection::Connection;
 use crate::grants::GrantList;
@@ -54,6 +55,10 @@ pub struct FleetDesired {
     pub hold: Option<Hold>,
     /// How many bindings there may be in the cluster.
     pub most_bindings: usize,
+    /// What grants of custom roles are accepted to allow there.
+    pub accepted: HashMap<GrantId, AcceptedRole>,
+    /// What happens to one whose role grows.
+    pub role_growth: RoleGrowth,
 }
 
 /// What a worker saw.
@@ -141,6 +146,7 @@ impl Service {
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
         let mut names = SubjectNames::default();
+        let mut accepted = HashMap::new();
         if !row.removed && !row.suspended {
             let all = self.grants_at(&mut tx, &row.account, revision).await?;
             grants = all.grants.iter().filter(|grant| grant.covers(id)).cloned().collect();
@@ -148,6 +154,7 @@ impl Service {
                 revoked.extend(tx.grant(&row.account, grant.as_str()).await?);
             }
             names = crate::arrivals::names(&mut tx, &row.account, &row.arrival).await?;
+            accepted = accepted_roles::accepted(&mut tx, id).await?;
         }
         tx.end().await?;
         let (installation, suspended) = (self.installation.clone(), row.suspended);
@@ -165,6 +172,8 @@ impl Service {
             stamp,
             hold,
             most_bindings,
+            accepted,
+            role_growth: self.settings.role_growth,
         })
     }
 
@@ -320,7 +329,7 @@ impl Service {
 fn confirms(old: Option<&ClusterGrantState>, update: &StateUpdate) -> bool {
     let follows = |state| match state {
         State::Applied | State::Effective | State::Revoked | State::RevokedResidual => true,
-        State::Recorded | State::Pending | State::Failed | State::Unreachable => false,
+        State::Recorded | State::Pending | State::Failed | State::Held | State::Unreachable => false,
     };
     let known = old.is_some_and(|old| old.observed_generation == update.generation && follows(old.state));
     follows(update.state) && !known

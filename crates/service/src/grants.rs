@@ -283,7 +283,8 @@ fn visible(mut clusters: Vec<Cluster>, right: &Right<'_>) -> Vec<Cluster> {
     clusters
 }
 
-async fn active(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
+/// A grant that is not revoked.
+pub(crate) async fn active(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
     let found = tx.grant(call.account(), id).await?;
     found.filter(|grant| grant.revoked_at.is_none()).ok_or_else(|| Error::not_found("grant", id))
 }

@@ -45,6 +45,8 @@ fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
         stamp: None,
         hold: None,
         most_bindings: 3,
+        accepted: std::collections::HashMap::new(),
+        role_growth: service::RoleGrowth::Hold,
     }
 }
 
@@ -191,8 +193,9 @@ fn after_refusal(before: Vec<Grant>, grants: Vec<Grant>, revoked: Vec<Grant>) ->
 }
 
 fn facts(fleet: FleetDesired, look: Look, leftovers: Vec<Leftover>) -> Facts {
-    let Look { desired, former, plan, .. } = look;
-    Facts { fleet, owner: owner(), desired, former, troubles: BTreeMap::new(), leftovers, taken: plan.taken }
+    let Look { desired, former, plan, judged, .. } = look;
+    let (troubles, taken, withheld) = (BTreeMap::new(), plan.taken, judged.withheld);
+    Facts { fleet, owner: owner(), desired, former, troubles, leftovers, taken, withheld }
 }
 
 /// Facts after everything that was to be done was done.

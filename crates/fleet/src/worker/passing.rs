@@ -45,6 +45,7 @@ impl Worker {
         }
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
+        self.learn_accepted(&mut fleet).await?;
         let mut look = pass::look(&owner, &fleet, &self.observer.view());
         if fleet.hold.is_some() {
             return self.tell_plan(&look, version).await;
@@ -54,6 +55,7 @@ impl Worker {
         for taken in &look.plan.taken {
             tracing::warn!(cluster = %self.cluster, object = %taken.object, "fleet.name.taken");
         }
+        self.accept(&look.judged.new).await?;
         self.record(&look, &mut fleet).await?;
         self.observer.view().know_ours(&owner, &fleet.recorded);
         let held = std::mem::take(&mut self.held);
@@ -90,8 +92,9 @@ impl Worker {
         } else {
             pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
         };
-        let Look { desired, former, added, plan, .. } = look;
-        let facts = Facts { fleet, owner, desired, former, troubles, leftovers, taken: plan.taken };
+        let Look { desired, former, added, plan, judged, .. } = look;
+        let (taken, withheld) = (plan.taken, judged.withheld);
+        let facts = Facts { fleet, owner, desired, former, troubles, leftovers, taken, withheld };
         self.track(&facts, &added);
         let changed = self.observer.view().take_changed_roles();
         self.tracker.doubt(inquiry::bound_to(&facts, &changed).into_iter(), Instant::now());

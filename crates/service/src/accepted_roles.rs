@@ -14,7 +14,7 @@ use store::ReadTx;
 
 use crate::authz;
 use crate::call::Call;
-use crate::grants::active;
+use crate::grants::changeable;
 use crate::history;
 use crate::leases::Lease;
 use crate::service::Service;
@@ -171,8 +171,8 @@ impl Service {
             Ok(tx) => tx,
             Err(error) => return self.repeated(call, error).await?.grant(call, id, self, &right).await,
         };
-        let old = active(&mut tx, call, id).await?;
-        self.may_write(&mut tx, call, &right, &[&old.spec.clusters]).await?;
+        let old = changeable(&mut tx, call, id).await?;
+        self.may_write(&mut tx, call, &right, &[&old.spec]).await?;
         match old.spec.role {
             Role::Custom(_) => {}
             Role::Administrator

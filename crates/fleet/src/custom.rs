@@ -172,3 +172,6 @@ fn look_up<'a>(name: &str, view: &'a View) -> Present<'a> {
         Ok(_) | Err(_) => Present::Unread,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,8 +163,11 @@ fn a_slot_is_in_trouble_when_its_binding_or_its_role_could_not_be_written() {
 
 #[test]
 fn a_role_that_the_connector_may_not_bind_names_what_lets_it() {
-    let view = view_of(Vec::new());
+    let mut view = view_of(Vec::new());
     let custom = Role::Custom(domain::ClusterRoleName::parse("role", "deployer").unwrap());
+    let something = cluster_roles::all().into_iter().find(|role| !role.rules.is_empty()).unwrap();
+    let role = ClusterRoleSpec { name: "deployer".into(), ..something };
+    view.observe(Object::ClusterRole { role, version: "1".into() }).unwrap();
     let roles = [
         (Role::Administrator, "bind cluster-admin", "deploy/connector/administrator.yaml"),
         (Role::Viewer, "bind view", "deploy/connector/base.yaml"),

@@ -18,6 +18,7 @@ mod audit;
 mod authorization;
 mod clusters;
 mod concurrency;
+mod custom_roles;
 mod decisions;
 mod directory;
 mod directory_rules;

@@ -117,6 +117,31 @@ def test_a_role_that_is_as_it_was_again_is_bound_again(bailiwick, kube, cluster,
     assert kube.allowed(user, "get", "configmaps", namespace)
 
 
+def test_an_aggregated_role_counts_by_what_the_cluster_filled_in(bailiwick, kube, cluster, namespace, user, role):
+    label = f"aggregate-to-{role.name}"
+    parts = [ClusterRole(kube) for _ in range(2)]
+
+    def part(made, resource):
+        metadata = {"name": made.name, "labels": {label: "true"}}
+        kube.create(f"{RBAC}/clusterroles", {"metadata": metadata, "rules": rules({resource: ["get"]})})
+
+    made = grant(bailiwick, cluster, user, role, namespace)
+    selectors = {"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]}
+    kube.create(f"{RBAC}/clusterroles", {"metadata": {"name": role.name}, "aggregationRule": selectors, "rules": []})
+    # Empty until something is aggregated; nobody accepts that it stays so.
+    assert "allows nothing" in bailiwick.until_state(made, cluster, "pending", timeout=SOON)["reason"]
+    part(parts[0], "configmaps")
+    bailiwick.until_state(made, cluster, "effective", timeout=SOON)
+    part(parts[1], "secrets")
+    try:
+        row = bailiwick.until_state(made, cluster, "held", timeout=SOON)
+        assert "get secrets" in row["reason"]
+        kube.until_refused(user, "get", "configmaps", namespace, timeout=SOON)
+    finally:
+        for each in parts:
+            kube.delete(each.path)
+
+
 def test_a_role_that_grew_in_many_namespaces_does_not_wait_for_a_confirmation_of_removals(
     bailiwick, kube, cluster, user, role
 ):

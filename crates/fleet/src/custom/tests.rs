@@ -135,9 +135,7 @@ fn standing(
     look: Look,
     leftovers: Vec<crate::states::Leftover>,
 ) -> Option<(State, String)> {
-    let Look { desired, former, plan, judged, .. } = look;
-    let (troubles, taken, withheld) = (BTreeMap::new(), plan.taken, judged.withheld);
-    let facts = Facts { fleet, owner: owner(), desired, former, troubles, leftovers, taken, withheld };
+    let facts = Facts::new(fleet, owner(), look, BTreeMap::new(), leftovers);
     let mut tracker = Tracker::default();
     for (grant, aim, placement) in facts.grants() {
         tracker.see(grant, aim, &placement.slots);

@@ -143,6 +143,19 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// What came of what was to be done.
+    pub(crate) fn new(
+        fleet: FleetDesired,
+        owner: Owner,
+        look: Look,
+        troubles: BTreeMap<Slot, Trouble>,
+        leftovers: Vec<Leftover>,
+    ) -> Self {
+        let Look { desired, former, plan, judged, .. } = look;
+        let (taken, withheld) = (plan.taken, judged.withheld);
+        Self { fleet, owner, desired, former, troubles, leftovers, taken, withheld }
+    }
+
     /// Each grant and each revoke, with where it is or was.
     pub(crate) fn grants(&self) -> impl Iterator<Item = (&Grant, Aim, &Placement)> {
         let granted = self.fleet.grants.iter().map(|grant| (grant, Aim::Granted, &self.desired.placements));

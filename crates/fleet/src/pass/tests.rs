@@ -197,9 +197,7 @@ fn after_refusal(before: Vec<Grant>, grants: Vec<Grant>, revoked: Vec<Grant>) ->
 }
 
 fn facts(fleet: FleetDesired, look: Look, leftovers: Vec<Leftover>) -> Facts {
-    let Look { desired, former, plan, judged, .. } = look;
-    let (troubles, taken, withheld) = (BTreeMap::new(), plan.taken, judged.withheld);
-    Facts { fleet, owner: owner(), desired, former, troubles, leftovers, taken, withheld }
+    Facts::new(fleet, owner(), look, BTreeMap::new(), leftovers)
 }
 
 /// Facts after everything that was to be done was done.

@@ -1,17 +1,23 @@
-//! What custom roles are accepted to allow, learned before a plan is made and written down before it is carried out.
+//! What should be in the cluster, with what is accepted of custom roles that are not the same any more.
 
 use std::collections::HashMap;
 
 use domain::GrantId;
-use service::accepted_roles::Acceptance;
 use service::fleet::FleetDesired;
 
 use super::Worker;
 use crate::custom;
 
 impl Worker {
+    /// What should be in the cluster.
+    pub(super) async fn wanted(&self) -> domain::Result<FleetDesired> {
+        let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        self.learn_accepted(&mut fleet).await?;
+        Ok(fleet)
+    }
+
     /// Learns what was accepted of those roles that are not the same any more.
-    pub(super) async fn learn_accepted(&self, fleet: &mut FleetDesired) -> domain::Result<()> {
+    async fn learn_accepted(&self, fleet: &mut FleetDesired) -> domain::Result<()> {
         let differing = custom::differing(fleet, &self.observer.view());
         // Many grants of one role were mostly made of the same one: one of them is asked about.
         let mut first: HashMap<(String, String), GrantId> = HashMap::new();
@@ -33,10 +39,5 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// Writes down what is about to be bound for the first time.
-    pub(super) async fn accept(&self, new: &[Acceptance]) -> domain::Result<()> {
-        self.shared.service.fleet_accept(&self.lease, new).await
     }
 }

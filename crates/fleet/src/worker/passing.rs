@@ -31,7 +31,7 @@ impl Worker {
         if self.check_stamp(client, began).await? == Checked::Later {
             return Ok(());
         }
-        let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        let mut fleet = self.wanted().await?;
         if fleet.hold.is_none() && !self.stamping.is_checked() {
             // The hold has just ended, and this server has yet to hear of it: the mark was not looked at.
             self.due = began + NOTICED;
@@ -45,7 +45,6 @@ impl Worker {
         }
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
-        self.learn_accepted(&mut fleet).await?;
         let mut look = pass::look(&owner, &fleet, &self.observer.view());
         if fleet.hold.is_some() {
             return self.tell_plan(&look, version).await;
@@ -55,7 +54,6 @@ impl Worker {
         for taken in &look.plan.taken {
             tracing::warn!(cluster = %self.cluster, object = %taken.object, "fleet.name.taken");
         }
-        self.accept(&look.judged.new).await?;
         self.record(&look, &mut fleet).await?;
         self.observer.view().know_ours(&owner, &fleet.recorded);
         let held = std::mem::take(&mut self.held);
@@ -92,9 +90,8 @@ impl Worker {
         } else {
             pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
         };
-        let Look { desired, former, added, plan, judged, .. } = look;
-        let (taken, withheld) = (plan.taken, judged.withheld);
-        let facts = Facts { fleet, owner, desired, former, troubles, leftovers, taken, withheld };
+        let added = std::mem::take(&mut look.added);
+        let facts = Facts::new(fleet, owner, look, troubles, leftovers);
         self.track(&facts, &added);
         let changed = self.observer.view().take_changed_roles();
         self.tracker.doubt(inquiry::bound_to(&facts, &changed).into_iter(), Instant::now());
@@ -116,8 +113,10 @@ impl Worker {
     }
 
     /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours. And
-    /// those of objects that are ours by their labels: labels can be taken away.
+    /// those of objects that are ours by their labels: labels can be taken away. And what custom roles that are bound for
+    /// the first time allow.
     async fn record(&self, look: &Look, fleet: &mut FleetDesired) -> domain::Result<()> {
+        self.shared.service.fleet_accept(&self.lease, &look.judged.new).await?;
         let applied =
             look.plan.changes().filter(|change| matches!(change, Change::Apply(_))).map(Change::object);
         let new: BTreeSet<ObjectName> = applied

@@ -112,7 +112,6 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
 
 async fn confirm(app: &App, call: Call, input: Input) -> Result<Reply> {
     let id = input.parameters.get("id");
-    app.service.show_grant(&call, id).await?;
     app.service.confirm_grant(&call, id).await?;
     shown(app, &call, id).await
 }

@@ -15,6 +15,7 @@ use service::connection::AddressPolicy;
 mod apply;
 mod backoff;
 mod client;
+mod contact;
 mod custom;
 mod excess;
 mod explain;
@@ -30,6 +31,7 @@ mod report;
 mod review;
 mod right;
 mod roles;
+mod signing;
 mod states;
 mod supervisor;
 mod tracker;
@@ -38,6 +40,7 @@ mod view;
 mod wire;
 mod worker;
 
+pub use contact::Visitor;
 pub use identity::Identifier;
 pub use supervisor::FleetHandle;
 

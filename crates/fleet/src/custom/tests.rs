@@ -74,6 +74,7 @@ fn fleet(grants: Vec<Grant>, accepted: Option<&[Rule]>) -> FleetDesired {
         stamp: None,
         hold: None,
         most_bindings: 100,
+        stays_for: None,
     }
 }
 

@@ -81,6 +81,10 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:audit:list", List),
     plain("bailiwick:authorization:ask", Read),
     plain("bailiwick:authorizationMessage:decode", Read),
+    cluster("bailiwick:certificate:issue", Write),
+    cluster("bailiwick:certificate:list", List),
+    cluster("bailiwick:certificate:revoke", Write),
+    cluster("bailiwick:certificate:setLifetime", Write),
     cluster("bailiwick:cluster:confirmRemovals", Write),
     Action {
         name: "bailiwick:cluster:create",
@@ -111,6 +115,7 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:group:show", Read),
     plain("bailiwick:group:update", Permissions),
     plain("bailiwick:metrics:show", Read),
+    cluster("bailiwick:namespace:list", List),
     on("bailiwick:policy:attach", Permissions, "policy"),
     plain("bailiwick:policy:create", Permissions),
     on("bailiwick:policy:delete", Permissions, "policy"),

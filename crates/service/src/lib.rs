@@ -6,6 +6,7 @@
 
 mod abuse;
 pub mod access_keys;
+pub mod activity;
 mod administration;
 pub mod agencies;
 mod arrivals;

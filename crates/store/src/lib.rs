@@ -7,6 +7,7 @@
 //! Nothing here decides who may do what; only `service` calls this crate.
 
 mod accounts;
+mod activity;
 mod administered;
 mod agencies;
 mod apart;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ClusterId, ClusterScope, Error, Grant, GrantSpec, Place, Principal, Principals, Result};
+use domain::{
+    Cluster, ClusterId, ClusterScope, Error, Grant, GrantSpec, Place, Principal, Principals, Result,
+};
 use store::{HeldGrants, WriteTx};
 
 use super::find_holder;
@@ -61,9 +63,6 @@ impl Service {
         {
             return Err(Error::not_found("cluster", missing.as_str()));
         }
-        if cleaning.activity == Activity::Spares {
-            self.refuse_active(&mut tx, call, &found, &scope).await?;
-        }
         let held = tx.held_grants(call.account(), &found.id).await?;
         let concerned = |place: &Place| place.cluster().is_none_or(|id| scope.contains(id));
         let rows = rows::rows(&found.id, &held, &clusters, &concerned, usize::MAX)?;
@@ -71,6 +70,9 @@ impl Service {
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
+        if cleaning.activity == Activity::Spares {
+            self.refuse_active(&mut tx, &found, &concerned_clusters(&rows, &clusters, &scope)).await?;
+        }
         self.take_away(&mut tx, call, steps).await?;
         self.commit_for_fleet(tx, call, right.action(), &format!("{}/{}", found.kind, found.id)).await
     }
@@ -94,21 +96,6 @@ impl Service {
         }
         Ok(())
     }
-
-    /// Refuses to take everything away from somebody of whom it is not known that they have been idle.
-    async fn refuse_active(
-        &self,
-        _tx: &mut WriteTx,
-        _call: &Call,
-        holder: &Principal,
-        _scope: &ClusterScope,
-    ) -> Result<()> {
-        Err(Error::conflict(format!(
-            "it is not known whether {} `{}` was active in the last 7 days: there is no record of activity in these clusters; \
-             force it to go on without",
-            holder.kind, holder.id
-        )))
-    }
 }
 
 impl Step {
@@ -117,6 +104,17 @@ impl Step {
             Self::Revoke(grant) | Self::Update(grant, _) => &grant.spec,
         }
     }
+}
+
+/// The clusters in which something is taken away.
+fn concerned_clusters<'a>(
+    rows: &[PermissionRow],
+    clusters: &'a [Cluster],
+    scope: &ClusterScope,
+) -> Vec<&'a Cluster> {
+    let takes_in =
+        |id: &ClusterId| rows.iter().any(|row| row.permission.place.cluster().is_none_or(|at| at == id));
+    clusters.iter().filter(|cluster| scope.contains(&cluster.id) && takes_in(&cluster.id)).collect()
 }
 
 fn scope(cleaning: &Cleaning) -> ClusterScope {

@@ -1,6 +1,7 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod activity;
 mod agencies;
 mod attachments;
 mod audit;
@@ -12,6 +13,7 @@ mod grants;
 mod health;
 mod history;
 mod openapi;
+mod permissions;
 mod policies;
 mod principals;
 mod projects;
@@ -62,6 +64,8 @@ fn rows() -> Vec<Operation> {
         cluster_life::operations(),
         grants::operations(),
         history::operations(),
+        permissions::operations(),
+        activity::operations(),
         removals::operations(),
         revocations::operations(),
         audit::operations(),

@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod arrival;
+pub mod certificate;
 pub mod clock;
 pub mod cluster;
 pub mod entropy;
@@ -29,8 +30,8 @@ pub use entropy::Entropy;
 pub use error::{Denial, Error, ErrorKind, Missing, Result, Told};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
-    AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PolicyId,
-    PrincipalId, ProjectId, SessionId,
+    AccessKeyId, AccountId, CertificateId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId,
+    PolicyId, PrincipalId, ProjectId, SessionId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};

@@ -152,7 +152,9 @@ struct Sign {
 async fn last_sign(tx: &mut WriteTx, cluster: &ClusterId, holder: &PrincipalId) -> Result<Option<Sign>> {
     let seen = tx.last_seen(cluster, holder).await?;
     let seen = seen.map(|at| Sign { at, what: "its audit log names them" });
-    Ok(seen)
+    let certified = tx.last_certified(cluster, holder).await?;
+    let certified = certified.map(|at| Sign { at, what: "a kubeconfig was issued to them" });
+    Ok([seen, certified].into_iter().flatten().max_by_key(|sign| sign.at))
 }
 
 /// Whose the names are. Several may share one: then it may have been any of them.

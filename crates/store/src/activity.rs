@@ -94,6 +94,27 @@ impl ReadTx {
         row.map(|row| row.try_get("last_seen").map(Timestamp::from_millis).map_err(database)).transpose()
     }
 
+    /// When somebody was last given a certificate of a cluster, if they were, whatever became of it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn last_certified(
+        &mut self,
+        cluster: &ClusterId,
+        principal: &PrincipalId,
+    ) -> Result<Option<Timestamp>> {
+        let row = sqlx::query(
+            "SELECT MAX(issued_at) AS issued_at FROM certificates WHERE cluster_id = $1 AND principal_id = $2",
+        )
+        .bind(cluster.as_str())
+        .bind(principal.as_str())
+        .fetch_one(self.connection())
+        .await
+        .map_err(database)?;
+        let at: Option<i64> = row.try_get("issued_at").map_err(database)?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
     /// Of which time it is known who was active in a cluster, the first one first.
     ///
     /// # Errors

@@ -1,14 +1,12 @@
 //! Taking everything away from somebody, everywhere or in some clusters: for people who leave.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use domain::{
-    Cluster, ClusterId, ClusterScope, Error, Grant, GrantSpec, Place, Principal, Principals, Result,
-};
+use domain::{Cluster, ClusterId, ClusterScope, Error, Grant, GrantSpec, Principal, Principals, Result};
 use store::{HeldGrants, WriteTx};
 
 use super::find_holder;
-use super::rows::{self, PermissionRow, ThroughKind};
+use super::rows::{self, ThroughKind};
 use crate::authz;
 use crate::call::Call;
 use crate::history;
@@ -51,7 +49,9 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:grant:delete")?;
         let mut tx = match self.begin_grants(call).await {
             Ok(tx) => tx,
-            Err(error) => return self.repeated(call, error).await?.deleted("bailiwick:grant:delete").await,
+            Err(error) => {
+                return self.repeated(call, error).await?.cleaned(call, holder).await;
+            }
         };
         let clusters = tx.clusters(call.account()).await?;
         let scope = scope(cleaning);
@@ -64,14 +64,12 @@ impl Service {
             return Err(Error::not_found("cluster", missing.as_str()));
         }
         let held = tx.held_grants(call.account(), &found.id).await?;
-        let concerned = |place: &Place| place.cluster().is_none_or(|id| scope.contains(id));
-        let rows = rows::rows(&found.id, &held, &clusters, &concerned, usize::MAX)?;
-        refuse_what_stays(&rows)?;
+        refuse_what_stays(&found, &held, &scope)?;
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
         if cleaning.activity == Activity::Spares {
-            self.refuse_active(&mut tx, &found, &concerned_clusters(&rows, &clusters, &scope)).await?;
+            self.refuse_active(&mut tx, &found, &concerned(&touched, &clusters, &scope)).await?;
         }
         self.take_away(&mut tx, call, steps).await?;
         self.commit_for_fleet(tx, call, right.action(), &format!("{}/{}", found.kind, found.id)).await
@@ -107,13 +105,8 @@ impl Step {
 }
 
 /// The clusters in which something is taken away.
-fn concerned_clusters<'a>(
-    rows: &[PermissionRow],
-    clusters: &'a [Cluster],
-    scope: &ClusterScope,
-) -> Vec<&'a Cluster> {
-    let takes_in =
-        |id: &ClusterId| rows.iter().any(|row| row.permission.place.cluster().is_none_or(|at| at == id));
+fn concerned<'a>(touched: &[&GrantSpec], clusters: &'a [Cluster], scope: &ClusterScope) -> Vec<&'a Cluster> {
+    let takes_in = |id: &ClusterId| touched.iter().any(|spec| spec.clusters.contains(id));
     clusters.iter().filter(|cluster| scope.contains(&cluster.id) && takes_in(&cluster.id)).collect()
 }
 
@@ -138,27 +131,33 @@ fn refuse_protected(call: &Call, holder: &Principal) -> Result<()> {
 }
 
 /// Refuses to begin if something would stay by other ways: nobody should think that they have no access who has.
-fn refuse_what_stays(rows: &[PermissionRow]) -> Result<()> {
-    let mut ways: BTreeMap<String, &PermissionRow> = BTreeMap::new();
-    for row in rows {
-        for through in &row.through {
-            let stays = match through.kind {
-                ThroughKind::Group | ThroughKind::Owner => through.elsewhere(),
-                ThroughKind::Direct | ThroughKind::Shared => None,
-            };
-            if let Some(way) = stays {
-                ways.entry(way).or_insert(row);
-            }
-        }
+fn refuse_what_stays(holder: &Principal, held: &HeldGrants, scope: &ClusterScope) -> Result<()> {
+    let concerned = held.grants.iter().filter(|grant| overlap(&grant.spec.clusters, scope));
+    let ways: Vec<String> = concerned
+        .flat_map(|grant| rows::through(&holder.id, held, grant))
+        .filter(|way| match way.kind {
+            ThroughKind::Group | ThroughKind::Owner => true,
+            ThroughKind::Direct | ThroughKind::Shared => false,
+        })
+        .filter_map(|way| way.elsewhere())
+        .take(5)
+        .collect();
+    if ways.is_empty() {
+        return Ok(());
     }
-    let named: Vec<&str> = ways.keys().map(String::as_str).take(5).collect();
-    match ways.values().next() {
-        None => Ok(()),
-        Some(row) => Err(Error::conflict(format!(
-            "{} would stay: it comes from {}; end that first; nothing was changed",
-            row.permission,
-            named.join(", ")
-        ))),
+    Err(Error::conflict(format!(
+        "{} `{}` would keep what comes from {}: end that first; nothing was changed",
+        holder.kind,
+        holder.id,
+        ways.join(", ")
+    )))
+}
+
+/// Whether some cluster may be in both.
+fn overlap(one: &ClusterScope, other: &ClusterScope) -> bool {
+    match (one, other) {
+        (ClusterScope::All, _) | (_, ClusterScope::All) => true,
+        (ClusterScope::Listed(ids), ClusterScope::Listed(others)) => ids.iter().any(|id| others.contains(id)),
     }
 }
 

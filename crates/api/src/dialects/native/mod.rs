@@ -12,6 +12,7 @@ mod fault;
 mod grants;
 mod health;
 mod history;
+mod kubeconfigs;
 mod openapi;
 mod permissions;
 mod policies;
@@ -66,6 +67,7 @@ fn rows() -> Vec<Operation> {
         history::operations(),
         permissions::operations(),
         activity::operations(),
+        kubeconfigs::operations(),
         removals::operations(),
         revocations::operations(),
         audit::operations(),

@@ -91,6 +91,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "userPermissions.clean" | "agencyPermissions.clean" => &["cluster", "force"],
         // All rows at once: a page of them could be taken for all there are.
         "userPermissions.list" | "agencyPermissions.list" => &[],
+        "kubeconfigs.list" => &["cluster", "holder", "limit", "cursor"],
         "policies.list" => &["origin", "attached", "limit", "cursor"],
         name if name.starts_with("policies.attach") || name.starts_with("policies.detach") => {
             &["project", "enterpriseProject"]
@@ -151,6 +152,7 @@ fn noun(row: &Operation) -> Option<&'static str> {
         "policyAttachments" => Some("PolicyHolder"),
         "authorize" => Some("Verdict"),
         "revocations" => Some("Revocation"),
+        "kubeconfigs" => Some("Kubeconfig"),
         _ => None,
     }
 }
@@ -200,7 +202,9 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn schemas() -> Value {
     let mut all = schemas_of_things();
-    for more in [schemas_of_revocations(), schemas_of_policies(), schemas_of_permissions()] {
+    let more =
+        [schemas_of_revocations(), schemas_of_policies(), schemas_of_permissions(), schemas_of_kubeconfigs()];
+    for more in more {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
         }
@@ -211,7 +215,7 @@ fn schemas() -> Value {
 fn schemas_of_revocations() -> Value {
     let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
     let revoked = json!({"kind": text, "id": text, "name": text, "disabled": {"type": "boolean"}});
-    let ended = ["accessKeys", "tokens", "temporaryKeys"];
+    let ended = ["accessKeys", "tokens", "temporaryKeys", "certificates"];
     let session = object(
         &["id", "kind", "account", "principal"],
         json!({"id": text, "kind": {"enum": ["token", "temporary-key"]}, "account": text, "principal": text}),
@@ -224,7 +228,9 @@ fn schemas_of_revocations() -> Value {
         "Revocation": object(&["revoked", "at", "ended", "accessKeys", "sessions"], json!({
             "revoked": object(&["kind", "id"], revoked),
             "at": text,
-            "ended": object(&ended, json!({"accessKeys": number, "tokens": number, "temporaryKeys": number})),
+            "ended": object(&ended, json!({
+                "accessKeys": number, "tokens": number, "temporaryKeys": number, "certificates": number
+            })),
             "accessKeys": {"type": "array", "items": text},
             "sessions": {"type": "array", "items": session}
         }))
@@ -272,6 +278,26 @@ fn schemas_of_permissions() -> Value {
             "from": text, "to": text, "users": {"type": "array", "items": user}
         })),
         "ImportedActivity": object(&["known", "unknown"], json!({"known": integer, "unknown": integer}))
+    })
+}
+
+fn schemas_of_kubeconfigs() -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let holder = object(
+        &["type", "id", "name"],
+        json!({"type": {"enum": ["user", "agency"]}, "id": text, "name": text}),
+    );
+    let always =
+        ["id", "cluster", "clusterName", "holder", "userName", "state", "issuedAt", "issuedBy", "expiresAt"];
+    json!({
+        "NewKubeconfig": object(&[], json!({
+            "holder": text, "minutes": number, "seconds": number, "adopt": {"type": "boolean"}
+        })),
+        "Kubeconfig": object(&always, json!({
+            "id": text, "cluster": text, "clusterName": text, "holder": holder, "userName": text,
+            "state": {"enum": ["signing", "live", "expired", "revoked"]}, "issuedAt": text, "issuedBy": text,
+            "expiresAt": text, "notAfter": text, "revokedAt": text, "kubeconfig": text
+        }))
     })
 }
 

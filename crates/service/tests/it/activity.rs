@@ -246,3 +246,25 @@ async fn what_was_seen_goes_with_the_cluster_and_with_the_person() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_kubeconfig_of_the_last_week_is_activity() {
+    for world in prepared(&["ada"]).await {
+        let service = &world.service;
+        service.import_activity(&world.root, "prod", &log(&world, 9 * DAY, 0, &[])).await.unwrap();
+        let issued = at(&world, -7 * DAY).as_millis();
+        testing::execute(
+            &world.store,
+            &format!(
+                "INSERT INTO certificates (id, account_id, cluster_id, principal_id, principal_kind, principal_name, \
+                 user_name, lasting, issued_at, issued_by, expires_at) VALUES ('0a', '{}', 'prod', 'ada', 'user', 'ada', \
+                 'ada:0a', 0, {issued}, 'root', {issued})",
+                world.root.account()
+            ),
+        )
+        .await;
+        assert!(cleaned(&world, "ada").await.contains("a kubeconfig was issued to them"), "{}", world.on());
+        world.clock.advance_seconds(1);
+        assert_eq!(cleaned(&world, "ada").await, "", "{}", world.on());
+    }
+}

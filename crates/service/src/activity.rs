@@ -118,7 +118,7 @@ impl Service {
         &self,
         tx: &mut WriteTx,
         holder: &Principal,
-        clusters: &[&Cluster],
+        clusters: &[Cluster],
     ) -> Result<()> {
         let now = self.now();
         let since = now.plus_seconds(-IDLE_SECONDS);

@@ -78,7 +78,11 @@ async fn a_change_says_all_it_means_and_nothing_is_taken_for_everything_or_nothi
         ("PUT", place(json!({"cluster": null, "namespace": "shop"})), "permissions[0].place.cluster"),
         ("PUT", place(json!({"cluster": "nowhere", "namespace": null})), "permissions[0].place.cluster"),
         ("PUT", place(json!({"cluster": "prod", "namespace": "No"})), "permissions[0].place.namespace"),
-        ("PUT", json!({"permissions": [permission(json!("prod"), json!(null), "king")]}), "permissions[0].role"),
+        (
+            "PUT",
+            json!({"permissions": [permission(json!("prod"), json!(null), "king")]}),
+            "permissions[0].role",
+        ),
         ("POST", json!({"permissions": []}), "change"),
         ("POST", json!({"change": "replace", "permissions": []}), "change"),
     ] {
@@ -89,13 +93,11 @@ async fn a_change_says_all_it_means_and_nothing_is_taken_for_everything_or_nothi
     assert_eq!(empty.status, 400, "{}", empty.json());
     assert_eq!(server.grants().await, 0);
     for query in ["?force=yes", "?forced=true", "?cluster=nowhere&force=true"] {
-        let headers: Vec<(&str, &str)> = query
-            .trim_start_matches('?')
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap())
-            .collect();
+        let headers: Vec<(&str, &str)> =
+            query.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').unwrap()).collect();
         let signed = server.signed("DELETE", USER, &headers, b"");
-        let answer = server.send("DELETE", &format!("{USER}{query}"), &crate::server::borrowed(&signed), b"").await;
+        let answer =
+            server.send("DELETE", &format!("{USER}{query}"), &crate::server::borrowed(&signed), b"").await;
         assert!([400, 404].contains(&answer.status), "{query}: {}", answer.json());
     }
 }
@@ -134,7 +136,11 @@ async fn what_was_taken_away_is_in_the_history_and_comes_back() {
     assert_eq!((back.status, back.json()), (200, json!({"permissions": [one]})));
     for wrong in ["0", "x", "99999999"] {
         let answer = call(&server, "POST", &restore(wrong), &Value::Null).await;
-        assert_eq!((answer.status, answer.json()["error"]["field"].as_str()), (400, Some("revision")), "{wrong}");
+        assert_eq!(
+            (answer.status, answer.json()["error"]["field"].as_str()),
+            (400, Some("revision")),
+            "{wrong}"
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use store::{HeldGrants, WriteTx};
 
 use super::find_holder;
 use super::rows::{self, ThroughKind};
+use crate::administration::Territory;
 use crate::authz;
 use crate::call::Call;
 use crate::history;
@@ -39,7 +40,7 @@ enum Step {
 
 impl Service {
     /// Takes from a user or an agency all that grants give it directly, in some clusters or everywhere: it leaves grants
-    /// that it shares with others. All or nothing.
+    /// that it shares with others, and its certificates there end. All or nothing.
     ///
     /// # Errors
     /// `NotFound` for an unknown holder or cluster; `Invalid` for the root user and for oneself; `Forbidden` for a cluster
@@ -68,10 +69,14 @@ impl Service {
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
+        // Whether or not a grant is there, there may be ways in.
+        self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
         if cleaning.activity == Activity::Spares {
-            self.refuse_active(&mut tx, &found, &concerned(&touched, &clusters, &scope)).await?;
+            let concerned = self.concerned(&mut tx, &found, &touched, &scope).await?;
+            self.refuse_active(&mut tx, &found, &concerned).await?;
         }
         self.take_away(&mut tx, call, steps).await?;
+        self.end_certificates(&mut tx, &found, &scope).await?;
         self.commit_for_fleet(tx, call, right.action(), &format!("{}/{}", found.kind, found.id)).await
     }
 
@@ -94,6 +99,50 @@ impl Service {
         }
         Ok(())
     }
+
+    async fn end_certificates(
+        &self,
+        tx: &mut WriteTx,
+        holder: &Principal,
+        scope: &ClusterScope,
+    ) -> Result<()> {
+        let now = self.now();
+        match scope {
+            ClusterScope::All => drop(tx.revoke_certificates_of_principal(&holder.id, now).await?),
+            ClusterScope::Listed(ids) => {
+                for id in ids {
+                    tx.revoke_certificates_of(id, &holder.id, now).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The clusters in which something is taken away, or that were named.
+    async fn concerned(
+        &self,
+        tx: &mut WriteTx,
+        holder: &Principal,
+        touched: &[&GrantSpec],
+        scope: &ClusterScope,
+    ) -> Result<Vec<Cluster>> {
+        let account = tx.account().clone();
+        let mut concerned = Vec::new();
+        for cluster in tx.clusters(&account).await? {
+            let id = &cluster.id;
+            let is_concerned = match scope {
+                ClusterScope::Listed(ids) => ids.contains(id),
+                ClusterScope::All => {
+                    touched.iter().any(|spec| spec.clusters.contains(id))
+                        || tx.count_certificates_of(id, &holder.id, self.now()).await? > 0
+                }
+            };
+            if is_concerned {
+                concerned.push(cluster);
+            }
+        }
+        Ok(concerned)
+    }
 }
 
 impl Step {
@@ -102,12 +151,6 @@ impl Step {
             Self::Revoke(grant) | Self::Update(grant, _) => &grant.spec,
         }
     }
-}
-
-/// The clusters in which something is taken away.
-fn concerned<'a>(touched: &[&GrantSpec], clusters: &'a [Cluster], scope: &ClusterScope) -> Vec<&'a Cluster> {
-    let takes_in = |id: &ClusterId| touched.iter().any(|spec| spec.clusters.contains(id));
-    clusters.iter().filter(|cluster| scope.contains(&cluster.id) && takes_in(&cluster.id)).collect()
 }
 
 fn scope(cleaning: &Cleaning) -> ClusterScope {

@@ -9,6 +9,7 @@ mod change;
 mod clean;
 mod history;
 mod holder;
+mod namespaces;
 mod owner;
 mod rows;
 

@@ -124,7 +124,8 @@ pub fn import(args: &ImportArgs, session: &mut Session<'_, '_>) -> Result<(), Fa
         read(&mut tally, &mut BufReader::with_capacity(1 << 20, file), &mut send)?;
     }
     let is_whole = tally.bad == 0 || args.accept_bad_lines;
-    send(&mut tally, tally.covered.filter(|_| is_whole))?;
+    let covered = tally.covered.filter(|_| is_whole);
+    send(&mut tally, covered)?;
     report(args, &tally, &taken, session)?;
     for complaint in &tally.complaints {
         writeln!(session.world.err, "warning: {}", output::escape(complaint))?;

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use domain::activity::{Span, first_gap};
 use domain::{
-    Arrival, Cluster, ClusterId, ClusterScope, Error, Principal, PrincipalId, PrincipalKind, Result,
-    Timestamp,
+    Arrival, Cluster, ClusterId, ClusterScope, Error, NameTemplate, Principal, PrincipalId, PrincipalKind,
+    Result, Timestamp,
 };
 use store::{Page, ReadTx, WriteTx};
 
@@ -157,18 +157,42 @@ async fn last_sign(tx: &mut WriteTx, cluster: &ClusterId, holder: &PrincipalId) 
     Ok([seen, certified].into_iter().flatten().max_by_key(|sign| sign.at))
 }
 
+/// Whose each name is.
+type Whose<'a> = HashMap<&'a str, Vec<PrincipalId>>;
+
 /// Whose the names are. Several may share one: then it may have been any of them.
 async fn whose<'a>(
     tx: &mut ReadTx,
     call: &Call,
     arrival: &Arrival,
     seen: &'a [(String, Timestamp)],
-) -> Result<HashMap<&'a str, Vec<PrincipalId>>> {
-    let mut whose: HashMap<&str, Vec<PrincipalId>> = HashMap::new();
-    // Certificates of ours name their holder before the colon.
+) -> Result<Whose<'a>> {
+    match arrival.users.iter().all(NameTemplate::is_by_id) {
+        true => whose_by_id(tx, call, seen).await,
+        false => whose_by_name(tx, call, arrival, seen).await,
+    }
+}
+
+/// Where names are ids nobody else is looked at.
+async fn whose_by_id<'a>(tx: &mut ReadTx, call: &Call, seen: &'a [(String, Timestamp)]) -> Result<Whose<'a>> {
+    let mut whose = Whose::new();
+    for (name, _) in seen {
+        let found = tx.principal(call.account(), certified_holder(name).unwrap_or(name)).await?;
+        let found = found.filter(|found| found.kind != PrincipalKind::Group);
+        whose.insert(name, found.into_iter().map(|found| found.id).collect());
+    }
+    Ok(whose)
+}
+
+async fn whose_by_name<'a>(
+    tx: &mut ReadTx,
+    call: &Call,
+    arrival: &Arrival,
+    seen: &'a [(String, Timestamp)],
+) -> Result<Whose<'a>> {
+    let mut whose: Whose<'_> = seen.iter().map(|(name, _)| (name.as_str(), Vec::new())).collect();
     let mut certified: HashMap<&str, Vec<&str>> = HashMap::new();
     for (name, _) in seen {
-        whose.entry(name).or_default();
         if let Some(holder) = certified_holder(name) {
             certified.entry(holder).or_default().push(name);
         }

@@ -22,9 +22,11 @@ use crate::output::{self, Format, Style, View, field};
 
 /// A longer line is no event: API servers write none of more than some megabytes.
 const MOST_LINE: u64 = 32 << 20;
-/// So much is held and sent at once.
-const MOST_NAMES: usize = 1_000;
-const MOST_BYTES: usize = 256 << 10;
+/// So much is held; a log with more names is sent more than once, and means the same.
+const HELD_NAMES: usize = 100_000;
+const HELD_BYTES: usize = 16 << 20;
+/// So many names are sent at once, which fit in a request however long they are.
+const SENT_NAMES: usize = 500;
 /// A longer name is nobody's.
 const MOST_NAME: usize = 512;
 /// How far the cluster's clock may be ahead of this one.
@@ -110,8 +112,8 @@ pub fn import(args: &ImportArgs, session: &mut Session<'_, '_>) -> Result<(), Fa
     let path = path::native(&["clusters", &args.cluster, "activity"])?;
     let mut tally = Tally::new(session.world.clock.now());
     let mut taken = Taken::default();
-    let mut send = |tally: &mut Tally, covered: Option<Span>| -> Result<(), Failure> {
-        let answer = session.client.write("POST", &path, tally.body(covered))?;
+    let mut send = |body: Value| -> Result<(), Failure> {
+        let answer = session.client.write("POST", &path, body)?;
         let count = |key: &str| answer.get(key).and_then(Value::as_u64).unwrap_or_default();
         taken.known += count("known");
         taken.unknown += count("unknown");
@@ -125,7 +127,9 @@ pub fn import(args: &ImportArgs, session: &mut Session<'_, '_>) -> Result<(), Fa
     }
     let is_whole = tally.bad == 0 || args.accept_bad_lines;
     let covered = tally.covered.filter(|_| is_whole);
-    send(&mut tally, covered)?;
+    // Only now is nothing missing.
+    tally.send_names(&mut send)?;
+    send(times(covered))?;
     report(args, &tally, &taken, session)?;
     for complaint in &tally.complaints {
         writeln!(session.world.err, "warning: {}", output::escape(complaint))?;
@@ -168,12 +172,19 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
     Failure::refused(format!("cannot read `{}`: {error}", file.display()))
 }
 
+/// Hands a part to the server.
+type Send<'a> = dyn FnMut(Value) -> Result<(), Failure> + 'a;
+
+/// What says which time is covered.
+fn times(covered: Option<Span>) -> Value {
+    json!({
+        "from": covered.map(|span| span.from.rfc3339_micros()),
+        "to": covered.map(|span| span.to.rfc3339_micros()),
+    })
+}
+
 /// Reads to the end, and sends whenever enough is there.
-fn read(
-    tally: &mut Tally,
-    log: &mut dyn BufRead,
-    send: &mut dyn FnMut(&mut Tally, Option<Span>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn read(tally: &mut Tally, log: &mut dyn BufRead, send: &mut Send<'_>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::refused(format!("cannot read the log: {error}"));
     let mut line = Vec::new();
     loop {
@@ -194,8 +205,8 @@ fn read(
             Err(_) if !is_ended => return Ok(()),
             Err(why) => tally.complain(&why),
         }
-        if tally.seen.len() >= MOST_NAMES || tally.bytes >= MOST_BYTES {
-            send(tally, None)?;
+        if tally.seen.len() >= HELD_NAMES || tally.bytes >= HELD_BYTES {
+            tally.send_names(send)?;
         }
     }
 }
@@ -296,17 +307,16 @@ impl Tally {
         }
     }
 
-    /// What is sent, and not held any longer.
-    fn body(&mut self, covered: Option<Span>) -> Value {
+    /// Sends the names that are held, and holds them no longer.
+    fn send_names(&mut self, send: &mut Send<'_>) -> Result<(), Failure> {
         self.bytes = 0;
         let mut seen: Vec<(String, Timestamp)> = self.seen.drain().collect();
         seen.sort();
-        let user = |(name, at): (String, Timestamp)| json!({"name": name, "lastSeen": at.rfc3339_micros()});
-        json!({
-            "from": covered.map(|span| span.from.rfc3339_micros()),
-            "to": covered.map(|span| span.to.rfc3339_micros()),
-            "users": seen.into_iter().map(user).collect::<Vec<_>>(),
-        })
+        let user = |(name, at): &(String, Timestamp)| json!({"name": name, "lastSeen": at.rfc3339_micros()});
+        for part in seen.chunks(SENT_NAMES) {
+            send(json!({"users": part.iter().map(user).collect::<Vec<_>>()}))?;
+        }
+        Ok(())
     }
 }
 
@@ -331,13 +341,13 @@ mod tests {
     fn taken(log: &str) -> (Tally, Vec<Value>) {
         let mut tally = Tally::new(now());
         let mut sent = Vec::new();
-        let mut send = |tally: &mut Tally, covered: Option<Span>| {
-            sent.push(tally.body(covered));
+        let mut send = |body: Value| {
+            sent.push(body);
             Ok(())
         };
         read(&mut tally, &mut log.as_bytes(), &mut send).unwrap();
-        let covered = tally.covered;
-        send(&mut tally, covered).unwrap();
+        tally.send_names(&mut send).unwrap();
+        sent.push(times(tally.covered));
         (tally, sent)
     }
 
@@ -353,14 +363,14 @@ mod tests {
         })
         .to_string();
         let (tally, sent) = taken(&log);
-        assert_eq!((tally.events, tally.bad, sent.len()), (5, 0, 1));
+        assert_eq!((tally.events, tally.bad, sent.len()), (5, 0, 2));
         let names: Vec<&str> =
             sent[0]["users"].as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["ada", "b\"ob", "eve"]);
         assert_eq!(sent[0]["users"][0]["lastSeen"], "2026-11-20T11:00:00.000000Z");
         // The log begins where it was first written, not where a watch of before it began.
-        assert_eq!(sent[0]["from"], "2026-11-20T09:30:00.000000Z");
-        assert_eq!(sent[0]["to"], "2026-11-20T11:30:00.000000Z");
+        assert_eq!(sent[1]["from"], "2026-11-20T09:30:00.000000Z");
+        assert_eq!(sent[1]["to"], "2026-11-20T11:30:00.000000Z");
     }
 
     #[test]
@@ -378,19 +388,30 @@ mod tests {
 
     #[test]
     fn more_names_than_fit_are_sent_in_parts_and_the_time_with_the_last_one() {
-        let names = (0..2500).map(|n| format!("user-{n}"));
         let at = "2026-11-20T10:00:00Z";
-        let log: String = names.map(|name| event(&name, at, at)).collect();
+        let log: String = (0..1200).map(|n| event(&format!("user-{n}"), at, at)).collect();
         let (_, sent) = taken(&log);
-        let sizes: Vec<usize> = sent.iter().map(|part| part["users"].as_array().unwrap().len()).collect();
-        assert_eq!(sizes, [1000, 1000, 500]);
-        assert!(sent[0]["from"].is_null() && sent[1]["to"].is_null() && sent[2]["from"].is_string());
+        let size = |part: &Value| part["users"].as_array().map(Vec::len);
+        assert_eq!(sent.iter().map(size).collect::<Vec<_>>(), [Some(500), Some(500), Some(200), None]);
+        assert!(sent.iter().rev().skip(1).all(|part| part.get("from").is_none()));
+        assert!(sent[3]["from"].is_string() && sent[3]["to"].is_string());
+        let names =
+            |length: usize| -> String { (0..length).map(|n| event(&format!("{n:0>500}"), at, at)).collect() };
+        // Of long names fewer are held, so that what is held stays bounded.
+        let mut tally = Tally::new(now());
+        let mut parts = 0;
+        let mut send = |_: Value| {
+            parts += 1;
+            Ok(())
+        };
+        read(&mut tally, &mut names(HELD_BYTES / 500).as_bytes(), &mut send).unwrap();
+        assert!(parts > 0 && tally.bytes < HELD_BYTES && tally.seen.len() < HELD_BYTES / 500);
     }
 
     #[test]
     fn a_clock_that_is_a_little_ahead_is_taken_for_now() {
         let (tally, sent) = taken(&event("ada", "2026-11-21T20:00:00Z", "2026-11-21T20:04:00Z"));
         assert_eq!(tally.bad, 0);
-        assert_eq!(sent[0]["to"], "2026-11-21T20:00:00.000000Z");
+        assert_eq!(sent.last().unwrap()["to"], "2026-11-21T20:00:00.000000Z");
     }
 }

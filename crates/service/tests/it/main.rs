@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod activity;
 mod audit;
 mod authorization;
 mod clusters;

@@ -43,6 +43,8 @@ def operations():
 
 
 KINDS = {
+    "ClusterId": "cluster",
+    "Uid": "user",
     "access_key": "key",
     "access_key_id": "key",
     "agency": "agency",
@@ -53,12 +55,20 @@ KINDS = {
     "group_id": "group",
     "policy": "policy",
     "project_id": "project",
+    "uid": "user",
     "user": "user",
     "user_id": "user",
 }
 """Parameters of paths, and the kind of thing that they name."""
 
-LITERALS = {"generation": "1", "service_code": "cce", "version": "1", "version_id": "v1"}
+LITERALS = {
+    "generation": "1",
+    "region_id": "region",
+    "revision": "1",
+    "service_code": "cce",
+    "version": "1",
+    "version_id": "v1",
+}
 """Parameters that name nothing of an account."""
 
 OF_COLLECTION = {
@@ -146,6 +156,10 @@ def _access_policy(things):
     }
 
 
+def _permission(things):
+    return [{"cluster": things["cluster"], "role_type": "cluster", "role_name": "dev"}]
+
+
 def _grant(kind):
     return lambda things: {
         "role": "viewer",
@@ -153,6 +167,14 @@ def _grant(kind):
         "namespaces": ["*"],
         "principals": {"type": kind, "ids": [things[kind]]},
     }
+
+
+def _permissions(**more):
+    def body(things):
+        place = {"cluster": things["cluster"], "namespace": None}
+        return {**more, "permissions": [{"place": place, "role": "viewer"}]}
+
+    return body
 
 
 def _named(**fields):
@@ -230,6 +252,8 @@ BODIES = {
     ],
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
+    "POST /permissions/users/{uid}": [_permission],
+    "POST /permissions/users/{uid}/update": [_permission],
     "POST /v3/auth/tokens": [_login_body],
     "POST /v3/groups": [_wrapped("group"), _wrapped("group", domain_id="account")],
     "PATCH /v3/groups/{group_id}": [_changed("group")],
@@ -269,6 +293,11 @@ BODIES = {
     f"PATCH {NATIVE}/agencies/{{agency}}": [_changed()],
     f"PATCH {NATIVE}/groups/{{group}}": [_changed()],
     f"PATCH {NATIVE}/users/{{user}}": [_changed()],
+    f"PUT {NATIVE}/agencies/{{agency}}/permissions": [_permissions()],
+    f"POST {NATIVE}/agencies/{{agency}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
+    f"PUT {NATIVE}/users/{{user}}/permissions": [_permissions()],
+    f"POST {NATIVE}/users/{{user}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
+    f"POST {NATIVE}/clusters/{{cluster}}/activity": [lambda _: {"users": []}],
     f"POST {NATIVE}/access-keys": [lambda things: {"user": things["user"]}],
     f"PATCH {NATIVE}/access-keys/{{id}}": [lambda _: {"enabled": True}],
     f"POST {NATIVE}/agencies": [_named()],
@@ -298,7 +327,11 @@ QUERIES = {
         ("project", "project"),
         ("enterpriseProject", "enterprise_project"),
     ],
+    "DELETE /users/{Uid}/permissions": [("ClusterIds", "cluster")],
+    "GET /api/v1/clusters": [("cluster_id", "cluster")],
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
+    "GET /clusters": [("resource_group_id", "enterprise_project")],
+    "GET /regions/{region_id}/clusters": [("cluster_id", "cluster")],
     "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],
     "GET /v3/users": [("domain_id", "account")],
@@ -306,6 +339,8 @@ QUERIES = {
     f"GET {CREDENTIALS}": [("user_id", "user")],
     f"GET {NATIVE}/access-keys": [("user", "user"), ("user", "user_name")],
     f"GET {NATIVE}/audit-events": [("actor", "user"), ("actor", "user_name")],
+    f"DELETE {NATIVE}/users/{{user}}/permissions": [("cluster", "cluster"), ("cluster", "cluster_name")],
+    f"DELETE {NATIVE}/agencies/{{agency}}/permissions": [("cluster", "cluster"), ("cluster", "cluster_name")],
     f"GET {NATIVE}/grants": [
         ("cluster", "cluster"),
         ("cluster", "cluster_name"),

@@ -7,6 +7,7 @@
 mod abuse;
 pub mod accepted_roles;
 pub mod access_keys;
+pub mod activity;
 mod administration;
 pub mod agencies;
 mod arrivals;

@@ -141,7 +141,7 @@ impl WriteTx {
         ] {
             sqlx::query(statement).bind(id.as_str()).execute(self.connection()).await.map_err(database)?;
         }
-        Ok(())
+        self.forget_activity(id).await
     }
 
     /// Whether the cluster still has this version of its connection. Until this transaction ends nobody can change it.

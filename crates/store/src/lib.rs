@@ -8,6 +8,7 @@
 
 mod accepted_roles;
 mod accounts;
+mod activity;
 mod administered;
 mod agencies;
 mod apart;

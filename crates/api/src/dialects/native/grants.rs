@@ -184,7 +184,8 @@ async fn principal_id(app: &App, call: &Call, kind: PrincipalKind, named: &str) 
     }
 }
 
-async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
+/// The id of a cluster that is named by id or name.
+pub(super) async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
     match app.service.show_cluster(call, named).await {
         Ok(cluster) => Ok(cluster.id),
         // Who may not look clusters up may still name them by id.
@@ -194,7 +195,7 @@ async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
 }
 
 /// What a body names and does not exist is a fault of the body.
-fn missing(field: &str, error: Error) -> Error {
+pub(super) fn missing(field: &str, error: Error) -> Error {
     if error.kind() == domain::ErrorKind::NotFound {
         return Error::invalid(field, error.message().to_owned());
     }

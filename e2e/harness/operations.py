@@ -43,6 +43,8 @@ def operations():
 
 
 KINDS = {
+    "ClusterId": "cluster",
+    "Uid": "user",
     "access_key": "key",
     "access_key_id": "key",
     "agency": "agency",
@@ -53,12 +55,20 @@ KINDS = {
     "group_id": "group",
     "policy": "policy",
     "project_id": "project",
+    "uid": "user",
     "user": "user",
     "user_id": "user",
 }
 """Parameters of paths, and the kind of thing that they name."""
 
-LITERALS = {"generation": "1", "revision": "1", "service_code": "cce", "version": "1", "version_id": "v1"}
+LITERALS = {
+    "generation": "1",
+    "region_id": "region",
+    "revision": "1",
+    "service_code": "cce",
+    "version": "1",
+    "version_id": "v1",
+}
 """Parameters that name nothing of an account."""
 
 OF_COLLECTION = {
@@ -144,6 +154,10 @@ def _access_policy(things):
         "policyType": "CCEViewPolicy",
         "principal": {"type": "user", "ids": [things["user"]]},
     }
+
+
+def _permission(things):
+    return [{"cluster": things["cluster"], "role_type": "cluster", "role_name": "dev"}]
 
 
 def _grant(kind):
@@ -238,6 +252,8 @@ BODIES = {
     ],
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
+    "POST /permissions/users/{uid}": [_permission],
+    "POST /permissions/users/{uid}/update": [_permission],
     "POST /v3/auth/tokens": [_login_body],
     "POST /v3/groups": [_wrapped("group"), _wrapped("group", domain_id="account")],
     "PATCH /v3/groups/{group_id}": [_changed("group")],
@@ -311,7 +327,11 @@ QUERIES = {
         ("project", "project"),
         ("enterpriseProject", "enterprise_project"),
     ],
+    "DELETE /users/{Uid}/permissions": [("ClusterIds", "cluster")],
+    "GET /api/v1/clusters": [("cluster_id", "cluster")],
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
+    "GET /clusters": [("resource_group_id", "enterprise_project")],
+    "GET /regions/{region_id}/clusters": [("cluster_id", "cluster")],
     "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],
     "GET /v3/users": [("domain_id", "account")],

@@ -118,6 +118,16 @@ pub enum Command {
         generation: Option<u64>,
     },
 
+    /// Accept what the custom role of a grant allows now, where the grant is held because the role grew
+    ///
+    /// What it now allows stands in the reason of the state `held`. What is accepted is what the role holds when the
+    /// cluster is next looked at, moments later.
+    #[command(after_help = "Example:\n  bailiwick grant confirm 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11")]
+    Confirm {
+        /// The grant's id
+        id: String,
+    },
+
     /// Delete a grant: what it allowed is revoked in every cluster
     #[command(after_help = "Example:\n  bailiwick grant delete 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11")]
     Delete {
@@ -190,6 +200,10 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
                 Restored::Grant(grant) => print(session, &grant),
                 Restored::Permissions(done) => permissions::print(session, &done),
             }
+        }
+        Command::Confirm { id } => {
+            let grant = session.client.write("POST", &path::native(&[GRANTS, &id, "confirm"])?, json!({}))?;
+            print(session, &grant)
         }
         Command::Delete { id } => session.delete(GRANTS, &id),
     }

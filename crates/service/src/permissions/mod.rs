@@ -243,7 +243,7 @@ pub(crate) async fn find_holder(tx: &mut ReadTx, call: &Call, id: &str) -> Resul
 }
 
 fn unknown(id: &str) -> Error {
-    Error::not_found("user or agency", id)
+    Error::not_found("user or agency", id).at_field("holder")
 }
 
 /// The direct permission that a grant is of a holder: it names nobody else and one place.

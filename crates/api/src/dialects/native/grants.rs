@@ -61,6 +61,14 @@ pub(super) fn operations() -> Vec<Operation> {
             BodyRule::None,
             Handler::Authenticated(|app, call, input| Box::pin(delete(app, call, input))),
         ),
+        row(
+            "POST",
+            "/bailiwick/v1/grants/{id}/confirm",
+            "grants.confirm",
+            "Accepts what the custom role of a grant allows now: where the grant is held it is bound again.",
+            BodyRule::None,
+            Handler::Authenticated(|app, call, input| Box::pin(confirm(app, call, input))),
+        ),
     ]
 }
 
@@ -99,6 +107,12 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     app.service.show_grant(&call, id).await?;
     let spec = read(app, &call, &input).await?;
     app.service.update_grant(&call, id, spec).await.map_err(field_names)?;
+    shown(app, &call, id).await
+}
+
+async fn confirm(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let id = input.parameters.get("id");
+    app.service.confirm_grant(&call, id).await?;
     shown(app, &call, id).await
 }
 

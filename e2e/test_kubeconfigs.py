@@ -25,7 +25,7 @@ from test_arrival import grant_to
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 MANIFEST = REPOSITORY / "deploy/connector/certificates.yaml"
 
-pytestmark = pytest.mark.parametrize("bailiwick", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("bailiwick", ["sqlite", "postgres"], indirect=True, scope="module")
 
 
 def kubectl(kubeconfig, *arguments, text=""):

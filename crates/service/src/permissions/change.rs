@@ -39,7 +39,7 @@ pub enum Asked {
 }
 
 impl Asked {
-    fn action(self) -> &'static str {
+    pub(super) fn action(self) -> &'static str {
         match self {
             Self::Grant => "bailiwick:grant:create",
             Self::Update => "bailiwick:grant:update",

@@ -174,8 +174,11 @@ def test_the_sdk_reads_why_a_request_is_refused(bailiwick, ack, user, detached):
         409, "Conflict", lambda: ack.update_user_permissions(user, to_update("delete", granted(cluster)))
     )
     assert group in error.message
-    unforced = models.CleanUserPermissionsRequest()
-    assert "7 days" in refused(409, "Conflict", lambda: ack.clean_user_permissions(user, unforced)).message
+    forced, unforced = (models.CleanUserPermissionsRequest(force=force) for force in (True, None))
+    assert group in refused(409, "Conflict", lambda: ack.clean_user_permissions(user, forced)).message
+    other = bailiwick.add_user()
+    ack.grant_permissions(other, to_grant(granted(cluster)))
+    assert "7 days" in refused(409, "Conflict", lambda: ack.clean_user_permissions(other, unforced)).message
 
 
 @BOTH

@@ -32,7 +32,8 @@ def headers(key_id, secret, method, target, host, version, body=b""):
     return [*values.items(), ("Authorization", proof)]
 
 
-def send(base, key, method, target, body=None, version="2015-04-01"):
-    """Sends one signed request; a body that is not bytes becomes JSON."""
+def send(base, key, method, target, body=None, version=None):
+    """Sends one signed request; a body that is not bytes becomes JSON. The version is its service's if none is given."""
+    version = version or ("2015-04-01" if target.split("?")[0] == "/" else "2015-12-15")
     host, data = urllib.parse.urlsplit(base).netloc, wire.encoded(body)
     return wire.send_unsigned(base, method, target, body, headers(*key, method, target, host, version, data))

@@ -43,6 +43,8 @@ def operations():
 
 
 KINDS = {
+    "ClusterId": "cluster",
+    "Uid": "user",
     "access_key": "key",
     "access_key_id": "key",
     "agency": "agency",
@@ -53,12 +55,19 @@ KINDS = {
     "group_id": "group",
     "policy": "policy",
     "project_id": "project",
+    "uid": "user",
     "user": "user",
     "user_id": "user",
 }
 """Parameters of paths, and the kind of thing that they name."""
 
-LITERALS = {"generation": "1", "service_code": "cce", "version": "1", "version_id": "v1"}
+LITERALS = {
+    "generation": "1",
+    "region_id": "cn-hangzhou",
+    "service_code": "cce",
+    "version": "1",
+    "version_id": "v1",
+}
 """Parameters that name nothing of an account."""
 
 OF_COLLECTION = {
@@ -146,6 +155,11 @@ def _access_policy(things):
     }
 
 
+def _rows(things):
+    """Rights of one user, as the second vendor's clients send them."""
+    return [{"cluster": things["cluster"], "role_type": "cluster", "role_name": "restricted"}]
+
+
 def _grant(kind):
     return lambda things: {
         "role": "viewer",
@@ -205,6 +219,8 @@ def _holder(kind):
 
 NATIVE = "/bailiwick/v1"
 
+CLUSTER_OF_PROJECT = "/api/v3/projects/{project_id}/clusters/{cluster_id}"
+
 AGENCIES, CREDENTIALS, USERS = "/v3.0/OS-AGENCY/agencies", "/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-USER/users"
 
 BODIES = {
@@ -230,6 +246,14 @@ BODIES = {
     ],
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
+    f"POST {CLUSTER_OF_PROJECT}/clustercert": [lambda _: {"duration": 1}],
+    f"POST {CLUSTER_OF_PROJECT}/clustercertrevoke": [
+        lambda things: {"userId": things["user"]},
+        lambda things: {"agencyId": things["agency"]},
+    ],
+    "POST /permissions/users/{uid}": [_rows],
+    "POST /permissions/users/{uid}/update": [_rows],
+    "POST /k8s/{ClusterId}/user_config/expire": [lambda things: {"expire_hour": 720, "user": things["user"]}],
     "POST /v3/auth/tokens": [_login_body],
     "POST /v3/groups": [_wrapped("group"), _wrapped("group", domain_id="account")],
     "PATCH /v3/groups/{group_id}": [_changed("group")],
@@ -299,6 +323,10 @@ QUERIES = {
         ("enterpriseProject", "enterprise_project"),
     ],
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
+    "DELETE /users/{Uid}/permissions": [("ClusterIds", "cluster"), ("ClusterIds.1", "cluster")],
+    "GET /api/v1/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
+    "GET /clusters": [("name", "cluster_name")],
+    "GET /regions/{region_id}/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
     "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],
     "GET /v3/users": [("domain_id", "account")],

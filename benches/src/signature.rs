@@ -165,7 +165,12 @@ fn read(case: &Case) -> io::Result<(Head, &'static [u8])> {
         request = request.header(name, value.trim());
     }
     let parts = request.body(()).map_err(io::Error::other)?.into_parts().0;
-    let origin = Origin { request_id: Arc::from("r"), source: Arc::from("s"), at: Timestamp::from_millis(0) };
+    let origin = Origin {
+        request_id: Arc::from("r"),
+        source: Arc::from("s"),
+        at: Timestamp::from_millis(0),
+        dialect: "",
+    };
     let head = Head::read(parts, origin, case.plus).map_err(io::Error::other)?;
     Ok((head, body.get(4..).unwrap_or_default()))
 }

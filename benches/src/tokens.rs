@@ -76,7 +76,8 @@ async fn a_service(folder: &Path) -> domain::Result<(Service, String, Origin)> {
     let prepared = bootstrap.prepare(AccountSpec::default())?;
     bootstrap.store_first(&prepared).await?;
     let service = Service::new(store, clock, entropy, master_key, installation.id, Settings::default())?;
-    let origin = Origin { request_id: Arc::from("r"), source: Arc::from("127.0.0.1"), at: service.now() };
+    let origin =
+        Origin { request_id: Arc::from("r"), source: Arc::from("127.0.0.1"), at: service.now(), dialect: "" };
     let login = Login::Id { user: prepared.root.id.to_string(), password: prepared.password };
     let issued = service.issue_token(&login, &Scope::Account { named: None }, &origin).await?;
     Ok((service, issued.token.expose().to_owned(), origin))

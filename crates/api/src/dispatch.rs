@@ -46,7 +46,7 @@ pub async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> 
     let request_id: [u8; 16] = domain::entropy::bytes(&*app.entropy);
     let request_id: Arc<str> = Arc::from(hex::encode(request_id));
     let (source, at) = (Arc::from(peer.to_string()), app.service.now());
-    let origin = Origin { request_id: Arc::clone(&request_id), source, at };
+    let origin = Origin { request_id: Arc::clone(&request_id), source, at, dialect: "" };
     // At the level that no filter leaves out, so that each line that a request causes says which one it was.
     let span = tracing::error_span!(
         "request",
@@ -119,6 +119,7 @@ fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
         | ErrorKind::NotFound
         | ErrorKind::MethodNotAllowed
         | ErrorKind::Conflict
+        | ErrorKind::Contended
         | ErrorKind::TooLarge
         | ErrorKind::HeadTooLarge
         | ErrorKind::UnsupportedMediaType
@@ -143,6 +144,7 @@ async fn run<'a>(
     origin: Origin,
 ) -> Result<HttpResponse> {
     let dialect = claimed.dialect;
+    let origin = Origin { dialect: dialect.name(), ..origin };
     let head = Head::read(parts, origin, dialect.plus()).and_then(|head| admit(app, peer, head));
     // The body is read before anything is refused, so that a client which sends first sees the refusal; what comes too
     // fast is not kept.

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// It clashes with what is there: a taken name or id, a thing in use, a concurrent change.
     Conflict,
+    /// Somebody else changed the same while the request was on its way: trying again is right.
+    Contended,
     /// The request's body is larger than the limit.
     TooLarge,
     /// The request's path and headers are larger than the limit.
@@ -56,6 +58,17 @@ pub struct Denial {
     pub resource: String,
     /// Which statement denied it, or what was missing.
     pub reasons: String,
+    /// What would have had to be there.
+    pub missing: Missing,
+}
+
+/// What a refused caller lacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// A policy that allows it.
+    Policy,
+    /// To administer the cluster or the namespace that it is about.
+    Administration,
 }
 
 /// What a refused caller is told besides: nothing of the reasons, but what leads an administrator to them.
@@ -227,6 +240,7 @@ mod tests {
             action: "bailiwick:grant:create".into(),
             resource: "cluster/c".into(),
             reasons: "policy `secret` denies it".into(),
+            missing: Missing::Policy,
         };
         let told = Told { action: "x:grant:post".into(), explanation: "e1".into(), sealed: None };
         let error = Error::denied(denial).telling(told);

@@ -44,6 +44,8 @@ pub struct Grant {
     pub created_at: Timestamp,
     /// When its spec was last changed.
     pub updated_at: Timestamp,
+    /// Whether it is the right of a cluster's owner: it comes and goes with being the owner, and is changed by nothing else.
+    pub of_owner: bool,
     /// When it was revoked. A revoked grant is kept to say where the revoke stands.
     pub revoked_at: Option<Timestamp>,
 }

@@ -13,6 +13,7 @@ pub mod id;
 pub mod identity;
 pub mod lineage;
 pub mod namespace;
+pub mod permission;
 pub mod policy;
 pub mod principal;
 pub mod role;
@@ -24,7 +25,7 @@ pub use arrival::{Arrival, GroupMembers, NameTemplate};
 pub use clock::{Clock, Timestamp};
 pub use cluster::{Cluster, ConnectionState};
 pub use entropy::Entropy;
-pub use error::{Denial, Error, ErrorKind, Result, Told};
+pub use error::{Denial, Error, ErrorKind, Missing, Result, Told};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
     AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PolicyId,
@@ -33,6 +34,7 @@ pub use id::{
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};
 pub use namespace::Namespace;
+pub use permission::{Permission, Place};
 pub use policy::{Attachment, Policy, PolicyScope, PolicyVersion};
 pub use principal::{ExternalId, Principal, PrincipalKind};
 pub use role::{ClusterRoleName, Role};

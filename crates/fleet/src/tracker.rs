@@ -237,6 +237,7 @@ mod tests {
             generation,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
+            of_owner: false,
             revoked_at: None,
         }
     }

@@ -83,6 +83,7 @@ mod tests {
             generation: 1,
             created_at: at,
             updated_at: at,
+            of_owner: false,
             revoked_at: None,
         }
     }

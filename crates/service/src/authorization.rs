@@ -9,6 +9,7 @@ use domain::{
 use policy::{Decision, Effect, StatementRef};
 use store::ReadTx;
 
+use crate::administration::Territory;
 use crate::authz::actions::Action;
 use crate::authz::inquiry::{self, Supposed, Whose};
 use crate::authz::{self, Thing};
@@ -101,7 +102,7 @@ impl Service {
         let target = self.target(&mut tx, call, action, inquiry.resource.as_deref()).await?;
         let scope = target.clusters();
         let lacks = match scope.filter(|_| is_change_of_grants(action)) {
-            Some(scope) => self.not_administered(&mut tx, &asked, &[&scope]).await?,
+            Some(scope) => self.not_administered(&mut tx, &asked, &[Territory::clusters(&scope)]).await?,
             None => None,
         };
         tx.end().await?;

@@ -142,6 +142,7 @@ mod tests {
             generation: 1,
             created_at: now,
             updated_at: now,
+            of_owner: false,
             revoked_at: None,
         }
     }

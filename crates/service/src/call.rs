@@ -121,6 +121,8 @@ pub struct Origin {
     pub source: Arc<str>,
     /// When it arrived.
     pub at: Timestamp,
+    /// In which dialect it was said; empty if nobody said it.
+    pub dialect: &'static str,
 }
 
 /// One authenticated request.

@@ -8,6 +8,7 @@ use domain::{
 };
 use store::WriteTx;
 
+use crate::administration::Territory;
 use crate::authz::{self, Right, Thing};
 use crate::call::Call;
 use crate::connection::{Connection, kubeconfig};
@@ -32,7 +33,8 @@ pub struct NewCluster {
     pub provider: Option<String>,
     /// Where it runs; its project's name otherwise.
     pub region: Option<String>,
-    /// The user who answers for it, by id or name.
+    /// The user who answers for it, by id or name, and becomes administrator there. Without one it is who registers it,
+    /// who administers it here and is given nothing there.
     pub owner: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -145,6 +147,9 @@ impl Service {
             None => None,
         };
         tx.insert_cluster(&store::NewCluster { cluster: cluster.clone(), sealed_connection }).await?;
+        if new.owner.is_some() {
+            self.grant_to_owner(&mut tx, call, &cluster).await?;
+        }
         self.commit_for_fleet(tx, call, "bailiwick:cluster:create", &format!("cluster/{}", cluster.id))
             .await?;
         Ok(cluster)
@@ -266,15 +271,22 @@ impl Service {
         if (&cluster.owner, &cluster.labels, &arrival) != (&before.owner, &before.labels, &before.arrival) {
             right.on(&Thing::cluster(&cluster))?;
             let scope = ClusterScope::Listed(vec![cluster.id.clone()]);
-            self.require_administration(&mut tx, call, right.action(), &[&scope]).await?;
+            self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)])
+                .await?;
         }
         tx.describe_cluster(&cluster, self.now()).await?;
+        let owner_named = update.owner.is_some() && cluster.owner != before.owner;
+        if owner_named {
+            self.grant_to_owner(&mut tx, call, &cluster).await?;
+        }
         let action = "bailiwick:cluster:update";
         let resource = format!("cluster/{}", cluster.id);
-        if arrival == cluster.arrival {
+        if arrival == cluster.arrival && !owner_named {
             self.commit(tx, call, action, &resource).await?;
         } else {
-            tx.set_arrival(&cluster.id, &arrival, self.now()).await?;
+            if arrival != cluster.arrival {
+                tx.set_arrival(&cluster.id, &arrival, self.now()).await?;
+            }
             self.commit_for_fleet(tx, call, action, &resource).await?;
         }
         self.cluster_for(call, &right, cluster.id.as_str()).await

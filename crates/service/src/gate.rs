@@ -177,6 +177,7 @@ impl Service {
             self.signing_keys.forget();
             self.tokens.forget();
             self.grants.forget();
+            self.holders.forget();
             self.revisions.forget();
         }
         let mut news = false;

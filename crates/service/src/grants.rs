@@ -10,6 +10,7 @@ use domain::{
 };
 use store::{GrantStateRow, ReadTx, WriteTx};
 
+use crate::administration::Territory;
 use crate::authz::{self, Right, Thing};
 use crate::cache::Copy;
 use crate::call::Call;
@@ -59,7 +60,7 @@ impl Service {
             Ok(begun) => begun,
             Err(error) => return self.repeated(call, error).await?.created_grant(call, self, &right).await,
         };
-        self.may_write(&mut tx, call, &right, &[&spec.clusters]).await?;
+        self.may_write(&mut tx, call, &right, &[&spec]).await?;
         self.room_for_grant(&mut tx).await?;
         check_references(&mut tx, call, &spec).await?;
         let now = self.now();
@@ -70,6 +71,7 @@ impl Service {
             generation: 1,
             created_at: now,
             updated_at: now,
+            of_owner: false,
             revoked_at: None,
         };
         tx.insert_grant(&grant).await?;
@@ -80,7 +82,7 @@ impl Service {
         Ok(grant)
     }
 
-    async fn room_for_grant(&self, tx: &mut WriteTx) -> Result<()> {
+    pub(crate) async fn room_for_grant(&self, tx: &mut WriteTx) -> Result<()> {
         let (account, revision, most) = (tx.account().clone(), tx.revision(), self.settings.quotas.grants);
         let known = self.counted_grants.at_most(&account, revision, 1);
         let have = match known.filter(|have| *have < i64::from(most)) {
@@ -103,8 +105,8 @@ impl Service {
             Ok(begun) => begun,
             Err(error) => return self.repeated(call, error).await?.grant(call, id, self, &right).await,
         };
-        let old = active(&mut tx, call, id).await?;
-        self.may_write(&mut tx, call, &right, &[&old.spec.clusters, &spec.clusters]).await?;
+        let old = changeable(&mut tx, call, id).await?;
+        self.may_write(&mut tx, call, &right, &[&old.spec, &spec]).await?;
         check_references(&mut tx, call, &spec).await?;
         if old.spec == spec {
             if call.signed.is_some() {
@@ -135,30 +137,31 @@ impl Service {
                 return self.repeated(call, error).await?.grant(call, id, self, &right).await.map(drop);
             }
         };
-        let grant = active(&mut tx, call, id).await?;
-        self.may_write(&mut tx, call, &right, &[&grant.spec.clusters]).await?;
+        let grant = changeable(&mut tx, call, id).await?;
+        self.may_write(&mut tx, call, &right, &[&grant.spec]).await?;
         tx.expect_grant_states(&grant, self.now()).await?;
         tx.revoke_grant(&grant.id, self.now()).await?;
         history::record_changed(&mut tx, call, std::slice::from_ref(&grant.id)).await?;
         self.commit_for_fleet(tx, call, "bailiwick:grant:delete", &format!("grant/{id}")).await
     }
 
-    /// Lets the call pass if its right holds for each cluster, and its caller administers each.
+    /// Lets the call pass if its right holds for each cluster, and its caller administers what the grants are about.
     pub(crate) async fn may_write(
         &self,
         tx: &mut WriteTx,
         call: &Call,
         right: &Right<'_>,
-        scopes: &[&ClusterScope],
+        specs: &[&GrantSpec],
     ) -> Result<()> {
         if call.caller.root {
             return Ok(());
         }
         let clusters = tx.clusters(call.account()).await?;
-        for scope in scopes {
-            right.on_clusters(scope, &clusters)?;
+        for spec in specs {
+            right.on_clusters(&spec.clusters, &clusters)?;
         }
-        self.require_administration(tx, call, right.action(), scopes).await
+        let territories: Vec<Territory<'_>> = specs.iter().map(|spec| Territory::of_grant(spec)).collect();
+        self.require_administration(tx, call, right.action(), &territories).await
     }
 
     /// All grants of the account that are not revoked and that the caller may see. Served from memory unless something
@@ -283,9 +286,16 @@ fn visible(mut clusters: Vec<Cluster>, right: &Right<'_>) -> Vec<Cluster> {
     clusters
 }
 
-async fn active(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
-    let found = tx.grant(call.account(), id).await?;
-    found.filter(|grant| grant.revoked_at.is_none()).ok_or_else(|| Error::not_found("grant", id))
+/// A grant that is not revoked, and that somebody asked for.
+async fn changeable(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
+    let found = tx.grant(call.account(), id).await?.filter(|grant| grant.revoked_at.is_none());
+    let grant = found.ok_or_else(|| Error::not_found("grant", id))?;
+    if grant.of_owner {
+        return Err(Error::conflict(
+            "the grant is the right of the cluster's owner: it ends when the cluster gets another owner",
+        ));
+    }
+    Ok(grant)
 }
 
 /// The worker's words where there are any about this generation; otherwise what must be the case.

@@ -101,13 +101,17 @@ impl TryFrom<GrantVersion> for PastGrant {
 
 /// Records what a grant says as of this commit.
 pub(crate) async fn record(tx: &mut WriteTx, call: &Call, grant: &Grant) -> Result<()> {
-    let (actor, name) = (call.caller.principal.as_str(), call.caller.name.as_str());
-    insert(tx, grant, actor, name).await
+    let by = By {
+        actor: call.caller.principal.as_str(),
+        actor_name: call.caller.name.as_str(),
+        dialect: call.origin.dialect,
+    };
+    insert(tx, grant, by).await
 }
 
 /// Records what a grant says, found as it is.
 pub(crate) async fn record_unattributed(tx: &mut WriteTx, grant: &Grant) -> Result<()> {
-    insert(tx, grant, "", "").await
+    insert(tx, grant, By { actor: "", actor_name: "", dialect: "" }).await
 }
 
 /// Records what these grants say after something that they named is gone.
@@ -129,15 +133,29 @@ pub(crate) async fn record_changed(tx: &mut WriteTx, call: &Call, ids: &[GrantId
     Ok(())
 }
 
-async fn insert(tx: &mut WriteTx, grant: &Grant, actor: &str, actor_name: &str) -> Result<()> {
+/// Who says it, and in which dialect.
+struct By<'a> {
+    actor: &'a str,
+    actor_name: &'a str,
+    dialect: &'a str,
+}
+
+async fn insert(tx: &mut WriteTx, grant: &Grant, by: By<'_>) -> Result<()> {
+    let sole_principal = match grant.spec.principals.ids.as_slice() {
+        // An owner's right is nobody's to bring back.
+        [one] if !grant.of_owner => Some(one.clone()),
+        [] | [_, ..] => None,
+    };
     let version = GrantVersion {
         grant: grant.id.clone(),
         account: grant.account.clone(),
         generation: grant.generation,
         revision: tx.revision(),
         at: grant.revoked_at.unwrap_or(grant.updated_at),
-        actor: actor.to_owned(),
-        actor_name: actor_name.to_owned(),
+        actor: by.actor.to_owned(),
+        actor_name: by.actor_name.to_owned(),
+        sole_principal,
+        dialect: by.dialect.to_owned(),
         role: grant.spec.role.to_string(),
         revoked: grant.revoked_at.is_some(),
         spec: to_json(&grant.spec)?,

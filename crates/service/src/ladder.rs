@@ -2,7 +2,7 @@
 //! or attach policies could otherwise become whom they like. So every such change asks here as well, inside the
 //! transaction that makes it: nobody gives, or takes the place of, more than they have.
 
-use domain::{Denial, Error, ErrorKind, PolicyId, Principal, PrincipalId, PrincipalKind, Result};
+use domain::{Denial, Error, ErrorKind, Missing, PolicyId, Principal, PrincipalId, PrincipalKind, Result};
 use store::WriteTx;
 
 use crate::authz::{Held, Rights};
@@ -165,6 +165,7 @@ pub(crate) fn refused(resource: &str, reasons: &str, hint: &str) -> Error {
         action: "bailiwick:rights:exceed".to_owned(),
         resource: resource.to_owned(),
         reasons: reasons.to_owned(),
+        missing: Missing::Policy,
     };
     Error::denied(denial).with_hint(hint)
 }

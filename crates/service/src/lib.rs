@@ -38,6 +38,7 @@ mod named;
 mod names;
 mod password;
 mod passwords;
+pub mod permissions;
 pub mod policies;
 pub mod principals;
 pub mod projects;

@@ -93,6 +93,7 @@ impl Service {
         }
         if found.is_active {
             let grants = tx.grants_of_cluster(&id).await?;
+            self.revoke_owners_grant(&mut tx, &id).await?;
             tx.remove_cluster(&id, self.now()).await?;
             history::record_changed(&mut tx, call, &grants).await?;
         } else if row.is_none() {

@@ -8,7 +8,8 @@
 //! are requests that changed nothing because they were refused.
 
 use domain::{
-    Cluster, ClusterId, Error, ErrorKind, Grant, GrantId, Principal, PrincipalKind, Result, Timestamp,
+    Cluster, ClusterId, Error, ErrorKind, Grant, GrantId, Permission, Principal, PrincipalKind, Result,
+    Timestamp,
 };
 use sha2::{Digest, Sha256};
 use store::{AccessKey, FirstOutcome, SignedRow, WriteTx};
@@ -146,9 +147,23 @@ impl Repeated {
         let grant = self.tx.grant(call.account(), id).await?;
         let grant = grant.filter(|grant| Some(grant.generation) == left);
         if let Some(grant) = &grant {
-            service.may_write(&mut self.tx, call, right, &[&grant.spec.clusters]).await?;
+            service.may_write(&mut self.tx, call, right, &[&grant.spec]).await?;
         }
         self.end(grant).await
+    }
+
+    /// The direct permissions of a holder as the first request left them.
+    pub(crate) async fn permissions(
+        mut self,
+        call: &Call,
+        holder: &Principal,
+        service: &Service,
+    ) -> Result<Vec<Permission>> {
+        let untouched =
+            self.tx.permissions_revision(call.account(), &holder.id).await? <= self.first.revision;
+        let held = self.tx.held_grants(call.account(), &holder.id).await?;
+        let permissions = service.shown_permissions(&mut self.tx, call, holder, &held).await?;
+        self.end(untouched.then_some(permissions)).await
     }
 
     /// The cluster that the first request registered.

@@ -23,6 +23,7 @@ use crate::key_use::KeyUse;
 use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
+use crate::permissions::KnownHolder;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
 use crate::seal::MasterKey;
@@ -74,6 +75,7 @@ pub struct Service {
     pub(crate) signing_keys: Copies<Option<Arc<SigningKey>>>,
     pub(crate) tokens: Copies<Arc<KnownToken>>,
     pub(crate) grants: Copies<Arc<GrantList>>,
+    pub(crate) holders: Copies<Arc<KnownHolder>>,
     pub(crate) key_use: KeyUse,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
@@ -120,6 +122,7 @@ impl Service {
             signing_keys: Copies::of_directory(10_000),
             tokens: Copies::of_directory(10_000),
             grants: Copies::new(1_000),
+            holders: Copies::new(2_000),
             key_use: KeyUse::default(),
             refusals: Refusals::default(),
             failures: Failures::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{AccountId, ClusterId, PrincipalId, Result};
+use domain::{AccountId, ClusterId, Namespace, PrincipalId, Result};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -16,6 +16,15 @@ pub struct Administered {
     pub all: bool,
     /// These.
     pub clusters: BTreeSet<ClusterId>,
+}
+
+/// The namespaces that somebody administers in clusters of which they administer no more than that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdministeredNamespaces {
+    /// In every cluster of the account.
+    pub everywhere: BTreeSet<Namespace>,
+    /// In one cluster.
+    pub of_clusters: BTreeSet<(ClusterId, Namespace)>,
 }
 
 impl ReadTx {
@@ -34,8 +43,8 @@ impl ReadTx {
              LEFT JOIN grant_clusters c ON c.grant_id = g.id \
              WHERE g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' AND g.all_namespaces = 1 \
              AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
-             OR p.principal_id IN (SELECT m.group_id FROM memberships m WHERE m.user_id = $2)) \
-             UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
+             UNION SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+             WHERE m.user_id = $2) UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
         )
         .bind(account.as_str())
         .bind(principal.as_str())
@@ -43,6 +52,45 @@ impl ReadTx {
         .await
         .map_err(database)?;
         collected(&rows)
+    }
+
+    /// The namespaces that a principal of the account administers by grants of the role administrator, its own and its
+    /// groups'.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn administered_namespaces(
+        &mut self,
+        account: &AccountId,
+        principal: &PrincipalId,
+    ) -> Result<AdministeredNamespaces> {
+        let rows = sqlx::query(
+            "SELECT n.namespace AS namespace, g.all_clusters AS everywhere, c.cluster_id AS cluster FROM grants g \
+             JOIN grant_namespaces n ON n.grant_id = g.id LEFT JOIN grant_clusters c ON c.grant_id = g.id \
+             WHERE g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' AND g.all_namespaces = 0 \
+             AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
+             UNION SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+             WHERE m.user_id = $2)",
+        )
+        .bind(account.as_str())
+        .bind(principal.as_str())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        let mut found = AdministeredNamespaces::default();
+        for row in rows {
+            let namespace: String = row.try_get("namespace").map_err(database)?;
+            let namespace = Namespace::stored(&namespace);
+            let everywhere: i64 = row.try_get("everywhere").map_err(database)?;
+            let cluster: Option<String> = row.try_get("cluster").map_err(database)?;
+            match cluster {
+                _ if everywhere == 1 => drop(found.everywhere.insert(namespace)),
+                Some(cluster) => drop(found.of_clusters.insert((ClusterId::stored(&cluster), namespace))),
+                // Its list of clusters became empty.
+                None => {}
+            }
+        }
+        Ok(found)
     }
 
     /// Where a principal of the account has rights of any kind: as owner, and by its own and its groups' grants.
@@ -59,8 +107,8 @@ impl ReadTx {
              LEFT JOIN grant_clusters c ON c.grant_id = g.id \
              WHERE g.account_id = $1 AND g.revoked_at IS NULL \
              AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
-             OR p.principal_id IN (SELECT m.group_id FROM memberships m WHERE m.user_id = $2)) \
-             UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
+             UNION SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+             WHERE m.user_id = $2) UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
         )
         .bind(account.as_str())
         .bind(principal.as_str())

@@ -21,7 +21,7 @@ impl WriteTx {
         self.take_id("grant", "grant", grant.id.as_str()).await?;
         sqlx::query(
             "INSERT INTO grants (id, account_id, name, role, principal_kind, all_clusters, all_namespaces, generation, \
-             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+             created_at, updated_at, of_owner) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)",
         )
         .bind(grant.id.as_str())
         .bind(grant.account.as_str())
@@ -32,6 +32,7 @@ impl WriteTx {
         .bind(i64::from(grant.spec.namespaces == NamespaceScope::All))
         .bind(grant.generation)
         .bind(grant.created_at.as_millis())
+        .bind(i64::from(grant.of_owner))
         .execute(self.connection())
         .await
         .map_err(database)?;
@@ -135,7 +136,7 @@ impl ReadTx {
     pub async fn grants(&mut self, account: &AccountId) -> Result<Vec<Grant>> {
         let rows = sqlx::query(
             "SELECT id, account_id, name, role, principal_kind, all_clusters, all_namespaces, generation, created_at, \
-             updated_at, revoked_at FROM grants WHERE account_id = $1 AND revoked_at IS NULL ORDER BY created_at, id",
+             updated_at, of_owner, revoked_at FROM grants WHERE account_id = $1 AND revoked_at IS NULL ORDER BY created_at, id",
         )
         .bind(account.as_str())
         .fetch_all(self.connection())
@@ -174,7 +175,7 @@ impl ReadTx {
     pub async fn grant(&mut self, account: &AccountId, id: &str) -> Result<Option<Grant>> {
         let row = sqlx::query(
             "SELECT id, account_id, name, role, principal_kind, all_clusters, all_namespaces, generation, created_at, \
-             updated_at, revoked_at FROM grants WHERE account_id = $1 AND id = $2",
+             updated_at, of_owner, revoked_at FROM grants WHERE account_id = $1 AND id = $2",
         )
         .bind(account.as_str())
         .bind(id)
@@ -205,7 +206,11 @@ impl ReadTx {
         grant(&row, &mut lists).map(Some)
     }
 
-    async fn list_rows(&mut self, sql: &'static str, key: &str) -> Result<HashMap<String, Vec<String>>> {
+    pub(crate) async fn list_rows(
+        &mut self,
+        sql: &'static str,
+        key: &str,
+    ) -> Result<HashMap<String, Vec<String>>> {
         let rows = sqlx::query(sql).bind(key).fetch_all(self.connection()).await.map_err(database)?;
         let mut lists: HashMap<String, Vec<String>> = HashMap::new();
         for row in rows {
@@ -217,13 +222,13 @@ impl ReadTx {
 }
 
 /// The listed values of several grants, by grant id.
-struct Lists {
-    principals: HashMap<String, Vec<String>>,
-    clusters: HashMap<String, Vec<String>>,
-    namespaces: HashMap<String, Vec<String>>,
+pub(crate) struct Lists {
+    pub(crate) principals: HashMap<String, Vec<String>>,
+    pub(crate) clusters: HashMap<String, Vec<String>>,
+    pub(crate) namespaces: HashMap<String, Vec<String>>,
 }
 
-fn grant(row: &AnyRow, lists: &mut Lists) -> Result<Grant> {
+pub(crate) fn grant(row: &AnyRow, lists: &mut Lists) -> Result<Grant> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(database);
     let number = |column: &str| row.try_get::<i64, _>(column).map_err(database);
     let id = text("id")?;
@@ -256,6 +261,7 @@ fn grant(row: &AnyRow, lists: &mut Lists) -> Result<Grant> {
         generation: number("generation")?,
         created_at: Timestamp::from_millis(number("created_at")?),
         updated_at: Timestamp::from_millis(number("updated_at")?),
+        of_owner: number("of_owner")? == 1,
         revoked_at: revoked_at.map(Timestamp::from_millis),
         id: GrantId::stored(&id),
     })

@@ -62,6 +62,10 @@ pub struct GrantVersion {
     pub role: String,
     /// Whether the grant ended with this version.
     pub revoked: bool,
+    /// The principal, if it named one alone.
+    pub sole_principal: Option<PrincipalId>,
+    /// In which dialect it was said; empty if that is not known.
+    pub dialect: String,
     /// What it said, in the form that the use cases choose.
     pub spec: String,
 }
@@ -74,7 +78,8 @@ impl WriteTx {
     pub async fn insert_grant_version(&mut self, version: &GrantVersion) -> Result<()> {
         sqlx::query(
             "INSERT INTO grant_history (grant_id, generation, account_id, revision, at, actor_id, actor_name, role, \
-             revoked, spec) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+             revoked, spec, sole_principal, dialect) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(version.grant.as_str())
         .bind(version.generation)
@@ -86,6 +91,8 @@ impl WriteTx {
         .bind(version.role.as_str())
         .bind(i64::from(version.revoked))
         .bind(version.spec.as_str())
+        .bind(version.sole_principal.as_ref().map(PrincipalId::as_str))
+        .bind(version.dialect.as_str())
         .execute(self.connection())
         .await
         .map_err(database)?;
@@ -115,8 +122,8 @@ impl ReadTx {
         limit: i64,
     ) -> Result<Vec<GrantVersion>> {
         let rows = sqlx::query(
-            "SELECT grant_id, generation, account_id, revision, at, actor_id, actor_name, role, revoked, spec \
-             FROM grant_history WHERE account_id = $1 AND grant_id = $2 AND generation > $3 \
+            "SELECT grant_id, generation, account_id, revision, at, actor_id, actor_name, role, revoked, spec, \
+             sole_principal, dialect FROM grant_history WHERE account_id = $1 AND grant_id = $2 AND generation > $3 \
              ORDER BY generation LIMIT $4",
         )
         .bind(account.as_str())
@@ -211,7 +218,7 @@ impl ReadTx {
     }
 }
 
-fn version(row: &AnyRow) -> Result<GrantVersion> {
+pub(crate) fn version(row: &AnyRow) -> Result<GrantVersion> {
     let text = |column: &str| row.try_get::<String, _>(column).map_err(database);
     let number = |column: &str| row.try_get::<i64, _>(column).map_err(database);
     Ok(GrantVersion {
@@ -224,6 +231,11 @@ fn version(row: &AnyRow) -> Result<GrantVersion> {
         actor_name: text("actor_name")?,
         role: text("role")?,
         revoked: number("revoked")? == 1,
+        sole_principal: row
+            .try_get::<Option<String>, _>("sole_principal")
+            .map_err(database)?
+            .map(|id| PrincipalId::stored(&id)),
+        dialect: text("dialect")?,
         spec: text("spec")?,
     })
 }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("../migrations/0011_signed_requests.sql")),
     (12, include_str!("../migrations/0012_sessions.sql")),
     (13, include_str!("../migrations/0013_directory.sql")),
+    (14, include_str!("../migrations/0014_permissions.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

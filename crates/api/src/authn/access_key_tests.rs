@@ -34,7 +34,12 @@ fn head(method: Method, path: &str, query: &[(&str, &str)], extra: &[(&str, &str
         path: path.to_owned(),
         query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         headers,
-        origin: Origin { request_id: Arc::from("r"), source: Arc::from("s"), at: Timestamp::from_millis(0) },
+        origin: Origin {
+            request_id: Arc::from("r"),
+            source: Arc::from("s"),
+            at: Timestamp::from_millis(0),
+            dialect: "",
+        },
     }
 }
 

@@ -119,7 +119,12 @@ impl Recorded {
 }
 
 fn origin() -> Origin {
-    Origin { request_id: Arc::from("r"), source: Arc::from("s"), at: domain::Timestamp::from_millis(0) }
+    Origin {
+        request_id: Arc::from("r"),
+        source: Arc::from("s"),
+        at: domain::Timestamp::from_millis(0),
+        dialect: "",
+    }
 }
 
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {

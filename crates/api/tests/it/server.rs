@@ -221,5 +221,6 @@ pub fn origin() -> Origin {
         request_id: Arc::from("r"),
         source: Arc::from("127.0.0.1"),
         at: domain::Timestamp::from_millis(0),
+        dialect: "",
     }
 }

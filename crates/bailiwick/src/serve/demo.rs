@@ -127,8 +127,12 @@ fn advice(path: &Path) -> String {
 
 fn root_call(account: &PreparedAccount) -> Call {
     let caller = account.root_caller();
-    let origin =
-        Origin { request_id: Arc::from("demo"), source: Arc::from("demo"), at: account.account.created_at };
+    let origin = Origin {
+        request_id: Arc::from("demo"),
+        source: Arc::from("demo"),
+        at: account.account.created_at,
+        dialect: "",
+    };
     Call { caller: Arc::new(caller), project: None, origin, signed: None }
 }
 

@@ -27,6 +27,7 @@ fn grant(id: &str, user: &str, role: Role) -> Grant {
         generation: 1,
         created_at: Timestamp::from_millis(0),
         updated_at: Timestamp::from_millis(0),
+        of_owner: false,
         revoked_at: None,
     }
 }

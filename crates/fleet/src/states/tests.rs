@@ -25,6 +25,7 @@ fn grant(users: &[&str]) -> Grant {
         generation: 1,
         created_at: Timestamp::from_millis(0),
         updated_at: Timestamp::from_millis(0),
+        of_owner: false,
         revoked_at: None,
     }
 }

@@ -16,7 +16,7 @@ mod thing;
 pub(crate) mod trust;
 mod vocabulary;
 
-use domain::{Cluster, ClusterScope, Denial, Error, Result};
+use domain::{Cluster, ClusterId, ClusterScope, Denial, Error, Missing, Result};
 use policy::{Decision, Effect};
 
 pub use fact::Fact;
@@ -52,6 +52,19 @@ pub fn require_somewhere<'a>(call: &'a Call, action: &str) -> Result<Right<'a>> 
         return Ok(right);
     }
     Err(denied(call, right.action, &Thing::none()))
+}
+
+/// Lets the call pass unless a policy denies `action` on the thing outright. For what another action entails: it need not
+/// be allowed by name, but whoever is denied it is denied it whatever it is called.
+///
+/// # Errors
+/// `Forbidden` naming the action.
+pub(crate) fn require_not_denied(call: &Call, action: &str, thing: &Thing<'_>) -> Result<()> {
+    let action = known(action)?;
+    match question::effect(call, action, thing) {
+        Effect::ExplicitDeny if !call.caller.root => Err(denied(call, action, thing)),
+        Effect::ExplicitDeny | Effect::DefaultDeny | Effect::Allow => Ok(()),
+    }
 }
 
 /// A right that may not hold for everything. It is to be asked.
@@ -105,17 +118,18 @@ impl Right<'_> {
             ClusterScope::All => self.on(&Thing::every_cluster()),
             // A list that became empty is decided like a thing that is nowhere.
             ClusterScope::Listed(ids) if ids.is_empty() => self.on(&Thing::none()),
-            ClusterScope::Listed(ids) => ids.iter().try_for_each(|id| {
-                let found = known.iter().find(|cluster| cluster.id == *id);
-                self.on(&found.map_or_else(|| Thing::unknown_cluster(id), Thing::cluster))
-            }),
+            ClusterScope::Listed(ids) => ids.iter().try_for_each(|id| self.on(&cluster_of(id, known))),
         }
     }
 
-    /// As [`Right::on_clusters`], for lists.
+    /// As [`Right::on_clusters`], for lists: without putting reasons into words.
     #[must_use]
     pub fn holds_for_clusters(&self, scope: &ClusterScope, known: &[Cluster]) -> bool {
-        self.on_clusters(scope, known).is_ok()
+        match scope {
+            ClusterScope::All => self.holds_for_every_cluster(),
+            ClusterScope::Listed(ids) if ids.is_empty() => self.holds_for(&Thing::none()),
+            ClusterScope::Listed(ids) => ids.iter().all(|id| self.holds_for(&cluster_of(id, known))),
+        }
     }
 
     /// Refuses a list that shows nothing, if a deny and not the lack of things is the reason.
@@ -129,6 +143,12 @@ impl Right<'_> {
             Effect::ExplicitDeny | Effect::DefaultDeny | Effect::Allow => Ok(()),
         }
     }
+}
+
+/// One of the known clusters; any other is decided by its id alone.
+pub(crate) fn cluster_of<'a>(id: &'a ClusterId, known: &'a [Cluster]) -> Thing<'a> {
+    let found = known.iter().find(|cluster| cluster.id == *id);
+    found.map_or_else(|| Thing::unknown_cluster(id), Thing::cluster)
 }
 
 fn require_on(call: &Call, action: &'static Action, thing: &Thing<'_>) -> Result<()> {
@@ -149,6 +169,7 @@ fn denied(call: &Call, action: &Action, thing: &Thing<'_>) -> Error {
         action: action.name.to_owned(),
         resource: thing.label(),
         reasons: reasons(call, &decision),
+        missing: Missing::Policy,
     })
 }
 

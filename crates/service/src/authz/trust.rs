@@ -5,7 +5,7 @@
 //! choose who; and a session within limits does nothing that they do not allow. A deny on either side refuses. The root user
 //! of the agency's own account is bound by neither, unless their session has limits.
 
-use domain::{AccountId, Denial, Error, Principal, PrincipalKind, Result};
+use domain::{AccountId, Denial, Error, Missing, Principal, PrincipalKind, Result};
 use policy::{ActsAs, Asker, Context, Document, Effect, Grammar, Request};
 use store::AgencyDetails;
 
@@ -77,7 +77,12 @@ pub(crate) fn unknown(caller: &Caller, account: Option<&AccountId>, name: &str) 
 fn refused(caller: &Caller, account: &AccountId, (name, reasons): (&str, String)) -> Error {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     let reasons = if *account == caller.account { reasons } else { ABROAD.to_owned() };
-    Error::denied(Denial { action: ACTION.to_owned(), resource: format!("agency/{shown}"), reasons })
+    Error::denied(Denial {
+        action: ACTION.to_owned(),
+        resource: format!("agency/{shown}"),
+        reasons,
+        missing: Missing::Policy,
+    })
 }
 
 /// What the policies of who asks say.

@@ -153,7 +153,8 @@ async fn a_grant_that_was_made_at_another_server_is_there_at_once() {
         let (service, root) = (&world.service, &world.root);
         let user = world.user("ada").await;
         assert!(service.list_grants(root).await.unwrap().grants.is_empty(), "{}: a copy is kept", world.on());
-        let made = world.another_server().create_grant(root, spec(&[user.id.as_str()], &[], &[])).await.unwrap();
+        let made =
+            world.another_server().create_grant(root, spec(&[user.id.as_str()], &[], &[])).await.unwrap();
         let shown = service.show_grant(root, made.id.as_str()).await.unwrap();
         assert_eq!(shown, made, "{}", world.on());
         let foreign = service.show_grant(&world.stranger, made.id.as_str()).await.unwrap_err();

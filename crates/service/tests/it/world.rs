@@ -269,6 +269,7 @@ pub fn origin() -> Origin {
         request_id: Arc::from("r"),
         source: Arc::from("127.0.0.1"),
         at: Timestamp::from_millis(1_795_293_660_000),
+        dialect: "native",
     }
 }
 

@@ -132,6 +132,8 @@ fn status_and_code(path: &str, error: &Error) -> (StatusCode, &'static str) {
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "EntityNotExist"),
         ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "InvalidAction.NotFound"),
         ErrorKind::Conflict => (StatusCode::CONFLICT, "Conflict"),
+        // By this code the vendor's Terraform provider knows to try again.
+        ErrorKind::Contended => (StatusCode::CONFLICT, "ErrAuthorizationConflict"),
         ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
         ErrorKind::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestEntityTooLarge"),
         ErrorKind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
@@ -146,13 +148,14 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
 
-    const ALL: [ErrorKind; 12] = [
+    const ALL: [ErrorKind; 13] = [
         ErrorKind::Invalid,
         ErrorKind::Unauthenticated,
         ErrorKind::Forbidden,
         ErrorKind::NotFound,
         ErrorKind::MethodNotAllowed,
         ErrorKind::Conflict,
+        ErrorKind::Contended,
         ErrorKind::TooLarge,
         ErrorKind::HeadTooLarge,
         ErrorKind::UnsupportedMediaType,

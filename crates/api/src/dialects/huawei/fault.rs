@@ -97,7 +97,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Conflict | ErrorKind::Contended => StatusCode::CONFLICT,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -116,7 +116,7 @@ fn cce_code(kind: ErrorKind) -> &'static str {
         ErrorKind::Unauthenticated => "APIGW.0301",
         ErrorKind::Forbidden => "CCE.01403001",
         ErrorKind::NotFound => "CCE.01404001",
-        ErrorKind::Conflict => "CCE.01409001",
+        ErrorKind::Conflict | ErrorKind::Contended => "CCE.01409001",
         ErrorKind::UnsupportedMediaType => "CCE.01400006",
         ErrorKind::Limited => "CCE.02429001",
         ErrorKind::Unavailable => "CCE.01503001",
@@ -132,6 +132,7 @@ fn iam_code(kind: ErrorKind) -> &'static str {
         ErrorKind::Invalid
         | ErrorKind::MethodNotAllowed
         | ErrorKind::Conflict
+        | ErrorKind::Contended
         | ErrorKind::TooLarge
         | ErrorKind::HeadTooLarge
         | ErrorKind::UnsupportedMediaType

@@ -108,6 +108,7 @@ mod tests {
                     request_id: Arc::from(""),
                     source: Arc::from(source),
                     at: domain::Timestamp::from_millis(0),
+                    dialect: "native",
                 },
             }
         };

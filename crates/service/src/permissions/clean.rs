@@ -1,0 +1,206 @@
+//! Taking everything away from somebody, everywhere or in some clusters: for people who leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ClusterId, ClusterScope, Error, Grant, GrantSpec, Place, Principal, Principals, Result};
+use store::{HeldGrants, WriteTx};
+
+use super::find_holder;
+use super::rows::{self, PermissionRow, ThroughKind};
+use crate::authz;
+use crate::call::Call;
+use crate::history;
+use crate::service::Service;
+
+/// What is to be taken away.
+#[derive(Clone, Debug, Default)]
+pub struct Cleaning {
+    /// In these clusters, by id; everywhere if nothing is said.
+    pub clusters: Option<Vec<String>>,
+    /// Whether somebody who may still be at work is spared.
+    pub activity: Activity,
+}
+
+/// What counts against taking everything away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// Having been active lately, and that nobody knows.
+    #[default]
+    Spares,
+    /// Nothing.
+    Ignored,
+}
+
+/// What becomes of one grant.
+enum Step {
+    Revoke(Grant),
+    Update(Grant, GrantSpec),
+}
+
+impl Service {
+    /// Takes from a user or an agency all that grants give it directly, in some clusters or everywhere: it leaves grants
+    /// that it shares with others. All or nothing.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown holder or cluster; `Invalid` for the root user and for oneself; `Forbidden` for a cluster
+    /// that the caller does not administer; `Conflict` if it would keep something, by a group or by a grant that
+    /// cannot be cut that way, or may be active.
+    pub async fn clean_permissions(&self, call: &Call, holder: &str, cleaning: &Cleaning) -> Result<()> {
+        let right = authz::require_somewhere(call, "bailiwick:grant:delete")?;
+        let mut tx = match self.begin_grants(call).await {
+            Ok(tx) => tx,
+            Err(error) => return self.repeated(call, error).await?.deleted("bailiwick:grant:delete").await,
+        };
+        let clusters = tx.clusters(call.account()).await?;
+        let scope = scope(cleaning);
+        right.on_clusters(&scope, &clusters)?;
+        let found = find_holder(&mut tx, call, holder).await?;
+        refuse_protected(call, &found)?;
+        if let ClusterScope::Listed(ids) = &scope
+            && let Some(missing) = ids.iter().find(|id| !clusters.iter().any(|known| known.id == **id))
+        {
+            return Err(Error::not_found("cluster", missing.as_str()));
+        }
+        if cleaning.activity == Activity::Spares {
+            self.refuse_active(&mut tx, call, &found, &scope).await?;
+        }
+        let held = tx.held_grants(call.account(), &found.id).await?;
+        let concerned = |place: &Place| place.cluster().is_none_or(|id| scope.contains(id));
+        let rows = rows::rows(&found.id, &held, &clusters, &concerned, usize::MAX)?;
+        refuse_what_stays(&rows)?;
+        let steps = steps(&found, &held, &scope)?;
+        let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
+        self.may_write(&mut tx, call, &right, &touched).await?;
+        self.take_away(&mut tx, call, steps).await?;
+        self.commit_for_fleet(tx, call, right.action(), &format!("{}/{}", found.kind, found.id)).await
+    }
+
+    async fn take_away(&self, tx: &mut WriteTx, call: &Call, steps: Vec<Step>) -> Result<()> {
+        let now = self.now();
+        for step in steps {
+            match step {
+                Step::Revoke(grant) => {
+                    tx.expect_grant_states(&grant, now).await?;
+                    tx.revoke_grant(&grant.id, now).await?;
+                    history::record_changed(tx, call, std::slice::from_ref(&grant.id)).await?;
+                }
+                Step::Update(grant, spec) => {
+                    tx.expect_grant_states(&grant, now).await?;
+                    let grant = Grant { spec, generation: grant.generation + 1, updated_at: now, ..grant };
+                    tx.replace_grant(&grant).await?;
+                    history::record(tx, call, &grant).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to take everything away from somebody of whom it is not known that they have been idle.
+    async fn refuse_active(
+        &self,
+        _tx: &mut WriteTx,
+        _call: &Call,
+        holder: &Principal,
+        _scope: &ClusterScope,
+    ) -> Result<()> {
+        Err(Error::conflict(format!(
+            "it is not known whether {} `{}` was active in the last 7 days: there is no record of activity in these clusters; \
+             force it to go on without",
+            holder.kind, holder.id
+        )))
+    }
+}
+
+impl Step {
+    fn before(&self) -> &GrantSpec {
+        match self {
+            Self::Revoke(grant) | Self::Update(grant, _) => &grant.spec,
+        }
+    }
+}
+
+fn scope(cleaning: &Cleaning) -> ClusterScope {
+    match &cleaning.clusters {
+        None => ClusterScope::All,
+        Some(ids) => {
+            let ids: BTreeSet<ClusterId> = ids.iter().map(|id| ClusterId::stored(id)).collect();
+            ClusterScope::Listed(ids.into_iter().collect())
+        }
+    }
+}
+
+fn refuse_protected(call: &Call, holder: &Principal) -> Result<()> {
+    if holder.root {
+        return Err(Error::invalid("holder", "must not be the account's root user"));
+    }
+    if holder.id == call.caller.principal {
+        return Err(Error::invalid("holder", "must not be the caller"));
+    }
+    Ok(())
+}
+
+/// Refuses to begin if something would stay by other ways: nobody should think that they have no access who has.
+fn refuse_what_stays(rows: &[PermissionRow]) -> Result<()> {
+    let mut ways: BTreeMap<String, &PermissionRow> = BTreeMap::new();
+    for row in rows {
+        for through in &row.through {
+            let stays = match through.kind {
+                ThroughKind::Group | ThroughKind::Owner => through.elsewhere(),
+                ThroughKind::Direct | ThroughKind::Shared => None,
+            };
+            if let Some(way) = stays {
+                ways.entry(way).or_insert(row);
+            }
+        }
+    }
+    let named: Vec<&str> = ways.keys().map(String::as_str).take(5).collect();
+    match ways.values().next() {
+        None => Ok(()),
+        Some(row) => Err(Error::conflict(format!(
+            "{} would stay: it comes from {}; end that first; nothing was changed",
+            row.permission,
+            named.join(", ")
+        ))),
+    }
+}
+
+/// What becomes of each grant that names the holder.
+fn steps(holder: &Principal, held: &HeldGrants, scope: &ClusterScope) -> Result<Vec<Step>> {
+    let named = held.grants.iter().filter(|grant| grant.spec.principals.ids.contains(&holder.id));
+    named.filter_map(|grant| step(holder, grant, scope).transpose()).collect()
+}
+
+fn step(holder: &Principal, grant: &Grant, scope: &ClusterScope) -> Result<Option<Step>> {
+    let (inside, outside) = match (&grant.spec.clusters, scope) {
+        (_, ClusterScope::All) => (true, Vec::new()),
+        (ClusterScope::All, ClusterScope::Listed(_)) => return Err(cannot_cut(grant, "all clusters")),
+        (ClusterScope::Listed(ids), ClusterScope::Listed(wanted)) => (
+            ids.iter().any(|id| wanted.contains(id)),
+            ids.iter().filter(|id| !wanted.contains(id)).cloned().collect::<Vec<_>>(),
+        ),
+    };
+    if !inside {
+        return Ok(None);
+    }
+    let others: Vec<_> = grant.spec.principals.ids.iter().filter(|id| **id != holder.id).cloned().collect();
+    let step = match (others.is_empty(), outside.is_empty()) {
+        (true, true) => Step::Revoke(grant.clone()),
+        (true, false) => {
+            let spec = GrantSpec { clusters: ClusterScope::Listed(outside), ..grant.spec.clone() };
+            Step::Update(grant.clone(), spec)
+        }
+        (false, true) => {
+            let principals = Principals { kind: grant.spec.principals.kind, ids: others };
+            Step::Update(grant.clone(), GrantSpec { principals, ..grant.spec.clone() })
+        }
+        (false, false) => return Err(cannot_cut(grant, "other principals in other clusters")),
+    };
+    Ok(Some(step))
+}
+
+fn cannot_cut(grant: &Grant, what: &str) -> Error {
+    Error::conflict(format!(
+        "grant `{}` ({}) is also about {what}: change it first; nothing was changed",
+        grant.id, grant.spec.name
+    ))
+}

@@ -1,0 +1,168 @@
+//! From grants to rows: one for each place, merged where several grants come to the same. Pure.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Cluster, ClusterId, ClusterScope, Error, Grant, GrantId, NamespaceScope, Permission, Place, PrincipalId,
+    PrincipalKind, Result,
+};
+use store::HeldGrants;
+
+/// A role that somebody holds in a place, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermissionRow {
+    /// The role and the place.
+    pub permission: Permission,
+    /// Where it comes from; never empty.
+    pub through: Vec<Through>,
+}
+
+impl PermissionRow {
+    /// Whether it is, among others, the right of the cluster's owner.
+    #[must_use]
+    pub fn is_of_owner(&self) -> bool {
+        self.through.iter().any(|through| through.kind == ThroughKind::Owner)
+    }
+
+    /// Whether it may be taken away from its holder as it is.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.through.iter().all(|through| through.kind == ThroughKind::Direct)
+    }
+}
+
+/// One grant that a row comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Through {
+    /// The grant.
+    pub grant: GrantId,
+    /// Its name.
+    pub grant_name: String,
+    /// In what way it gives the row.
+    pub kind: ThroughKind,
+    /// The group by which its holder has it, id and name, if not named itself.
+    pub group: Option<(PrincipalId, String)>,
+}
+
+impl Through {
+    /// Where it comes from in words, unless it is direct.
+    pub(crate) fn elsewhere(&self) -> Option<String> {
+        let grant = format!("grant `{}` ({})", self.grant, self.grant_name);
+        match (self.kind, &self.group) {
+            (ThroughKind::Direct, _) => None,
+            (ThroughKind::Owner, _) => Some("owning the cluster".to_owned()),
+            (ThroughKind::Shared | ThroughKind::Group, None) => Some(format!("{grant}, which says more")),
+            (ThroughKind::Shared | ThroughKind::Group, Some((id, name))) => {
+                Some(format!("{grant} to group `{name}` ({id})"))
+            }
+        }
+    }
+}
+
+/// In what way a grant gives a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThroughKind {
+    /// It says this row to this holder and nothing else.
+    Direct,
+    /// It says more: other places, or other principals.
+    Shared,
+    /// It names a group of the holder.
+    Group,
+    /// It is the right of the cluster's owner.
+    Owner,
+}
+
+impl ThroughKind {
+    /// In one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Shared => "shared",
+            Self::Group => "group",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// Whether rows cannot be made without knowing the account's clusters: namespaces of all of them are a row each.
+pub(crate) fn need_clusters(held: &HeldGrants) -> bool {
+    held.grants
+        .iter()
+        .any(|grant| grant.spec.clusters == ClusterScope::All && grant.spec.namespaces != NamespaceScope::All)
+}
+
+/// The rows of `holder` in places that are seen, by place and role.
+///
+/// # Errors
+/// `Conflict` if there are more than `most`.
+pub(crate) fn rows(
+    holder: &PrincipalId,
+    held: &HeldGrants,
+    clusters: &[Cluster],
+    sees: &dyn Fn(&Place) -> bool,
+    most: usize,
+) -> Result<Vec<PermissionRow>> {
+    let mut rows: BTreeMap<Permission, Vec<Through>> = BTreeMap::new();
+    for grant in &held.grants {
+        let through = through(holder, held, grant);
+        for place in places(grant, clusters).filter(|place| sees(place)) {
+            let permission = Permission { place, role: grant.spec.role.clone() };
+            rows.entry(permission).or_default().extend(through.iter().cloned());
+            check_count(rows.len(), most)?;
+        }
+    }
+    Ok(rows.into_iter().map(|(permission, through)| PermissionRow { permission, through }).collect())
+}
+
+/// # Errors
+/// `Conflict` if there are more than `most`.
+pub(crate) fn check_count(rows: usize, most: usize) -> Result<()> {
+    if rows <= most {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "there are more than {most} permissions: a part of them would not be the truth; list the grants instead, or have \
+         the limit raised"
+    )))
+}
+
+/// How a grant reaches the holder: itself, or by each of its groups that are named.
+fn through(holder: &PrincipalId, held: &HeldGrants, grant: &Grant) -> Vec<Through> {
+    let one =
+        |kind, group| Through { grant: grant.id.clone(), grant_name: grant.spec.name.clone(), kind, group };
+    match grant.spec.principals.kind {
+        PrincipalKind::Group => held
+            .groups
+            .iter()
+            .filter(|(id, _)| grant.spec.principals.ids.contains(id))
+            .map(|group| one(ThroughKind::Group, Some(group.clone())))
+            .collect(),
+        PrincipalKind::User | PrincipalKind::Agency => {
+            let kind = match super::direct(holder, grant) {
+                _ if grant.of_owner => ThroughKind::Owner,
+                Some(_) => ThroughKind::Direct,
+                None => ThroughKind::Shared,
+            };
+            vec![one(kind, None)]
+        }
+    }
+}
+
+/// The places of a grant. All namespaces of all clusters are one; some namespaces of all clusters are as many as there are
+/// clusters today.
+fn places<'a>(grant: &'a Grant, clusters: &'a [Cluster]) -> Box<dyn Iterator<Item = Place> + 'a> {
+    let ids: Box<dyn Iterator<Item = &ClusterId>> = match &grant.spec.clusters {
+        ClusterScope::All if grant.spec.namespaces == NamespaceScope::All => {
+            return Box::new(std::iter::once(Place::Everywhere));
+        }
+        ClusterScope::All => Box::new(clusters.iter().map(|cluster| &cluster.id)),
+        ClusterScope::Listed(ids) => Box::new(ids.iter()),
+    };
+    match &grant.spec.namespaces {
+        NamespaceScope::All => Box::new(ids.cloned().map(Place::Cluster)),
+        NamespaceScope::Listed(names) => Box::new(
+            ids.flat_map(move |id| names.iter().map(move |name| Place::Namespace(id.clone(), name.clone()))),
+        ),
+    }
+}

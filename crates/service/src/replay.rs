@@ -166,6 +166,15 @@ impl Repeated {
         self.end(untouched.then_some(permissions)).await
     }
 
+    /// That the first request took everything from a holder, who was given nothing directly since.
+    pub(crate) async fn cleaned(mut self, call: &Call, holder: &str) -> Result<()> {
+        let holder = crate::permissions::find_holder(&mut self.tx, call, holder).await?;
+        let untouched =
+            self.tx.permissions_revision(call.account(), &holder.id).await? <= self.first.revision;
+        let done = (untouched && self.first.action == "bailiwick:grant:delete").then_some(());
+        self.end(done).await
+    }
+
     /// The cluster that the first request registered.
     pub(crate) async fn created_cluster(mut self, call: &Call) -> Result<Cluster> {
         let id = ClusterId::stored(&self.untouched("bailiwick:cluster:create", "cluster").await?);

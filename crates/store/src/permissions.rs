@@ -112,7 +112,7 @@ impl ReadTx {
         rows.iter().map(version).collect()
     }
 
-    /// The last commit that changed what a principal alone was given; 0 if there was none.
+    /// The last commit that said something of a principal alone; 0 if there was none.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -122,8 +122,8 @@ impl ReadTx {
         principal: &PrincipalId,
     ) -> Result<i64> {
         let row = sqlx::query(
-            "SELECT COALESCE(MAX(h.revision), 0) AS revision FROM grant_history h WHERE h.account_id = $1 \
-             AND h.grant_id IN (SELECT s.grant_id FROM grant_history s WHERE s.sole_principal = $2)",
+            "SELECT COALESCE(MAX(revision), 0) AS revision FROM grant_history \
+             WHERE sole_principal = $2 AND account_id = $1",
         )
         .bind(account.as_str())
         .bind(principal.as_str())

@@ -8,8 +8,7 @@ use domain::{
 };
 use store::{HeldGrants, WriteTx};
 
-use super::rows::{self, PermissionRow};
-use super::{direct, find_holder};
+use super::{direct, find_holder, rows};
 use crate::administration::{Administration, refused};
 use crate::authz::{self, Right, Thing};
 use crate::call::Call;
@@ -259,24 +258,25 @@ fn steps(
         wanted.permissions.iter().filter(|permission| !is_theirs(permission)).collect();
     let directs: Vec<(Permission, &Grant)> =
         held.grants.iter().filter_map(|grant| Some((direct(&holder.id, grant)?, grant))).collect();
-    let has = |permission: &Permission| directs.iter().any(|(direct, _)| direct == permission);
+    let has: BTreeSet<&Permission> = directs.iter().map(|(permission, _)| permission).collect();
     let create: BTreeSet<Permission> = match wanted.change {
-        Change::Replace | Change::Add => listed
-            .iter()
-            .filter(|permission| !has(permission))
-            .map(|permission| (*permission).clone())
-            .collect(),
+        Change::Replace | Change::Add => {
+            listed.difference(&has).map(|permission| (*permission).clone()).collect()
+        }
         Change::Remove => BTreeSet::new(),
     };
+    let predefined: BTreeMap<&Place, &Role> = listed
+        .iter()
+        .filter(|permission| is_predefined(&permission.role))
+        .map(|permission| (&permission.place, &permission.role))
+        .collect();
     let goes = |permission: &Permission| match wanted.change {
         Change::Replace => {
             !listed.contains(permission) && !is_theirs(permission) && scene.reaches(permission)
         }
         Change::Add => {
             is_predefined(&permission.role)
-                && listed.iter().any(|new| {
-                    new.place == permission.place && is_predefined(&new.role) && new.role != permission.role
-                })
+                && predefined.get(&permission.place).is_some_and(|role| **role != permission.role)
         }
         Change::Remove => listed.contains(permission),
     };
@@ -286,7 +286,7 @@ fn steps(
         .map(|(permission, grant)| (permission, (*grant).clone()))
         .unzip();
     if wanted.change == Change::Remove {
-        refuse_indirect(holder, held, &listed, scene)?;
+        refuse_indirect(holder, held, &listed)?;
     }
     if wanted.change == Change::Replace {
         refuse_too_many(gone.iter().collect::<BTreeSet<_>>().len(), wanted.most_removed)?;
@@ -297,26 +297,20 @@ fn steps(
 }
 
 /// What comes from elsewhere as well would still be there after it was taken away.
-fn refuse_indirect(
-    holder: &Principal,
-    held: &HeldGrants,
-    listed: &BTreeSet<&Permission>,
-    scene: &Scene<'_>,
-) -> Result<()> {
-    let places: BTreeSet<&Place> = listed.iter().map(|permission| &permission.place).collect();
-    let rows = rows::rows(&holder.id, held, scene.clusters, &|place| places.contains(place), usize::MAX)?;
-    let left = rows.iter().find(|row| listed.contains(&row.permission) && !row.is_direct());
-    left.map_or(Ok(()), |row| Err(not_direct(row)))
-}
-
-/// The refusal to take away what does not come from direct permissions alone.
-pub(super) fn not_direct(row: &PermissionRow) -> Error {
-    let sources: Vec<String> = row.through.iter().filter_map(rows::Through::elsewhere).take(5).collect();
-    Error::conflict(format!(
-        "{} does not come from permissions of this holder alone, but also from {}: change it there; nothing was changed",
-        row.permission,
-        sources.join(", ")
-    ))
+fn refuse_indirect(holder: &Principal, held: &HeldGrants, listed: &BTreeSet<&Permission>) -> Result<()> {
+    for grant in held.grants.iter().filter(|grant| direct(&holder.id, grant).is_none()) {
+        let Some(permission) = listed.iter().find(|permission| rows::gives(grant, permission)) else {
+            continue;
+        };
+        let ways = rows::through(&holder.id, held, grant);
+        let ways: Vec<String> = ways.iter().filter_map(rows::Through::elsewhere).collect();
+        return Err(Error::conflict(format!(
+            "{permission} does not come from permissions of this holder alone, but from {}: change it there; nothing was \
+             changed",
+            ways.join(", ")
+        )));
+    }
+    Ok(())
 }
 
 fn refuse_too_many(removed: usize, most: Option<usize>) -> Result<()> {

@@ -1,12 +1,12 @@
 //! Taking everything away from somebody, everywhere or in some clusters: for people who leave.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use domain::{ClusterId, ClusterScope, Error, Grant, GrantSpec, Place, Principal, Principals, Result};
+use domain::{ClusterId, ClusterScope, Error, Grant, GrantSpec, Principal, Principals, Result};
 use store::{HeldGrants, WriteTx};
 
 use super::find_holder;
-use super::rows::{self, PermissionRow, ThroughKind};
+use super::rows::{self, ThroughKind};
 use crate::authz;
 use crate::call::Call;
 use crate::history;
@@ -49,7 +49,9 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:grant:delete")?;
         let mut tx = match self.begin_grants(call).await {
             Ok(tx) => tx,
-            Err(error) => return self.repeated(call, error).await?.deleted("bailiwick:grant:delete").await,
+            Err(error) => {
+                return self.repeated(call, error).await?.cleaned(call, holder).await;
+            }
         };
         let clusters = tx.clusters(call.account()).await?;
         let scope = scope(cleaning);
@@ -65,9 +67,7 @@ impl Service {
             self.refuse_active(&mut tx, call, &found, &scope).await?;
         }
         let held = tx.held_grants(call.account(), &found.id).await?;
-        let concerned = |place: &Place| place.cluster().is_none_or(|id| scope.contains(id));
-        let rows = rows::rows(&found.id, &held, &clusters, &concerned, usize::MAX)?;
-        refuse_what_stays(&rows)?;
+        refuse_what_stays(&found, &held, &scope)?;
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
@@ -140,27 +140,33 @@ fn refuse_protected(call: &Call, holder: &Principal) -> Result<()> {
 }
 
 /// Refuses to begin if something would stay by other ways: nobody should think that they have no access who has.
-fn refuse_what_stays(rows: &[PermissionRow]) -> Result<()> {
-    let mut ways: BTreeMap<String, &PermissionRow> = BTreeMap::new();
-    for row in rows {
-        for through in &row.through {
-            let stays = match through.kind {
-                ThroughKind::Group | ThroughKind::Owner => through.elsewhere(),
-                ThroughKind::Direct | ThroughKind::Shared => None,
-            };
-            if let Some(way) = stays {
-                ways.entry(way).or_insert(row);
-            }
-        }
+fn refuse_what_stays(holder: &Principal, held: &HeldGrants, scope: &ClusterScope) -> Result<()> {
+    let concerned = held.grants.iter().filter(|grant| overlap(&grant.spec.clusters, scope));
+    let ways: Vec<String> = concerned
+        .flat_map(|grant| rows::through(&holder.id, held, grant))
+        .filter(|way| match way.kind {
+            ThroughKind::Group | ThroughKind::Owner => true,
+            ThroughKind::Direct | ThroughKind::Shared => false,
+        })
+        .filter_map(|way| way.elsewhere())
+        .take(5)
+        .collect();
+    if ways.is_empty() {
+        return Ok(());
     }
-    let named: Vec<&str> = ways.keys().map(String::as_str).take(5).collect();
-    match ways.values().next() {
-        None => Ok(()),
-        Some(row) => Err(Error::conflict(format!(
-            "{} would stay: it comes from {}; end that first; nothing was changed",
-            row.permission,
-            named.join(", ")
-        ))),
+    Err(Error::conflict(format!(
+        "{} `{}` would keep what comes from {}: end that first; nothing was changed",
+        holder.kind,
+        holder.id,
+        ways.join(", ")
+    )))
+}
+
+/// Whether some cluster may be in both.
+fn overlap(one: &ClusterScope, other: &ClusterScope) -> bool {
+    match (one, other) {
+        (ClusterScope::All, _) | (_, ClusterScope::All) => true,
+        (ClusterScope::Listed(ids), ClusterScope::Listed(others)) => ids.iter().any(|id| others.contains(id)),
     }
 }
 

@@ -15,8 +15,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use domain::{
-    Cluster, Error, ErrorKind, Grant, GrantId, Permission, Place, Principal, PrincipalId, PrincipalKind,
-    Result, Timestamp,
+    Cluster, ClusterId, Error, ErrorKind, Grant, GrantId, Permission, Place, Principal, PrincipalId,
+    PrincipalKind, Result, Timestamp,
 };
 use store::{HeldGrants, ReadTx};
 
@@ -111,7 +111,7 @@ impl Service {
             let field = self.field_of_view(&mut tx, call, right).await?;
             tx.end().await?;
             if !field.is_unlimited() {
-                let sees = |place: &Place| field.shows_cluster(place);
+                let sees = |cluster: Option<&ClusterId>| field.shows_cluster(cluster);
                 let rows = Arc::new(rows::rows(&holder.id, &known.held, &known.clusters, &sees, most)?);
                 return Ok(Permissions { holder, revision, rows, complete: Completeness::Partial });
             }
@@ -197,20 +197,22 @@ impl FieldOfView<'_> {
         self.clusters.is_none() && self.administration.covers_cluster(None)
     }
 
-    /// Whether the place is in a cluster that they administer as a whole.
-    fn shows_cluster(&self, place: &Place) -> bool {
-        self.administration.covers_cluster(place.cluster()) && self.may_read(place)
+    /// Whether they administer the cluster as a whole; without one, all of them.
+    fn shows_cluster(&self, cluster: Option<&ClusterId>) -> bool {
+        self.administration.covers_cluster(cluster) && self.may_read(cluster)
     }
 
     /// Whether they administer the place.
     fn shows(&self, place: &Place) -> bool {
-        self.administration.covers(place) && self.may_read(place)
+        self.administration.covers(place) && self.may_read(place.cluster())
     }
 
-    fn may_read(&self, place: &Place) -> bool {
-        self.clusters
-            .as_ref()
-            .is_none_or(|clusters| self.right.holds_for_clusters(&place.clusters(), clusters))
+    fn may_read(&self, cluster: Option<&ClusterId>) -> bool {
+        let Some(clusters) = &self.clusters else { return true };
+        match cluster {
+            None => self.right.holds_for_every_cluster(),
+            Some(id) => self.right.holds_for(&authz::cluster_of(id, clusters)),
+        }
     }
 }
 

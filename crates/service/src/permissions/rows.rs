@@ -85,6 +85,24 @@ impl ThroughKind {
     }
 }
 
+/// Whether the rows of `grant` hold this one. As [`rows`] makes them, without making them.
+pub(crate) fn gives(grant: &Grant, permission: &Permission) -> bool {
+    if grant.spec.role != permission.role {
+        return false;
+    }
+    let everywhere = grant.spec.clusters == ClusterScope::All && grant.spec.namespaces == NamespaceScope::All;
+    match &permission.place {
+        Place::Everywhere => everywhere,
+        Place::Cluster(id) => {
+            !everywhere && grant.spec.namespaces == NamespaceScope::All && grant.spec.clusters.contains(id)
+        }
+        Place::Namespace(id, name) => match &grant.spec.namespaces {
+            NamespaceScope::All => false,
+            NamespaceScope::Listed(names) => names.contains(name) && grant.spec.clusters.contains(id),
+        },
+    }
+}
+
 /// Whether rows cannot be made without knowing the account's clusters: namespaces of all of them are a row each.
 pub(crate) fn need_clusters(held: &HeldGrants) -> bool {
     held.grants
@@ -92,7 +110,7 @@ pub(crate) fn need_clusters(held: &HeldGrants) -> bool {
         .any(|grant| grant.spec.clusters == ClusterScope::All && grant.spec.namespaces != NamespaceScope::All)
 }
 
-/// The rows of `holder` in places that are seen, by place and role.
+/// The rows of `holder` in clusters that are seen (`None` is all of them at once), by place and role.
 ///
 /// # Errors
 /// `Conflict` if there are more than `most`.
@@ -100,13 +118,13 @@ pub(crate) fn rows(
     holder: &PrincipalId,
     held: &HeldGrants,
     clusters: &[Cluster],
-    sees: &dyn Fn(&Place) -> bool,
+    sees: &dyn Fn(Option<&ClusterId>) -> bool,
     most: usize,
 ) -> Result<Vec<PermissionRow>> {
     let mut rows: BTreeMap<Permission, Vec<Through>> = BTreeMap::new();
     for grant in &held.grants {
         let through = through(holder, held, grant);
-        for place in places(grant, clusters).filter(|place| sees(place)) {
+        for place in places(grant, clusters, sees) {
             let permission = Permission { place, role: grant.spec.role.clone() };
             rows.entry(permission).or_default().extend(through.iter().cloned());
             check_count(rows.len(), most)?;
@@ -128,7 +146,7 @@ pub(crate) fn check_count(rows: usize, most: usize) -> Result<()> {
 }
 
 /// How a grant reaches the holder: itself, or by each of its groups that are named.
-fn through(holder: &PrincipalId, held: &HeldGrants, grant: &Grant) -> Vec<Through> {
+pub(crate) fn through(holder: &PrincipalId, held: &HeldGrants, grant: &Grant) -> Vec<Through> {
     let one =
         |kind, group| Through { grant: grant.id.clone(), grant_name: grant.spec.name.clone(), kind, group };
     match grant.spec.principals.kind {
@@ -151,14 +169,20 @@ fn through(holder: &PrincipalId, held: &HeldGrants, grant: &Grant) -> Vec<Throug
 
 /// The places of a grant. All namespaces of all clusters are one; some namespaces of all clusters are as many as there are
 /// clusters today.
-fn places<'a>(grant: &'a Grant, clusters: &'a [Cluster]) -> Box<dyn Iterator<Item = Place> + 'a> {
+fn places<'a>(
+    grant: &'a Grant,
+    clusters: &'a [Cluster],
+    sees: &'a dyn Fn(Option<&ClusterId>) -> bool,
+) -> Box<dyn Iterator<Item = Place> + 'a> {
     let ids: Box<dyn Iterator<Item = &ClusterId>> = match &grant.spec.clusters {
         ClusterScope::All if grant.spec.namespaces == NamespaceScope::All => {
-            return Box::new(std::iter::once(Place::Everywhere));
+            return Box::new(sees(None).then_some(Place::Everywhere).into_iter());
         }
         ClusterScope::All => Box::new(clusters.iter().map(|cluster| &cluster.id)),
         ClusterScope::Listed(ids) => Box::new(ids.iter()),
     };
+    // Before they are multiplied by namespaces.
+    let ids = ids.filter(|id| sees(Some(id)));
     match &grant.spec.namespaces {
         NamespaceScope::All => Box::new(ids.cloned().map(Place::Cluster)),
         NamespaceScope::Listed(names) => Box::new(

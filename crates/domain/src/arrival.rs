@@ -141,7 +141,8 @@ fn literal(field: &str, text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn reserved(name: &str) -> Option<&'static str> {
+/// What `name` begins with and may not, because such names are the cluster's own, or ours.
+pub(crate) fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.into_iter().find(|reserved| name.starts_with(reserved))
 }
 

@@ -33,6 +33,8 @@ pub mod kind {
     pub enum Session {}
     /// An identity policy.
     pub enum Policy {}
+    /// A client certificate.
+    pub enum Certificate {}
     /// One database of Bailiwick.
     pub enum Installation {}
 }
@@ -55,6 +57,8 @@ pub type AccessKeyId = Id<kind::AccessKey>;
 pub type SessionId = Id<kind::Session>;
 /// The id of an identity policy.
 pub type PolicyId = Id<kind::Policy>;
+/// The id of a client certificate, which is its serial among us and not the one its authority gave it.
+pub type CertificateId = Id<kind::Certificate>;
 /// The id of an installation, made at its first start.
 pub type InstallationId = Id<kind::Installation>;
 

@@ -4,6 +4,7 @@
 //! cloud vendor's dialect appears; dialects translate at the edge.
 
 pub mod arrival;
+pub mod certificate;
 pub mod clock;
 pub mod cluster;
 pub mod entropy;
@@ -28,8 +29,8 @@ pub use entropy::Entropy;
 pub use error::{Denial, Error, ErrorKind, Missing, Result, Told};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
-    AccessKeyId, AccountId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId, PolicyId,
-    PrincipalId, ProjectId, SessionId,
+    AccessKeyId, AccountId, CertificateId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId,
+    PolicyId, PrincipalId, ProjectId, SessionId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};

@@ -15,6 +15,7 @@ use service::connection::AddressPolicy;
 mod apply;
 mod backoff;
 mod client;
+mod contact;
 mod excess;
 mod explain;
 mod failure;
@@ -29,6 +30,7 @@ mod report;
 mod review;
 mod right;
 mod roles;
+mod signing;
 mod states;
 mod supervisor;
 mod tracker;
@@ -37,6 +39,7 @@ mod view;
 mod wire;
 mod worker;
 
+pub use contact::Visitor;
 pub use identity::Identifier;
 pub use supervisor::FleetHandle;
 

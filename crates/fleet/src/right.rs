@@ -23,6 +23,8 @@ pub(crate) enum GivenBy {
     Base,
     /// The manifest for granting `administrator`.
     Administrator,
+    /// The manifest for having client certificates signed.
+    Certificates,
     /// A `bind` on the ClusterRole of that name, which whoever runs the cluster has to add.
     BindOn(String),
 }
@@ -31,6 +33,11 @@ impl Right {
     /// A right of the base manifest.
     pub(crate) fn base(action: impl Into<String>) -> Self {
         Self { action: action.into(), given_by: GivenBy::Base }
+    }
+
+    /// A right of the manifest for certificates.
+    pub(crate) fn certificates(action: impl Into<String>) -> Self {
+        Self { action: action.into(), given_by: GivenBy::Certificates }
     }
 
     /// The right to do `action` with a binding of `cluster_role`.
@@ -53,6 +60,7 @@ impl fmt::Display for GivenBy {
         match self {
             Self::Base => f.write_str("applying deploy/connector/base.yaml"),
             Self::Administrator => f.write_str("applying deploy/connector/administrator.yaml"),
+            Self::Certificates => f.write_str("applying deploy/connector/certificates.yaml"),
             Self::BindOn(name) => {
                 write!(f, "adding a `bind` on {name} to its rights, see deploy/connector/README.md")
             }

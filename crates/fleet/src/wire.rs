@@ -178,6 +178,20 @@ struct SubjectObject {
     namespace: Option<String>,
 }
 
+impl BindingObject {
+    /// The first of `users` whom it names, however many it names. Some older bindings leave the group of a user out.
+    pub(crate) fn named<'a>(&self, users: &'a [String]) -> Option<&'a String> {
+        let names = |user: &&String| {
+            self.subjects.iter().any(|subject| {
+                subject.kind == "User"
+                    && subject.name == **user
+                    && [RBAC_GROUP, ""].contains(&subject.api_group.as_str())
+            })
+        };
+        users.iter().find(names)
+    }
+}
+
 impl From<BindingObject> for ObservedBinding {
     fn from(binding: BindingObject) -> Self {
         let metadata = binding.metadata;
@@ -267,6 +281,34 @@ impl From<ClusterRoleObject> for ClusterRoleSpec {
             aggregate: selectors.into_iter().map(|selector| selector.match_labels).collect(),
         }
     }
+}
+
+/// A request for a signature, read for what came of it.
+#[derive(Deserialize)]
+pub(crate) struct SigningObject {
+    #[serde(default)]
+    pub(crate) metadata: Metadata,
+    #[serde(default)]
+    pub(crate) status: SigningStatus,
+}
+
+/// What came of a request for a signature.
+#[derive(Default, Deserialize)]
+pub(crate) struct SigningStatus {
+    /// The certificate, PEM in base64.
+    #[serde(default)]
+    pub(crate) certificate: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) conditions: Vec<SigningCondition>,
+}
+
+/// A word about a request for a signature.
+#[derive(Deserialize)]
+pub(crate) struct SigningCondition {
+    #[serde(default)]
+    pub(crate) r#type: String,
+    #[serde(default)]
+    pub(crate) message: String,
 }
 
 /// The answer to an access review.

@@ -34,6 +34,13 @@ impl SubjectNames {
         self.named.insert(id, named);
     }
 
+    /// Adds a name to those of `id`, if it is in the table.
+    pub fn add(&mut self, id: &PrincipalId, subject: Subject) {
+        if let Some(named) = self.named.get_mut(id) {
+            named.subjects.push(subject);
+        }
+    }
+
     /// The subjects of `principals`. Users and agencies are users.
     pub fn subjects<'a>(&'a self, principals: &'a Principals) -> impl Iterator<Item = Subject> + 'a {
         let kind = kind_of(principals.kind);

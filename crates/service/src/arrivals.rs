@@ -1,13 +1,69 @@
 //! The names under which principals are bound in a cluster, where ids are not enough.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use domain::{AccountId, Arrival, GroupMembers, Principal, PrincipalId, PrincipalKind, Result};
+use domain::{
+    AccountId, Arrival, ClusterId, GroupMembers, Principal, PrincipalId, PrincipalKind, Result, Timestamp,
+};
 use rbac::{Named, Subject, SubjectKind, SubjectNames};
-use store::ReadTx;
+use store::{LiveCertificate, ReadTx};
+
+/// What principals are called in a cluster, and until when that stays so by itself.
+pub(crate) struct Names {
+    /// The table.
+    pub(crate) subjects: SubjectNames,
+    /// When the next certificate ends.
+    pub(crate) until: Option<Timestamp>,
+}
 
 /// The names of everybody whom a grant of the account names. Where ids are enough, nobody is looked up.
-pub(crate) async fn names(tx: &mut ReadTx, account: &AccountId, arrival: &Arrival) -> Result<SubjectNames> {
+pub(crate) async fn names(
+    tx: &mut ReadTx,
+    account: &AccountId,
+    (cluster, arrival): (&ClusterId, &Arrival),
+    now: Timestamp,
+) -> Result<Names> {
+    let live = tx.live_certificates(cluster, now).await?;
+    let mut subjects = usual(tx, account, arrival).await?;
+    if !live.is_empty() {
+        let memberships = tx.certified_memberships(cluster, now).await?;
+        let groups = memberships.iter().map(|(group, _)| group.clone()).collect::<BTreeSet<_>>();
+        let holders = live.iter().map(|certificate| certificate.principal.clone()).collect::<BTreeSet<_>>();
+        if arrival.is_by_id() {
+            for (kind, ids) in [(SubjectKind::User, &holders), (SubjectKind::Group, &groups)] {
+                ids.iter().for_each(|id| subjects.insert(id.clone(), by_id(kind, id)));
+            }
+        }
+        add_certificates(&mut subjects, &live, &memberships);
+    }
+    Ok(Names { subjects, until: live.iter().map(|certificate| certificate.expires_at).min() })
+}
+
+fn by_id(kind: SubjectKind, id: &PrincipalId) -> Named {
+    Named { subjects: vec![Subject { kind, name: id.as_str().to_owned() }], refusal: None }
+}
+
+/// Each certificate is a further name of its holder, and of the groups that the holder is in: certificates name no groups.
+fn add_certificates(
+    names: &mut SubjectNames,
+    live: &[LiveCertificate],
+    memberships: &[(PrincipalId, PrincipalId)],
+) {
+    let mut groups: HashMap<&PrincipalId, Vec<&PrincipalId>> = HashMap::new();
+    for (group, user) in memberships {
+        groups.entry(user).or_default().push(group);
+    }
+    for certificate in live {
+        let subject = Subject { kind: SubjectKind::User, name: certificate.user_name.clone() };
+        let of_groups = groups.get(&certificate.principal).into_iter().flatten().copied();
+        for id in std::iter::once(&certificate.principal).chain(of_groups) {
+            names.add(id, subject.clone());
+        }
+    }
+}
+
+/// The names by the cluster's templates.
+async fn usual(tx: &mut ReadTx, account: &AccountId, arrival: &Arrival) -> Result<SubjectNames> {
     if arrival.is_by_id() {
         return Ok(SubjectNames::default());
     }

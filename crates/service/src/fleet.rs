@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{
     AccountId, ClusterGrantState, ClusterId, ClusterIdentity, ConnectionState, Error, Grant, GrantId,
@@ -44,6 +45,8 @@ pub struct FleetDesired {
     pub recorded: BTreeSet<ObjectName>,
     /// What principals are called in the cluster.
     pub names: SubjectNames,
+    /// How long it stays so by itself: then a certificate ends, and with it a name.
+    pub stays_for: Option<Duration>,
     /// Whether nothing may be written there, because its grants are suspended. Then no grants are listed.
     pub suspended: bool,
     /// Whether the cluster was removed: whatever is there of ours is to go.
@@ -140,18 +143,23 @@ impl Service {
         let (stamp, hold) = (tx.stamp(self.now()).await?, tx.hold().await?);
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
-        let mut names = SubjectNames::default();
+        let (mut names, mut until) = (SubjectNames::default(), None);
         if !row.removed && !row.suspended {
             let all = self.grants_at(&mut tx, &row.account, revision).await?;
             grants = all.grants.iter().filter(|grant| grant.covers(id)).cloned().collect();
             for grant in tx.unfinished_revokes(id).await? {
                 revoked.extend(tx.grant(&row.account, grant.as_str()).await?);
             }
-            names = crate::arrivals::names(&mut tx, &row.account, &row.arrival).await?;
+            let found = crate::arrivals::names(&mut tx, &row.account, (id, &row.arrival), self.now()).await?;
+            (names, until) = (found.subjects, found.until);
         }
         tx.end().await?;
         let (installation, suspended) = (self.installation.clone(), row.suspended);
         let removed = row.removed;
+        let stays_for = until.map(|until| {
+            let millis = until.as_millis().saturating_sub(self.now().as_millis());
+            Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        });
         let most_bindings = usize::try_from(self.settings.quotas.bindings_per_cluster).unwrap_or(usize::MAX);
         Ok(FleetDesired {
             revision,
@@ -160,6 +168,7 @@ impl Service {
             revoked,
             recorded,
             names,
+            stays_for,
             suspended,
             removed,
             stamp,

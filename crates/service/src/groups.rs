@@ -128,7 +128,7 @@ impl Service {
         self.commit_membership(tx, call, REMOVE, &group, &member).await
     }
 
-    /// Who is in which group matters to clusters only where members are bound.
+    /// Who is in which group matters to clusters only where members are bound, or come by certificates.
     async fn commit_membership(
         &self,
         mut tx: store::WriteTx,
@@ -138,7 +138,8 @@ impl Service {
         user: &PrincipalId,
     ) -> Result<()> {
         let resource = format!("group/{group}/member/{user}");
-        if tx.binds_members(call.account()).await? {
+        let arrives = tx.has_certificate(user, self.now()).await?;
+        if arrives || tx.binds_members(call.account()).await? {
             return self.commit_for_fleet(tx, call, action, &resource).await;
         }
         self.commit(tx, call, action, &resource).await

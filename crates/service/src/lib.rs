@@ -19,6 +19,7 @@ mod bindings_count;
 pub mod bootstrap;
 mod cache;
 pub mod call;
+pub mod certificates;
 pub mod clusters;
 pub mod connection;
 pub mod expiring;

@@ -218,8 +218,9 @@ impl Service {
             after.password_set_at = Some(self.now());
         }
         let resource = format!("{kind}/{}", after.id);
-        // Clusters know people by templates that may hold the name or an external id.
-        if (&after.name, &after.external_ids) == (&before.name, &before.external_ids) {
+        // Clusters know people by templates that may hold the name or an external id, and by certificates.
+        let known_by = |one: &Principal| (one.name.clone(), one.external_ids.clone(), one.enabled);
+        if known_by(&after) == known_by(&before) {
             self.commit(tx, call, &action, &resource).await?;
         } else {
             self.commit_for_fleet(tx, call, &action, &resource).await?;
@@ -249,7 +250,9 @@ impl Service {
         if user.root {
             return Err(Error::conflict("the root user cannot be disabled"));
         }
-        tx.end_sessions_of_principal(&user.id).await
+        tx.end_sessions_of_principal(&user.id).await?;
+        tx.revoke_certificates_of_principal(&user.id, self.now()).await?;
+        Ok(())
     }
 
     /// Deletes a principal: its keys and tokens end, it leaves its groups and every grant.

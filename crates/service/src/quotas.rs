@@ -18,6 +18,8 @@ pub struct Quotas {
     pub access_keys_per_user: u32,
     /// Tokens and temporary keys of a user that are not over; of an agency, those that one caller began.
     pub sessions_per_principal: u32,
+    /// Client certificates of a user or agency in one cluster that are not over.
+    pub certificates_per_principal: u32,
     /// Bindings that the grants of an account ask for in one cluster.
     pub bindings_per_cluster: u32,
     /// Identity policies of an account.
@@ -34,6 +36,7 @@ impl Default for Quotas {
             principals: 100_000,
             access_keys_per_user: 100,
             sessions_per_principal: 10_000,
+            certificates_per_principal: 50,
             bindings_per_cluster: 20_000,
             policies: 1_500,
             policies_per_principal: 50,

@@ -95,6 +95,7 @@ impl Service {
             let grants = tx.grants_of_cluster(&id).await?;
             self.revoke_owners_grant(&mut tx, &id).await?;
             tx.remove_cluster(&id, self.now()).await?;
+            tx.revoke_certificates_of_cluster(&id, self.now()).await?;
             history::record_changed(&mut tx, call, &grants).await?;
         } else if row.is_none() {
             // Nothing of its removal is left to be done.

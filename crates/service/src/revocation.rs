@@ -62,13 +62,23 @@ pub struct Receipt {
     pub tokens: i64,
     /// How many temporary keys ended, what was revoked included.
     pub temporary_keys: i64,
+    /// How many client certificates ended.
+    pub certificates: u64,
     /// The first thousand sessions that came from what was revoked, by id.
     pub sessions: Vec<Derived>,
 }
 
 impl Receipt {
     fn new(revoked: Revoked, at: Timestamp) -> Self {
-        Self { revoked, at, access_keys: Vec::new(), tokens: 0, temporary_keys: 0, sessions: Vec::new() }
+        Self {
+            revoked,
+            at,
+            access_keys: Vec::new(),
+            tokens: 0,
+            temporary_keys: 0,
+            certificates: 0,
+            sessions: Vec::new(),
+        }
     }
 
     fn add(&mut self, ended: Ended, sessions: Vec<Derived>) {
@@ -79,8 +89,8 @@ impl Receipt {
 }
 
 impl Service {
-    /// Ends everything of a user or agency: tokens, temporary keys, what came from them, and access keys, which are
-    /// disabled. A user is disabled too unless they may go on. An agency has no credentials of its own: those whom it
+    /// Ends everything of a user or agency: tokens, temporary keys, what came from them, client certificates, and access
+    /// keys, which are disabled. A user is disabled too unless they may go on. An agency has no credentials of its own: those whom it
     /// trusts may assume it again.
     ///
     /// # Errors
@@ -112,8 +122,9 @@ impl Service {
         } else {
             tx.end_sessions_of_principal(&found.id).await?;
         }
+        receipt.certificates = tx.revoke_certificates_of_principal(&found.id, self.now()).await?;
         let resource = format!("{}/{}", found.kind, found.id);
-        self.commit(tx, call, ACTION, &resource).await?;
+        self.commit_for_fleet(tx, call, ACTION, &resource).await?;
         Ok(receipt)
     }
 

@@ -14,6 +14,7 @@ use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::{Call, Caller, Proof};
 use crate::connection::address::AddressPolicy;
+use crate::connection::contact::Contact;
 use crate::connection::prober::{Blind, Prober};
 use crate::expiring::Credentials;
 use crate::gate::Gate;
@@ -90,6 +91,7 @@ pub struct Service {
     pub(crate) shares: Shares,
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
+    pub(crate) contact: Arc<dyn Contact>,
     pub(crate) gate: Gate,
     changes: watch::Sender<u64>,
 }
@@ -135,6 +137,7 @@ impl Service {
             shares: Shares::default(),
             credentials: Credentials::default(),
             prober: Arc::new(Blind),
+            contact: Arc::new(Blind),
             gate: Gate::default(),
             changes: watch::Sender::new(0),
         })
@@ -144,6 +147,12 @@ impl Service {
     #[must_use]
     pub fn with_prober(self, prober: Arc<dyn Prober>) -> Self {
         Self { prober, ..self }
+    }
+
+    /// The same with a way to speak to clusters for callers who wait.
+    #[must_use]
+    pub fn with_contact(self, contact: Arc<dyn Contact>) -> Self {
+        Self { contact, ..self }
     }
 
     /// The present instant.

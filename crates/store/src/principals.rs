@@ -106,6 +106,7 @@ impl WriteTx {
         .execute(self.connection())
         .await
         .map_err(database)?;
+        self.revoke_certificates_of_principal(id, now).await?;
         for key in self.access_keys_of(id).await? {
             self.delete_descendants(AncestorKind::AccessKey, key.id.as_str()).await?;
         }
@@ -117,6 +118,7 @@ impl WriteTx {
             "DELETE FROM access_keys WHERE user_id = $1",
             "DELETE FROM external_ids WHERE principal_id = $1",
             "DELETE FROM agency_details WHERE agency_id = $1",
+            "DELETE FROM certificate_lifetimes WHERE principal_id = $1",
             "UPDATE clusters SET owner_id = NULL WHERE owner_id = $1",
             "DELETE FROM principals WHERE id = $1",
         ] {

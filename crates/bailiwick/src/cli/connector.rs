@@ -39,7 +39,7 @@ pub enum Manifest {
     Base,
     /// Adds granting administrator: as strong as cluster-admin
     Administrator,
-    /// Adds having client certificates signed: as strong as cluster-admin; nothing uses it yet
+    /// Adds having client certificates signed, for kubeconfigs: as strong as cluster-admin
     Certificates,
     /// Confines the connector to Bailiwick's own bindings; Kubernetes 1.30 and newer, untested there
     Confine,

@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Tenancy and directory",
         &["project", "enterprise-project", "user", "group", "agency", "key", "policy", "revoke"],
     ),
-    ("Fleet", &["cluster", "grant", "audit"]),
+    ("Fleet", &["cluster", "grant", "kubeconfig", "audit"]),
     ("Tools", &["call", "health", "completion"]),
 ];
 

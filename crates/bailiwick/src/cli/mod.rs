@@ -23,6 +23,7 @@ mod group;
 mod health;
 mod help;
 mod hold;
+mod issued;
 mod key;
 mod kubeconfig;
 mod master_key;
@@ -183,6 +184,10 @@ enum Noun {
     #[command(subcommand)]
     Grant(grant::Command),
 
+    /// Kubeconfigs: ways into clusters by certificates, which can be revoked
+    #[command(subcommand)]
+    Kubeconfig(issued::Command),
+
     /// Credentials ended at once: of a principal, a key, a token
     #[command(subcommand)]
     Revoke(revoke::Command),
@@ -245,6 +250,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Policy(command) => policy::run(command, &mut Session::open(client, world)?),
         Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
+        Noun::Kubeconfig(command) => issued::run(command, &mut Session::open(client, world)?),
         Noun::Revoke(command) => revoke::run(command, &mut Session::open(client, world)?),
         Noun::Audit(command) => audit::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),

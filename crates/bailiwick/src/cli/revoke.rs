@@ -104,10 +104,11 @@ fn tell(session: &mut Session<'_, '_>, receipt: &Value) -> Result<(), Failure> {
     let disabled = receipt.pointer("/revoked/disabled").and_then(Value::as_bool) == Some(true);
     session.say(&format!("revoked {kind} {id}{}", if disabled { ", which is disabled now" } else { "" }))?;
     session.say(&format!(
-        "ended: {} tokens, {} temporary keys, {} access keys",
+        "ended: {} tokens, {} temporary keys, {} access keys, {} kubeconfigs",
         number("/ended/tokens"),
         number("/ended/temporaryKeys"),
-        number("/ended/accessKeys")
+        number("/ended/accessKeys"),
+        number("/ended/certificates")
     ))?;
     let sessions = receipt.get("sessions").and_then(Value::as_array).cloned().unwrap_or_default();
     if sessions.is_empty() {

@@ -265,7 +265,8 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             grant_requires: settings.dialects.grant_requires(),
         },
     )?;
-    Ok(Arc::new(service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())))))
+    let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));
+    Ok(Arc::new(service.with_contact(Arc::new(fleet::Visitor::new(policy.clone())))))
 }
 
 /// What goes on beside requests.

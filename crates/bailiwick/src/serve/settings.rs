@@ -122,6 +122,7 @@ struct QuotasFile {
     access_keys_per_user: Option<u32>,
     sessions_per_principal: Option<u32>,
     bindings_per_cluster: Option<u32>,
+    certificates_per_principal: Option<u32>,
     policies: Option<u32>,
     policies_per_principal: Option<u32>,
 }
@@ -233,6 +234,10 @@ impl Settings {
             format!("quotas.grants = {} for each account", quotas.grants),
             format!("quotas.clusters = {} for each account", quotas.clusters),
             format!("quotas.bindings_per_cluster = {} for each account", quotas.bindings_per_cluster),
+            format!(
+                "quotas.certificates_per_principal = {} in one cluster",
+                quotas.certificates_per_principal
+            ),
             format!("quotas.policies = {} for each account", quotas.policies),
             format!(
                 "quotas.policies_per_principal = {} for each user, group and agency",
@@ -371,6 +376,9 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         principals: file.principals.unwrap_or(default.principals),
         access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
         sessions_per_principal: file.sessions_per_principal.unwrap_or(default.sessions_per_principal),
+        certificates_per_principal: file
+            .certificates_per_principal
+            .unwrap_or(default.certificates_per_principal),
         bindings_per_cluster: file.bindings_per_cluster.unwrap_or(default.bindings_per_cluster),
         policies: file.policies.unwrap_or(default.policies),
         policies_per_principal: file.policies_per_principal.unwrap_or(default.policies_per_principal),

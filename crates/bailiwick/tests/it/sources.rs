@@ -219,7 +219,16 @@ fn what_is_left_to_do_is_an_issue_and_not_a_comment() {
 
 /// Use cases that need no right: they tell a caller only what its credential says anyway, or give no more than what they
 /// have in hand. `authorize` asks as soon as it is about anybody else.
-const UNASKED: [&str; 4] = ["authorize", "change_own_password", "issue_temporary_key", "rescope_token"];
+const UNASKED: [&str; 6] = [
+    "authorize",
+    "change_own_password",
+    "issue_temporary_key",
+    // Of oneself without a right.
+    "list_permissions",
+    // Of what was listed.
+    "permissions_said",
+    "rescope_token",
+];
 
 /// Public functions of the door that act for somebody, with the first statements of their bodies.
 fn use_cases(text: &str) -> Vec<(String, String)> {

@@ -58,13 +58,27 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A client of one API server. It changes nothing there unless [`ApiClient::behind`] a fence.
+/// Where requests for signatures are, and so all that [`MayChange::SigningRequests`] reaches.
+pub(crate) const SIGNING_REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/// A client of one API server. It changes nothing there unless [`ApiClient::behind`] a fence, or it is one
+/// [`ApiClient::for_signing_requests`], which changes nothing else.
 pub(crate) struct ApiClient {
     transport: Client<HttpsConnector<GuardedConnector>, Full<Bytes>>,
     base: String,
     authorization: Option<HeaderValue>,
     in_flight: Semaphore,
-    fence: Option<Fence>,
+    may_change: MayChange,
+}
+
+/// What a client may change in its cluster.
+enum MayChange {
+    /// Nothing.
+    Nothing,
+    /// Whatever its worker wants, as long as the fence is open.
+    Behind(Fence),
+    /// Requests for the signature of a certificate, which nobody's work depends on, and nothing else.
+    SigningRequests,
 }
 
 impl ApiClient {
@@ -87,13 +101,18 @@ impl ApiClient {
             base: server.to_string(),
             authorization: authorization(&connection.credential)?,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
-            fence: None,
+            may_change: MayChange::Nothing,
         })
     }
 
     /// Lets it change things, as long as the fence is open.
     pub(crate) fn behind(self, fence: Fence) -> Self {
-        Self { fence: Some(fence), ..self }
+        Self { may_change: MayChange::Behind(fence), ..self }
+    }
+
+    /// Lets it make, approve and delete requests for signatures, and change nothing else.
+    pub(crate) fn for_signing_requests(self) -> Self {
+        Self { may_change: MayChange::SigningRequests, ..self }
     }
 
     /// `GET path`, as JSON of at most `limit` bytes.
@@ -131,6 +150,26 @@ impl ApiClient {
     ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(body.to_string())));
         parse(&self.call(Method::POST, path, body, MAX_ANSWER).await?)
+    }
+
+    /// `POST path` of something that stays there.
+    pub(crate) async fn create<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        object: &serde_json::Value,
+    ) -> Result<T, Failure> {
+        let body = Some(("application/json", Bytes::from(object.to_string())));
+        parse(&self.change(Method::POST, path, body).await?)
+    }
+
+    /// `PUT path`.
+    pub(crate) async fn replace<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        object: &serde_json::Value,
+    ) -> Result<T, Failure> {
+        let body = Some(("application/json", Bytes::from(object.to_string())));
+        parse(&self.change(Method::PUT, path, body).await?)
     }
 
     /// Server-side apply of the object at `path`, as our field manager, taking over fields that others hold.
@@ -183,9 +222,12 @@ impl ApiClient {
         let _permit =
             self.in_flight.acquire().await.map_err(|_| Failure::Unreachable("closed".to_owned()))?;
         // After every wait: what was true before it may not be true any more.
-        match &self.fence {
-            Some(fence) if fence.is_open().await => {}
-            Some(_) | None => return Err(Failure::Superseded),
+        match &self.may_change {
+            MayChange::Behind(fence) if fence.is_open().await => {}
+            MayChange::SigningRequests if is_signing_request(path) => {}
+            MayChange::Behind(_) | MayChange::SigningRequests | MayChange::Nothing => {
+                return Err(Failure::Superseded);
+            }
         }
         within(CHANGE_TIMEOUT, self.exchange(request, MAX_OBJECT)).await?
     }
@@ -288,6 +330,11 @@ impl Lines {
             }
         }
     }
+}
+
+/// Whether the path is of requests for signatures. Names in it are escaped, so there is no way out of the folder.
+fn is_signing_request(path: &str) -> bool {
+    path.strip_prefix(SIGNING_REQUESTS).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// A path segment: names come from API servers, too, and must not become another path.

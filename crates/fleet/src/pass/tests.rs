@@ -41,6 +41,7 @@ fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
         revoked,
         recorded: BTreeSet::new(),
         names: rbac::SubjectNames::default(),
+        stays_for: None,
         suspended: false,
         removed: false,
         stamp: None,

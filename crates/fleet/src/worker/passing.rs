@@ -8,13 +8,14 @@ use service::fleet::FleetDesired;
 use tokio::time::Instant;
 
 use super::stamping::{Checked, outcomes};
-use super::{LATE, NOTICED, REPORT_DELAY, Worker};
+use super::{LATE, MIN_INTERVAL, NOTICED, REPORT_DELAY, Worker};
 use crate::apply::{Applier, News, Outcome};
 use crate::client::ApiClient;
 use crate::failure::Failure;
 use crate::inquiry;
 use crate::pass::{self, Facts, Look};
 use crate::roles;
+use crate::states::Leftover;
 use crate::tracker::Aim;
 use crate::view::kind_of;
 
@@ -42,6 +43,9 @@ impl Worker {
             self.facts = None;
             self.reporter.connected(version);
             return self.report().await;
+        }
+        if let Some(stays) = fleet.stays_for {
+            self.due = self.due.min(Instant::now() + stays.max(MIN_INTERVAL));
         }
         let owner = Owner { installation: fleet.installation.clone(), cluster: self.cluster.clone() };
         let read = Instant::now();
@@ -85,11 +89,7 @@ impl Worker {
         self.forget(&fleet, &grown).await?;
 
         let troubles = pass::troubles(&look, &grown, &role_failures);
-        let leftovers = if fleet.revoked.is_empty() && shrunk.is_empty() {
-            Vec::new()
-        } else {
-            pass::leftovers(&owner, &look.desired, &self.observer.view(), &fleet.recorded, &shrunk)
-        };
+        let leftovers = self.leftovers(&owner, &fleet, &look, &shrunk);
         let Look { desired, former, added, plan, .. } = look;
         let facts = Facts { fleet, owner, desired, former, troubles, leftovers, taken: plan.taken };
         self.track(&facts, &added);
@@ -110,6 +110,20 @@ impl Worker {
             return self.report().await;
         }
         Ok(())
+    }
+
+    /// Who is still named beyond what is desired; looked for only where something was taken away.
+    fn leftovers(
+        &self,
+        owner: &Owner,
+        fleet: &FleetDesired,
+        look: &Look,
+        shrunk: &BTreeMap<ObjectName, Outcome>,
+    ) -> Vec<Leftover> {
+        if fleet.revoked.is_empty() && shrunk.is_empty() {
+            return Vec::new();
+        }
+        pass::leftovers(owner, &look.desired, &self.observer.view(), &fleet.recorded, shrunk)
     }
 
     /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours. And

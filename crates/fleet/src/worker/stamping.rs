@@ -231,6 +231,7 @@ mod tests {
             revoked: Vec::new(),
             recorded: if recorded { BTreeSet::from([stamp::name(&owner)]) } else { BTreeSet::new() },
             names: rbac::SubjectNames::default(),
+            stays_for: None,
             suspended: false,
             removed: false,
             stamp: Some(Stamp { lineage: "l".into(), sum, at: Timestamp::from_millis(0) }),

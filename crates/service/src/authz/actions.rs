@@ -81,6 +81,10 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:audit:list", List),
     plain("bailiwick:authorization:ask", Read),
     plain("bailiwick:authorizationMessage:decode", Read),
+    cluster("bailiwick:certificate:issue", Write),
+    cluster("bailiwick:certificate:list", List),
+    cluster("bailiwick:certificate:revoke", Write),
+    cluster("bailiwick:certificate:setLifetime", Write),
     cluster("bailiwick:cluster:confirmRemovals", Write),
     Action {
         name: "bailiwick:cluster:create",

@@ -58,7 +58,7 @@ pub fn of_certificate(der: &[u8]) -> Option<Timestamp> {
 }
 
 /// The first element of a DER text: its tag, its content, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], mut rest) = der.split_first_chunk::<2>()?;
     let mut length = usize::from(first);
     if first >= 0x80 {
@@ -72,7 +72,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// `YYMMDDhhmmssZ`, of the years 1950 to 2049, or `YYYYMMDDhhmmssZ`.
-fn time(tag: u8, text: &str) -> Option<Timestamp> {
+pub(crate) fn time(tag: u8, text: &str) -> Option<Timestamp> {
     const UTC_TIME: u8 = 0x17;
     const GENERALIZED_TIME: u8 = 0x18;
     let text = match tag {

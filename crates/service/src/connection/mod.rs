@@ -4,6 +4,7 @@
 //! it; [`address`] says which addresses may be connected to at all; `fleet` makes the connections.
 
 pub mod address;
+pub mod contact;
 pub mod expiry;
 pub mod kubeconfig;
 pub mod prober;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 pub use address::AddressPolicy;
+pub use contact::Contact;
 pub use prober::Prober;
 pub use server::{Host, Server};
 

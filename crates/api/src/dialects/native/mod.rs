@@ -11,6 +11,7 @@ mod fault;
 mod grants;
 mod health;
 mod history;
+mod kubeconfigs;
 mod openapi;
 mod policies;
 mod principals;
@@ -62,6 +63,7 @@ fn rows() -> Vec<Operation> {
         cluster_life::operations(),
         grants::operations(),
         history::operations(),
+        kubeconfigs::operations(),
         removals::operations(),
         revocations::operations(),
         audit::operations(),

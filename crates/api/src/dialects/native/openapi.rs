@@ -88,6 +88,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
+        "kubeconfigs.list" => &["cluster", "holder", "limit", "cursor"],
         "policies.list" => &["origin", "attached", "limit", "cursor"],
         name if name.starts_with("policies.attach") || name.starts_with("policies.detach") => {
             &["project", "enterpriseProject"]
@@ -132,6 +133,7 @@ fn noun(row: &Operation) -> Option<&'static str> {
         "policyAttachments" => Some("PolicyHolder"),
         "authorize" => Some("Verdict"),
         "revocations" => Some("Revocation"),
+        "kubeconfigs" => Some("Kubeconfig"),
         _ => None,
     }
 }
@@ -170,7 +172,7 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn schemas() -> Value {
     let mut all = schemas_of_things();
-    for more in [schemas_of_revocations(), schemas_of_policies()] {
+    for more in [schemas_of_revocations(), schemas_of_policies(), schemas_of_kubeconfigs()] {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
         }
@@ -181,7 +183,7 @@ fn schemas() -> Value {
 fn schemas_of_revocations() -> Value {
     let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
     let revoked = json!({"kind": text, "id": text, "name": text, "disabled": {"type": "boolean"}});
-    let ended = ["accessKeys", "tokens", "temporaryKeys"];
+    let ended = ["accessKeys", "tokens", "temporaryKeys", "certificates"];
     let session = object(
         &["id", "kind", "account", "principal"],
         json!({"id": text, "kind": {"enum": ["token", "temporary-key"]}, "account": text, "principal": text}),
@@ -194,9 +196,31 @@ fn schemas_of_revocations() -> Value {
         "Revocation": object(&["revoked", "at", "ended", "accessKeys", "sessions"], json!({
             "revoked": object(&["kind", "id"], revoked),
             "at": text,
-            "ended": object(&ended, json!({"accessKeys": number, "tokens": number, "temporaryKeys": number})),
+            "ended": object(&ended, json!({
+                "accessKeys": number, "tokens": number, "temporaryKeys": number, "certificates": number
+            })),
             "accessKeys": {"type": "array", "items": text},
             "sessions": {"type": "array", "items": session}
+        }))
+    })
+}
+
+fn schemas_of_kubeconfigs() -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let holder = object(
+        &["type", "id", "name"],
+        json!({"type": {"enum": ["user", "agency"]}, "id": text, "name": text}),
+    );
+    let always =
+        ["id", "cluster", "clusterName", "holder", "userName", "state", "issuedAt", "issuedBy", "expiresAt"];
+    json!({
+        "NewKubeconfig": object(&[], json!({
+            "holder": text, "minutes": number, "seconds": number, "adopt": {"type": "boolean"}
+        })),
+        "Kubeconfig": object(&always, json!({
+            "id": text, "cluster": text, "clusterName": text, "holder": holder, "userName": text,
+            "state": {"enum": ["signing", "live", "expired", "revoked"]}, "issuedAt": text, "issuedBy": text,
+            "expiresAt": text, "notAfter": text, "revokedAt": text, "kubeconfig": text
         }))
     })
 }

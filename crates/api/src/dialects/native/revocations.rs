@@ -88,6 +88,7 @@ fn wire(receipt: &Receipt) -> Value {
             "accessKeys": receipt.access_keys.len(),
             "tokens": receipt.tokens,
             "temporaryKeys": receipt.temporary_keys,
+            "certificates": receipt.certificates,
         },
         "accessKeys": access_keys,
         "sessions": sessions,

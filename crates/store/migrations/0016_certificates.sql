@@ -1,0 +1,33 @@
+-- Client certificates that clusters signed for people. Neither they nor their keys are kept: what counts is the name, which
+-- is bound while the certificate lives. There is no reference to the principal, whose record may go before this one.
+CREATE TABLE certificates (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    cluster_id TEXT NOT NULL REFERENCES clusters (id),
+    principal_id TEXT NOT NULL,
+    principal_kind TEXT NOT NULL CHECK (principal_kind IN ('user', 'agency')),
+    principal_name TEXT NOT NULL,
+    user_name TEXT NOT NULL UNIQUE,
+    lasting BIGINT NOT NULL,
+    issued_at BIGINT NOT NULL,
+    issued_by TEXT NOT NULL,
+    -- When its name is bound no more. Before it is signed that is soon.
+    expires_at BIGINT NOT NULL,
+    -- When the certificate says that it ends, which may be later; nothing before it is signed.
+    not_after BIGINT,
+    revoked_at BIGINT
+);
+
+CREATE INDEX certificates_by_cluster ON certificates (cluster_id, expires_at);
+
+CREATE INDEX certificates_by_principal ON certificates (principal_id, cluster_id);
+
+CREATE INDEX certificates_by_account ON certificates (account_id, issued_at, id);
+
+-- For how many hours the lasting certificates of somebody are good in a cluster, where somebody chose that.
+CREATE TABLE certificate_lifetimes (
+    cluster_id TEXT NOT NULL REFERENCES clusters (id),
+    principal_id TEXT NOT NULL,
+    hours BIGINT NOT NULL,
+    PRIMARY KEY (cluster_id, principal_id)
+);

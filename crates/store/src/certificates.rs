@@ -1,0 +1,452 @@
+//! Client certificates: which were issued, for whom, and which of them live.
+
+use domain::{AccountId, CertificateId, ClusterId, Error, PrincipalId, PrincipalKind, Result, Timestamp};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::error::{corrupt, database};
+use crate::transaction::{Page, ReadTx, WriteTx};
+
+/// A certificate that was issued. Neither it nor its key is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its serial among us.
+    pub id: CertificateId,
+    /// The tenant.
+    pub account: AccountId,
+    /// Where it counts.
+    pub cluster: ClusterId,
+    /// Whose it is: a user or an agency, which may be gone.
+    pub principal: PrincipalId,
+    /// Which of the two.
+    pub kind: PrincipalKind,
+    /// The holder's name when it was issued.
+    pub principal_name: String,
+    /// The user name in it.
+    pub user_name: String,
+    /// Whether it was asked for without saying for how long.
+    pub lasting: bool,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// By whom.
+    pub issued_by: PrincipalId,
+    /// When its name is bound no more.
+    pub expires_at: Timestamp,
+    /// When it says itself that it ends, which may be later; `None` before it is signed.
+    pub not_after: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A certificate whose name is to be bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCertificate {
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// The user name in it.
+    pub user_name: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Which certificates a list is to show.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateFilter {
+    /// Those of this cluster only.
+    pub cluster: Option<ClusterId>,
+    /// Those of this holder only.
+    pub principal: Option<PrincipalId>,
+}
+
+impl WriteTx {
+    /// Adds a certificate.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn insert_certificate(&mut self, new: &Certificate) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO certificates (id, account_id, cluster_id, principal_id, principal_kind, principal_name, \
+             user_name, lasting, issued_at, issued_by, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(new.id.as_str())
+        .bind(new.account.as_str())
+        .bind(new.cluster.as_str())
+        .bind(new.principal.as_str())
+        .bind(new.kind.as_str())
+        .bind(new.principal_name.as_str())
+        .bind(new.user_name.as_str())
+        .bind(i64::from(new.lasting))
+        .bind(new.issued_at.as_millis())
+        .bind(new.issued_by.as_str())
+        .bind(new.expires_at.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+
+    /// Notes what a certificate says of itself now that it is signed, and when it is to end. Returns whether it was not
+    /// revoked meanwhile.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn note_signed(
+        &mut self,
+        id: &CertificateId,
+        not_after: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE certificates SET not_after = $2, expires_at = $3 WHERE id = $1 AND revoked_at IS NULL",
+        )
+        .bind(id.as_str())
+        .bind(not_after.as_millis())
+        .bind(expires_at.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Moves the end of those lasting certificates of a holder in a cluster that are signed and live, never beyond what
+    /// they say themselves.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn set_certificates_end(
+        &mut self,
+        cluster: &ClusterId,
+        principal: &PrincipalId,
+        end: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE certificates SET expires_at = CASE WHEN not_after < $3 THEN not_after ELSE $3 END \
+             WHERE cluster_id = $1 AND principal_id = $2 AND lasting = 1 AND not_after IS NOT NULL \
+             AND revoked_at IS NULL AND expires_at > $4",
+        )
+        .bind(cluster.as_str())
+        .bind(principal.as_str())
+        .bind(end.as_millis())
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+
+    /// Revokes one certificate. Returns whether it was not over.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn revoke_certificate(&mut self, id: &CertificateId, now: Timestamp) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE certificates SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        )
+        .bind(id.as_str())
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Revokes those of a holder in one cluster that are not over, and forgets which lifetime was chosen. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn revoke_certificates_of(
+        &mut self,
+        cluster: &ClusterId,
+        principal: &PrincipalId,
+        now: Timestamp,
+    ) -> Result<u64> {
+        sqlx::query("DELETE FROM certificate_lifetimes WHERE cluster_id = $1 AND principal_id = $2")
+            .bind(cluster.as_str())
+            .bind(principal.as_str())
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
+        let done = sqlx::query(
+            "UPDATE certificates SET revoked_at = $3 WHERE cluster_id = $1 AND principal_id = $2 \
+             AND revoked_at IS NULL AND expires_at > $3",
+        )
+        .bind(cluster.as_str())
+        .bind(principal.as_str())
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected())
+    }
+
+    /// Revokes those of a holder that are not over, wherever they count. Returns how many there were.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn revoke_certificates_of_principal(
+        &mut self,
+        principal: &PrincipalId,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let statement = "UPDATE certificates SET revoked_at = $2 WHERE principal_id = $1 AND revoked_at IS NULL \
+                         AND expires_at > $2";
+        self.revoke_all(statement, principal.as_str(), now).await
+    }
+
+    /// Revokes those of a cluster that are not over. Returns how many there were.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn revoke_certificates_of_cluster(
+        &mut self,
+        cluster: &ClusterId,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let statement = "UPDATE certificates SET revoked_at = $2 WHERE cluster_id = $1 AND revoked_at IS NULL \
+                         AND expires_at > $2";
+        self.revoke_all(statement, cluster.as_str(), now).await
+    }
+
+    async fn revoke_all(&mut self, statement: &'static str, of: &str, now: Timestamp) -> Result<u64> {
+        let done = sqlx::query(statement)
+            .bind(of)
+            .bind(now.as_millis())
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
+        Ok(done.rows_affected())
+    }
+
+    /// Forgets certificates of the account that were over before `at`.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn forget_certificates(&mut self, at: Timestamp) -> Result<()> {
+        let account = self.account().clone();
+        sqlx::query(
+            "DELETE FROM certificates WHERE account_id = $1 AND issued_at < $2 \
+             AND (expires_at < $2 OR revoked_at < $2)",
+        )
+        .bind(account.as_str())
+        .bind(at.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+
+    /// Notes for how many hours the lasting certificates of somebody are to be good in a cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn set_certificate_lifetime(
+        &mut self,
+        cluster: &ClusterId,
+        principal: &PrincipalId,
+        hours: i64,
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO certificate_lifetimes (cluster_id, principal_id, hours) VALUES ($1, $2, $3) \
+             ON CONFLICT (cluster_id, principal_id) DO UPDATE SET hours = EXCLUDED.hours",
+        )
+        .bind(cluster.as_str())
+        .bind(principal.as_str())
+        .bind(hours)
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+}
+
+impl ReadTx {
+    /// The certificates of a cluster whose names are to be bound: they are not over, and their holder may act.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn live_certificates(
+        &mut self,
+        cluster: &ClusterId,
+        now: Timestamp,
+    ) -> Result<Vec<LiveCertificate>> {
+        let rows = sqlx::query(
+            "SELECT c.principal_id AS principal_id, c.user_name AS user_name, c.expires_at AS expires_at \
+             FROM certificates c JOIN principals p ON p.id = c.principal_id AND p.account_id = c.account_id \
+             WHERE c.cluster_id = $1 AND c.expires_at > $2 AND c.revoked_at IS NULL AND p.enabled = 1",
+        )
+        .bind(cluster.as_str())
+        .bind(now.as_millis())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        let live = |row: &AnyRow| -> Result<LiveCertificate> {
+            let principal: String = row.try_get("principal_id").map_err(database)?;
+            Ok(LiveCertificate {
+                principal: PrincipalId::stored(&principal),
+                user_name: row.try_get("user_name").map_err(database)?,
+                expires_at: Timestamp::from_millis(row.try_get("expires_at").map_err(database)?),
+            })
+        };
+        rows.iter().map(live).collect()
+    }
+
+    /// In which groups the holders of the cluster's certificates are that are not over: (group, user).
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn certified_memberships(
+        &mut self,
+        cluster: &ClusterId,
+        now: Timestamp,
+    ) -> Result<Vec<(PrincipalId, PrincipalId)>> {
+        let rows = sqlx::query(
+            "SELECT m.group_id AS group_id, m.user_id AS user_id FROM memberships m WHERE m.user_id IN \
+             (SELECT principal_id FROM certificates WHERE cluster_id = $1 AND expires_at > $2 AND revoked_at IS NULL)",
+        )
+        .bind(cluster.as_str())
+        .bind(now.as_millis())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        let id = |row: &AnyRow, column: &str| -> Result<PrincipalId> {
+            let text: String = row.try_get(column).map_err(database)?;
+            Ok(PrincipalId::stored(&text))
+        };
+        rows.iter().map(|row| Ok((id(row, "group_id")?, id(row, "user_id")?))).collect()
+    }
+
+    /// Whether somebody has a certificate that is not over.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn has_certificate(&mut self, principal: &PrincipalId, now: Timestamp) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT id FROM certificates WHERE principal_id = $1 AND expires_at > $2 AND revoked_at IS NULL LIMIT 1",
+        )
+        .bind(principal.as_str())
+        .bind(now.as_millis())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(row.is_some())
+    }
+
+    /// How many certificates somebody has in a cluster that are not over.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn count_certificates_of(
+        &mut self,
+        cluster: &ClusterId,
+        principal: &PrincipalId,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM certificates WHERE cluster_id = $1 AND principal_id = $2 \
+             AND expires_at > $3 AND revoked_at IS NULL",
+        )
+        .bind(cluster.as_str())
+        .bind(principal.as_str())
+        .bind(now.as_millis())
+        .fetch_one(self.connection())
+        .await
+        .map_err(database)?;
+        row.try_get("n").map_err(database)
+    }
+
+    /// The hours that were chosen for somebody's lasting certificates in a cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn certificate_lifetime(
+        &mut self,
+        cluster: &ClusterId,
+        principal: &PrincipalId,
+    ) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "SELECT hours FROM certificate_lifetimes WHERE cluster_id = $1 AND principal_id = $2",
+        )
+        .bind(cluster.as_str())
+        .bind(principal.as_str())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        row.map(|row| row.try_get("hours").map_err(database)).transpose()
+    }
+
+    /// The account's certificate of that serial.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn certificate(&mut self, account: &AccountId, id: &str) -> Result<Option<Certificate>> {
+        let row = sqlx::query(
+            "SELECT id, account_id, cluster_id, principal_id, principal_kind, principal_name, user_name, lasting, \
+             issued_at, issued_by, expires_at, not_after, revoked_at FROM certificates \
+             WHERE account_id = $1 AND id = $2",
+        )
+        .bind(account.as_str())
+        .bind(id)
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        row.as_ref().map(certificate).transpose()
+    }
+
+    /// A page of the account's certificates.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn certificates(
+        &mut self,
+        account: &AccountId,
+        filter: &CertificateFilter,
+        page: &Page,
+    ) -> Result<Vec<Certificate>> {
+        let cluster = filter.cluster.as_ref().map_or("", ClusterId::as_str);
+        let principal = filter.principal.as_ref().map_or("", PrincipalId::as_str);
+        let rows = sqlx::query(
+            "SELECT id, account_id, cluster_id, principal_id, principal_kind, principal_name, user_name, lasting, \
+             issued_at, issued_by, expires_at, not_after, revoked_at FROM certificates \
+             WHERE account_id = $1 AND ($2 = '' OR cluster_id = $2) AND ($3 = '' OR principal_id = $3) \
+             AND (issued_at > $4 OR (issued_at = $4 AND id > $5)) ORDER BY issued_at, id LIMIT $6",
+        )
+        .bind(account.as_str())
+        .bind(cluster)
+        .bind(principal)
+        .bind(page.after_millis())
+        .bind(page.after_id())
+        .bind(page.limit)
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(certificate).collect()
+    }
+}
+
+fn certificate(row: &AnyRow) -> Result<Certificate> {
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(database);
+    let number = |column: &str| row.try_get::<i64, _>(column).map_err(database);
+    let time = |column: &str| -> Result<Option<Timestamp>> {
+        let millis: Option<i64> = row.try_get(column).map_err(database)?;
+        Ok(millis.map(Timestamp::from_millis))
+    };
+    let id = text("id")?;
+    let unknown = |_: Error| corrupt("certificates", "principal_kind", &id);
+    Ok(Certificate {
+        account: AccountId::stored(&text("account_id")?),
+        cluster: ClusterId::stored(&text("cluster_id")?),
+        principal: PrincipalId::stored(&text("principal_id")?),
+        kind: PrincipalKind::parse("kind", &text("principal_kind")?).map_err(unknown)?,
+        principal_name: text("principal_name")?,
+        user_name: text("user_name")?,
+        lasting: number("lasting")? == 1,
+        issued_at: Timestamp::from_millis(number("issued_at")?),
+        issued_by: PrincipalId::stored(&text("issued_by")?),
+        expires_at: Timestamp::from_millis(number("expires_at")?),
+        not_after: time("not_after")?,
+        revoked_at: time("revoked_at")?,
+        id: CertificateId::stored(&id),
+    })
+}

@@ -36,4 +36,10 @@ def send(base, key, method, target, body=None, version=None):
     """Sends one signed request; a body that is not bytes becomes JSON. The version is its service's if none is given."""
     version = version or ("2015-04-01" if target.split("?")[0] == "/" else "2015-12-15")
     host, data = urllib.parse.urlsplit(base).netloc, wire.encoded(body)
-    return wire.send_unsigned(base, method, target, body, headers(*key, method, target, host, version, data))
+    signed = headers(*key, method, target, host, version, data)
+    # The host is among them, and must not come twice.
+    return wire.send_raw(base, wire.request_bytes(method, target, [*signed, JSON], data), method)
+
+
+JSON = ("Content-Type", "application/json")
+"""Libraries add it to what was signed; that is allowed."""

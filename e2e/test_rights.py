@@ -6,6 +6,8 @@ import secrets
 import pytest
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
+from harness.ack import Refused, SyncClient, granted
+
 PATH = "/api/v3/access-policies"
 
 
@@ -143,8 +145,47 @@ def native_grant(user, role, clusters):
     }
 
 
+ACK_ROLES = {"administrator": "admin", "operator": "ops", "developer": "dev", "viewer": "restricted"}
+
+
+def ways_by_user(server, key, role, clusters):
+    """Every way in which the second vendor's clients change what a user holds, and the command line what a user held:
+    name, and whether anything changed. Each on a user of its own."""
+    root, mine = SyncClient(server.base, (server.key_id, server.secret)), SyncClient(server.base, key)
+    places = [None if cluster == "*" else cluster for cluster in clusters]
+    rows = [granted(place, ACK_ROLES[role]) for place in places]
+    others = [granted(place, "dev" if role == "viewer" else "restricted") for place in places]
+
+    def changed(call, before=()):
+        """Whether it changed anything for a user who holds `before`."""
+        user = server.add_user()
+        if before:
+            root.grant_permissions(user, list(before))
+        held = root.describe_user_permission(user).body
+        try:
+            call(user)
+        except Refused as refused:
+            assert refused.status == 403, refused
+            assert root.describe_user_permission(user).body == held
+        return root.describe_user_permission(user).body != held
+
+    yield "ACK grant", changed(lambda user: mine.grant_permissions(user, rows))
+    yield "ACK replace", changed(lambda user: mine.grant_permissions(user, others), rows)
+    yield "ACK apply", changed(lambda user: mine.update_user_permissions(user, others, "apply"), rows)
+    yield "ACK patch", changed(lambda user: mine.update_user_permissions(user, others, "patch"), rows)
+    yield "ACK delete", changed(lambda user: mine.update_user_permissions(user, rows, "delete"), rows)
+    yield "ACK clean", changed(lambda user: mine.clean_user_permissions(user, force=True), rows)
+    if places != [None]:
+        listed = lambda user: mine.clean_user_permissions(user, places, force=True)  # noqa: E731
+        yield "ACK clean in some clusters", changed(listed, rows)
+    if len(places) == 1 and places != [None]:
+        single = lambda user: mine.clean_cluster_user_permissions(places[0], user, force=True)  # noqa: E731
+        yield "ACK clean one cluster", changed(single, rows)
+
+
 def ways(server, key, user, role, clusters):
     """Every way to change grants: name, and whether it was let through. Each on a grant of its own."""
+    yield from ways_by_user(server, key, role, clusters)
     client, policies = server.client(key), server.policies(key)
     body = native_grant(user, role, clusters)
 
@@ -198,8 +239,9 @@ def test_no_dialect_lets_who_operates_a_cluster_change_grants_there(bailiwick):
     document = json.dumps({"Version": "5.0", "Statement": [statement]})
     name = f"grants-{secrets.token_hex(4)}"
     bailiwick.do("policy", "create", name, "--document", "-", text=document)
-    bailiwick.do("policy", "attach", name, "--user", person)
     client = bailiwick.client()
+    for policy in [name, *(one["id"] for one in client.all("/bailiwick/v1/policies?origin=shipped"))]:
+        bailiwick.do("policy", "attach", policy, "--user", person)
     client.call("POST", "/bailiwick/v1/grants", native_grant(person, "operator", [own]), status=201)
     for role in ROLES:
         for clusters in ([own], ["*"]):

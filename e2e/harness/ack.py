@@ -27,6 +27,26 @@ from harness.process import clean_environment, die_with_parent
 from harness.server import REPOSITORY
 
 
+def granted(place, role, **fields):
+    """A right as it is granted: `place` is a cluster's id, (cluster's id, namespace), or `None` for all clusters."""
+    row = {"role_name": role, **fields}
+    if place is None:
+        return {"cluster": "", "role_type": "all-clusters", **row}
+    if isinstance(place, tuple):
+        return {"cluster": place[0], "namespace": place[1], "role_type": "namespace", **row}
+    return {"cluster": place, "role_type": "cluster", **row}
+
+
+def shown(place, role, custom=False, owner=0, ram_role=0):
+    """The same as it is described."""
+    row = {"role_name": role, "role_type": "custom" if custom else role, "is_owner": owner, "is_ram_role": ram_role}
+    if place is None:
+        return {"resource_id": "all-clusters", "resource_type": "console", **row}
+    if isinstance(place, tuple):
+        return {"resource_id": "/".join(place), "resource_type": "namespace", **row}
+    return {"resource_id": place, "resource_type": "cluster", **row}
+
+
 class Answer:
     """A success: status, headers under lower-case names, and the body as the client shows it."""
 
@@ -95,8 +115,8 @@ class AckClient(abc.ABC):
     def call(self, operation, path, fields):
         """Calls an operation with the values of its path, in order, and those fields that are not `None`."""
 
-    def _call(self, name, *path, **fields):
-        return self.call(OPERATIONS[name], path, {field: value for field, value in fields.items() if value is not None})
+    def _call(self, operation, /, *path, **fields):
+        return self.call(OPERATIONS[operation], path, {field: value for field, value in fields.items() if value is not None})
 
     def describe_user_permission(self, uid):
         return self._call("DescribeUserPermission", uid)

@@ -325,7 +325,7 @@ QUERIES = {
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
     "DELETE /users/{Uid}/permissions": [("ClusterIds", "cluster"), ("ClusterIds.1", "cluster")],
     "GET /api/v1/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
-    "GET /clusters": [("name", "cluster_name")],
+    "GET /clusters": [("name", "cluster_name"), ("resource_group_id", "enterprise_project")],
     "GET /regions/{region_id}/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
     "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],

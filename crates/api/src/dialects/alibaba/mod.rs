@@ -1,5 +1,6 @@
-//! The dialect of Alibaba Cloud's SDKs: STS so far, on the endpoint that their client for clusters is pointed at too.
+//! The dialect of Alibaba Cloud's SDKs: the clusters' service (ACK), and STS on the same endpoint.
 
+pub mod ack;
 pub mod acs3;
 mod fault;
 mod reply;
@@ -74,7 +75,7 @@ impl Alibaba {
     /// # Errors
     /// `Internal` if two operations share method and path.
     pub fn new() -> Result<Self> {
-        Ok(Self { table: Table::new(sts::operations())? })
+        Ok(Self { table: Table::new([sts::operations(), ack::operations()].concat())? })
     }
 }
 

@@ -64,11 +64,12 @@ KINDS = {
 LITERALS = {
     "generation": "1",
     "region_id": "cn-hangzhou",
+    "serial": "0123456789abcdef0123456789abcdef",
     "service_code": "cce",
     "version": "1",
     "version_id": "v1",
 }
-"""Parameters that name nothing of an account."""
+"""Parameters that name nothing of an account; and kubeconfigs, which no cluster without an API server has."""
 
 OF_COLLECTION = {
     "access-keys": "key",
@@ -298,6 +299,11 @@ BODIES = {
     f"POST {NATIVE}/agencies": [_named()],
     f"POST {NATIVE}/clusters": [_named(project="project", enterpriseProject="enterprise_project", owner="user")],
     f"PATCH {NATIVE}/clusters/{{cluster}}": [lambda things: {"owner": things["user"]}],
+    f"POST {NATIVE}/clusters/{{cluster}}/kubeconfigs": [
+        lambda _: {},
+        lambda things: {"holder": things["user"]},
+        lambda things: {"holder": things["agency"]},
+    ],
     f"PUT {NATIVE}/clusters/{{cluster}}/connection": [lambda _: {"kubeconfig": "x"}],
     f"POST {NATIVE}/enterprise-projects": [_named()],
     f"POST {NATIVE}/grants": [_grant("user"), _grant("group"), _grant("agency")],
@@ -334,6 +340,7 @@ QUERIES = {
     f"GET {CREDENTIALS}": [("user_id", "user")],
     f"GET {NATIVE}/access-keys": [("user", "user"), ("user", "user_name")],
     f"GET {NATIVE}/audit-events": [("actor", "user"), ("actor", "user_name")],
+    f"GET {NATIVE}/kubeconfigs": [("cluster", "cluster"), ("holder", "user"), ("holder", "agency")],
     f"GET {NATIVE}/grants": [
         ("cluster", "cluster"),
         ("cluster", "cluster_name"),

@@ -115,6 +115,7 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:group:show", Read),
     plain("bailiwick:group:update", Permissions),
     plain("bailiwick:metrics:show", Read),
+    cluster("bailiwick:namespace:list", List),
     on("bailiwick:policy:attach", Permissions, "policy"),
     plain("bailiwick:policy:create", Permissions),
     on("bailiwick:policy:delete", Permissions, "policy"),

@@ -7,6 +7,7 @@ use store::{HeldGrants, WriteTx};
 
 use super::find_holder;
 use super::rows::{self, ThroughKind};
+use crate::administration::Territory;
 use crate::authz;
 use crate::call::Call;
 use crate::history;
@@ -39,7 +40,7 @@ enum Step {
 
 impl Service {
     /// Takes from a user or an agency all that grants give it directly, in some clusters or everywhere: it leaves grants
-    /// that it shares with others. All or nothing.
+    /// that it shares with others, and its certificates there end. All or nothing.
     ///
     /// # Errors
     /// `NotFound` for an unknown holder or cluster; `Invalid` for the root user and for oneself; `Forbidden` for a cluster
@@ -71,7 +72,10 @@ impl Service {
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
+        // Whether or not a grant is there, there may be ways in.
+        self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
         self.take_away(&mut tx, call, steps).await?;
+        self.end_certificates(&mut tx, &found, &scope).await?;
         self.commit_for_fleet(tx, call, right.action(), &format!("{}/{}", found.kind, found.id)).await
     }
 
@@ -89,6 +93,24 @@ impl Service {
                     let grant = Grant { spec, generation: grant.generation + 1, updated_at: now, ..grant };
                     tx.replace_grant(&grant).await?;
                     history::record(tx, call, &grant).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_certificates(
+        &self,
+        tx: &mut WriteTx,
+        holder: &Principal,
+        scope: &ClusterScope,
+    ) -> Result<()> {
+        let now = self.now();
+        match scope {
+            ClusterScope::All => drop(tx.revoke_certificates_of_principal(&holder.id, now).await?),
+            ClusterScope::Listed(ids) => {
+                for id in ids {
+                    tx.revoke_certificates_of(id, &holder.id, now).await?;
                 }
             }
         }

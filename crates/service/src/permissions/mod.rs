@@ -8,6 +8,7 @@
 mod change;
 mod clean;
 mod history;
+mod namespaces;
 mod owner;
 mod rows;
 

@@ -17,6 +17,7 @@ fn quotas() -> Quotas {
         bindings_per_cluster: 5,
         policies: 1,
         policies_per_principal: 1,
+        certificates_per_principal: 1,
     }
 }
 

@@ -63,6 +63,14 @@ def row(resource_id, role_type, resource_type="cluster", role_name=None, is_owne
     }
 
 
+def allow_everything(bailiwick, user):
+    """A policy for all of this service: what is left is what roles in clusters decide."""
+    statement = {"Effect": "Allow", "Action": ["cs:*"], "Resource": ["*"]}
+    body = {"name": f"cs-{secrets.token_hex(4)}", "document": {"Version": "1", "Statement": [statement]}}
+    policy = bailiwick.client().call("POST", "/bailiwick/v1/policies", body, status=201)["id"]
+    bailiwick.client().call("PUT", f"/bailiwick/v1/policies/{policy}/users/{user}")
+
+
 def refused(status, code, call):
     """`call` must fail in the SDK's own way. Answers the exception."""
     with pytest.raises(ClientException) as caught:
@@ -136,14 +144,7 @@ def test_a_caller_sees_only_clusters_that_they_administer(bailiwick, ack, user, 
     assert "RAM policy Forbidden for action cs:GetUserPermissions" in error.message
     assert error.access_denied_detail["AuthAction"] == "cs:GetUserPermissions"
     assert error.access_denied_detail["NoPermissionType"] == "ImplicitDeny"
-    statement = {"Effect": "Allow", "Action": ["cs:*"], "Resource": ["*"]}
-    policy = bailiwick.client().call(
-        "POST",
-        "/bailiwick/v1/policies",
-        {"name": f"cs-{secrets.token_hex(4)}", "document": {"Version": "1", "Statement": [statement]}},
-        status=201,
-    )["id"]
-    bailiwick.client().call("PUT", f"/bailiwick/v1/policies/{policy}/users/{reader}")
+    allow_everything(bailiwick, reader)
     assert shown(mine, user) == []
     refused(403, "ForbiddenGrantPermissions", lambda: mine.grant_permissions(user, to_grant(granted(one))))
     ack.grant_permissions(reader, to_grant(granted(one, "admin")))
@@ -231,3 +232,16 @@ def test_what_is_granted_becomes_real_in_the_cluster(bailiwick, cluster, kube, n
     until(lambda: not kube.bindings_naming(user), 10, "no binding names who was cleaned")
     detail = ack.describe_cluster_detail(cluster).body
     assert (detail.state, detail.current_version) == ("running", "1.20.2")
+
+
+def test_namespaces_are_those_in_which_the_caller_has_a_role(bailiwick, cluster, namespace):
+    ack, user = client_of(bailiwick), bailiwick.add_user()
+    assert {namespace, "default", "kube-system"} <= set(ack.describe_user_cluster_namespaces(cluster).body)
+    mine = client_of(bailiwick, bailiwick.add_key(user))
+    allow_everything(bailiwick, user)
+    refused(403, "ForbiddenQueryClusterNamespace", lambda: mine.describe_user_cluster_namespaces(cluster))
+    gone = granted(cluster, "dev", "namespace", namespace="not-there")
+    ack.grant_permissions(user, to_grant(granted(cluster, "dev", "namespace", namespace=namespace), gone))
+    assert mine.describe_user_cluster_namespaces(cluster).body == [namespace]
+    name = bailiwick.cluster(cluster)["name"]
+    refused(404, "ErrorClusterNotFound", lambda: ack.describe_user_cluster_namespaces(name))

@@ -222,7 +222,12 @@ impl Object {
     /// # Errors
     /// `Invalid` naming the field if it is something else.
     pub fn optional_boolean(&mut self, key: &str) -> Result<Option<bool>> {
-        if self.has(key) { self.boolean(key).map(Some) } else { Ok(None) }
+        if self.has(key) {
+            return self.boolean(key).map(Some);
+        }
+        // `null` is absent, and known nevertheless.
+        self.take(key);
+        Ok(None)
     }
 
     /// Takes a list of texts that may be absent.

@@ -15,6 +15,7 @@
 
 mod abuse;
 mod access_policies;
+mod ack;
 mod acs3;
 mod action_document;
 mod actions;

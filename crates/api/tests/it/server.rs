@@ -91,7 +91,12 @@ impl Server {
         let installation = bootstrap.installation(Purpose::Real).await.unwrap();
         let root = bootstrap.prepare(first).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
-        let settings = Settings { addresses: AddressPolicy::default(), rates, ..Settings::default() };
+        let settings = Settings {
+            addresses: AddressPolicy::default(),
+            rates,
+            vocabulary: Arc::new(api::vocabulary().unwrap()),
+            ..Settings::default()
+        };
         let service = Service::new(
             store.clone(),
             clock.clone(),

@@ -28,6 +28,7 @@ mod leases;
 mod migrations;
 mod names;
 mod owners;
+mod permissions;
 mod policies;
 mod policy_ladder;
 mod quotas;

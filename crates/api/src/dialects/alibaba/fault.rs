@@ -184,11 +184,15 @@ const STS: &str = "/";
 fn status_and_code(path: &str, error: &Error) -> (StatusCode, &'static str) {
     let sts = path == STS;
     let missing = error.denial().map(|denial| denial.missing);
+    let of_namespaces = error.denial().is_some_and(|denial| denial.action == "bailiwick:namespace:list");
     let unknown_operation = error.message() == "there is no such operation";
     match error.kind() {
         ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "InvalidParameter"),
         ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         ErrorKind::Forbidden if sts => (StatusCode::FORBIDDEN, "NoPermission"),
+        ErrorKind::Forbidden if missing == Some(Missing::Administration) && of_namespaces => {
+            (StatusCode::FORBIDDEN, "ForbiddenQueryClusterNamespace")
+        }
         ErrorKind::Forbidden if missing == Some(Missing::Administration) => {
             (StatusCode::FORBIDDEN, "ForbiddenGrantPermissions")
         }

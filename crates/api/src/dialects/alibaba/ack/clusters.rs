@@ -1,13 +1,13 @@
 //! Clusters in the vendor's shape, with the fields that are known of a cluster which the vendor does not run.
 
-use domain::{Cluster, ConnectionState, Error, ErrorKind, Result};
+use domain::{Cluster, ConnectionState, Error, Result};
 use http::StatusCode;
 use serde::Serialize;
 use service::Call;
 
-use super::query;
+use super::{query, unknown_cluster};
 use crate::App;
-use crate::dialects::alibaba::{fault, reply};
+use crate::dialects::alibaba::reply;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
 
@@ -70,14 +70,10 @@ async fn page(app: &App, call: Call, input: Input) -> Result<Reply> {
 
 async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
     let id = input.parameters.get("ClusterId");
-    let unknown = |error: Error| match error.kind() == ErrorKind::NotFound {
-        true => error.at_field(fault::CLUSTER_NOT_FOUND),
-        false => error,
-    };
-    let found = app.service.show_cluster(&call, id).await.map_err(unknown)?;
+    let found = app.service.show_cluster(&call, id).await.map_err(unknown_cluster)?;
     // Names are no ids here.
     if found.id.as_str() != id {
-        return Err(unknown(Error::not_found("cluster", id)));
+        return Err(unknown_cluster(Error::not_found("cluster", id)));
     }
     reply::json(StatusCode::OK, &Wire::new(&found))
 }

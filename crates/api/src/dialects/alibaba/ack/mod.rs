@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod clusters;
+mod namespaces;
 mod permissions;
 mod query;
 mod rows;
@@ -14,7 +15,16 @@ use crate::operation::Operation;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    [permissions::operations(), cleaning::operations(), clusters::operations()].concat()
+    [permissions::operations(), cleaning::operations(), clusters::operations(), namespaces::operations()]
+        .concat()
+}
+
+/// A failure about a cluster, with the vendor's code for one that is not there.
+fn unknown_cluster(error: Error) -> Error {
+    match error.kind() == ErrorKind::NotFound {
+        true => error.at_field(fault::CLUSTER_NOT_FOUND),
+        false => error,
+    }
 }
 
 /// A failure about somebody's permissions with fields and codes as this vendor's clients know them.
@@ -23,7 +33,7 @@ fn in_words(error: Error) -> Error {
     if error.kind() == ErrorKind::NotFound {
         return match field.as_str() {
             "holder" => error.at_field(fault::USER_NOT_FOUND),
-            _ => error.at_field(fault::CLUSTER_NOT_FOUND),
+            _ => unknown_cluster(error),
         };
     }
     match field.as_str() {

@@ -55,6 +55,10 @@ fn body(row: &Operation) -> &'static str {
         "cce.createAccessPolicy" | "cce.updateAccessPolicy" => {
             r#"{"name":"p","clusters":["*"],"accessScope":{"namespaces":["*"]},"policyType":"CCEViewPolicy","principal":{"type":"user","ids":["u"]}}"#
         }
+        "cce.createKubernetesClusterCert" => r#"{"duration":1}"#,
+        "cce.revokeKubernetesClusterCert" => r#"{"userId":"u"}"#,
+        "kubeconfigs.issue" => "{}",
+        "ack.updateK8sClusterUserConfigExpire" => r#"{"expire_hour":1,"user":"u"}"#,
         "grants.create" | "grants.update" => {
             r#"{"role":"viewer","principals":{"type":"user","ids":["u"]},"clusters":["*"],"namespaces":["*"]}"#
         }

@@ -57,7 +57,7 @@ pub struct IssuedCertificate {
 }
 
 /// What a list of certificates begins with.
-const LIST: &str = "bailiwick:certificate:list";
+pub(super) const LIST: &str = "bailiwick:certificate:list";
 
 impl Service {
     /// A page of the account's certificates, the oldest first: of a cluster, of a holder, or all. Who is gone is named by id.

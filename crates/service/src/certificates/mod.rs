@@ -7,9 +7,11 @@
 mod holder;
 mod kubeconfig;
 mod listing;
+mod place;
 mod request;
 mod revoking;
 mod signed;
+mod standing;
 
 use domain::{Cluster, Error, Principal, PrincipalKind, Result, Timestamp, certificate};
 use rbac::Owner;
@@ -18,6 +20,8 @@ use store::{Certificate, ReadTx};
 pub use holder::{ForOthers, Holder};
 pub use kubeconfig::Kubeconfig;
 pub use listing::{CertificateState, IssuedCertificate};
+pub use place::WhichCluster;
+pub use standing::{InCluster, OfHolder, Presence};
 
 use crate::authz;
 use crate::call::Call;
@@ -89,11 +93,11 @@ impl Service {
     pub async fn issue_certificate(
         &self,
         call: &Call,
-        cluster: &str,
+        cluster: impl Into<WhichCluster<'_>> + Send,
         wanted: Wanted<'_>,
     ) -> Result<Kubeconfig> {
         let right = authz::require_somewhere(call, ISSUE)?;
-        let cluster = self.cluster_for(call, &right, cluster).await?;
+        let cluster = self.certifying(call, &right, cluster.into()).await?;
         wanted.for_others.allow(call, wanted.holder, ISSUE)?;
         let prepared = self.prepare(call, cluster, wanted).await?;
         let begun = self.begin_certificate(call, &prepared, wanted).await?;

@@ -16,6 +16,7 @@
 mod accounts;
 mod audit;
 mod authorization;
+mod certificates;
 mod clusters;
 mod concurrency;
 mod decisions;
@@ -41,6 +42,7 @@ mod rotation;
 mod secrets;
 mod sessions;
 mod sight;
+mod signer;
 mod through_trust;
 mod tokens;
 mod trust;

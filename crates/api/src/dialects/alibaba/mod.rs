@@ -164,7 +164,8 @@ async fn authenticate(app: &App, input: &Input) -> Result<Call> {
         fault::of_failure(&failure, signed.named().token, text)
     })?;
     check_version(head)?;
-    Ok(proof.call(head))
+    // By a GET somebody is given a credential: who records the request must not have another by sending it again.
+    if head.path.ends_with("/user_config") { Ok(proof.changing_call(head)) } else { Ok(proof.call(head)) }
 }
 
 /// The version of the interface that the caller means must be the one that is served there.

@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod clusters;
+mod kubeconfigs;
 mod namespaces;
 mod permissions;
 mod query;
@@ -15,8 +16,14 @@ use crate::operation::Operation;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    [permissions::operations(), cleaning::operations(), clusters::operations(), namespaces::operations()]
-        .concat()
+    [
+        permissions::operations(),
+        cleaning::operations(),
+        clusters::operations(),
+        namespaces::operations(),
+        kubeconfigs::operations(),
+    ]
+    .concat()
 }
 
 /// A failure about a cluster, with the vendor's code for one that is not there.

@@ -102,6 +102,10 @@ def test_whoever_owns_a_cluster_sees_and_grants_there(ack_client, bailiwick, per
         mine.update_user_permissions(target, [granted((owned, "b"), "dev"), granted(clusters[0], "dev")], "patch")
     assert (refused.value.status, refused.value.code) == (403, "ForbiddenGrantPermissions")
     assert described(mine, target) == [shown((owned, "a"), "dev")]
+    # Cleaning without clusters is about all of them.
+    with pytest.raises(Refused) as refused:
+        mine.clean_user_permissions(target, force=True)
+    assert (refused.value.status, refused.value.code) == (403, "ForbiddenGrantPermissions")
     # A full replace by somebody who administers one cluster leaves the others as they are.
     mine.grant_permissions(target, [])
     assert described(mine, target) == []

@@ -174,8 +174,9 @@ def ways_by_user(server, key, role, clusters):
     yield "ACK apply", changed(lambda user: mine.update_user_permissions(user, others, "apply"), rows)
     yield "ACK patch", changed(lambda user: mine.update_user_permissions(user, others, "patch"), rows)
     yield "ACK delete", changed(lambda user: mine.update_user_permissions(user, rows, "delete"), rows)
-    yield "ACK clean", changed(lambda user: mine.clean_user_permissions(user, force=True), rows)
-    if places != [None]:
+    if places == [None]:
+        yield "ACK clean", changed(lambda user: mine.clean_user_permissions(user, force=True), rows)
+    else:
         listed = lambda user: mine.clean_user_permissions(user, places, force=True)  # noqa: E731
         yield "ACK clean in some clusters", changed(listed, rows)
     if len(places) == 1 and places != [None]:

@@ -64,6 +64,7 @@ KINDS = {
 LITERALS = {
     "generation": "1",
     "region_id": "cn-hangzhou",
+    "revision": "1",
     "serial": "0123456789abcdef0123456789abcdef",
     "service_code": "cce",
     "version": "1",
@@ -168,6 +169,14 @@ def _grant(kind):
         "namespaces": ["*"],
         "principals": {"type": kind, "ids": [things[kind]]},
     }
+
+
+def _permissions(**more):
+    def body(things):
+        place = {"cluster": things["cluster"], "namespace": None}
+        return {**more, "permissions": [{"place": place, "role": "viewer"}]}
+
+    return body
 
 
 def _named(**fields):
@@ -294,6 +303,11 @@ BODIES = {
     f"PATCH {NATIVE}/agencies/{{agency}}": [_changed()],
     f"PATCH {NATIVE}/groups/{{group}}": [_changed()],
     f"PATCH {NATIVE}/users/{{user}}": [_changed()],
+    f"PUT {NATIVE}/agencies/{{agency}}/permissions": [_permissions()],
+    f"POST {NATIVE}/agencies/{{agency}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
+    f"PUT {NATIVE}/users/{{user}}/permissions": [_permissions()],
+    f"POST {NATIVE}/users/{{user}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
+    f"POST {NATIVE}/clusters/{{cluster}}/activity": [lambda _: {"users": []}],
     f"POST {NATIVE}/access-keys": [lambda things: {"user": things["user"]}],
     f"PATCH {NATIVE}/access-keys/{{id}}": [lambda _: {"enabled": True}],
     f"POST {NATIVE}/agencies": [_named()],
@@ -341,6 +355,8 @@ QUERIES = {
     f"GET {NATIVE}/access-keys": [("user", "user"), ("user", "user_name")],
     f"GET {NATIVE}/audit-events": [("actor", "user"), ("actor", "user_name")],
     f"GET {NATIVE}/kubeconfigs": [("cluster", "cluster"), ("holder", "user"), ("holder", "agency")],
+    f"DELETE {NATIVE}/users/{{user}}/permissions": [("cluster", "cluster"), ("cluster", "cluster_name")],
+    f"DELETE {NATIVE}/agencies/{{agency}}/permissions": [("cluster", "cluster"), ("cluster", "cluster_name")],
     f"GET {NATIVE}/grants": [
         ("cluster", "cluster"),
         ("cluster", "cluster_name"),

@@ -246,12 +246,8 @@ mod tests {
             reasons: "policy `secret` denies it".into(),
             missing: Missing::Policy,
         };
-        let told = Told {
-            action: "x:grant:post".into(),
-            in_session: false,
-            explanation: "e1".into(),
-            sealed: None,
-        };
+        let told =
+            Told { action: "x:grant:post".into(), in_session: false, explanation: "e1".into(), sealed: None };
         let error = Error::denied(denial).telling(told);
         assert_eq!(error.to_string(), "you are not allowed to perform `x:grant:post` on `cluster/c`");
         assert_eq!(error.told().map(|told| told.explanation.as_str()), Some("e1"));

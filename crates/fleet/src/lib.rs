@@ -16,6 +16,7 @@ mod apply;
 mod backoff;
 mod client;
 mod contact;
+mod custom;
 mod excess;
 mod explain;
 mod failure;

@@ -5,6 +5,7 @@
 //! talks to a cluster, waits, or knows the time: whoever does that calls these functions and does what they say.
 
 pub mod cluster_roles;
+pub mod coverage;
 pub mod probe;
 pub mod stamp;
 
@@ -16,6 +17,8 @@ mod plan;
 mod removal;
 mod share;
 
+#[cfg(test)]
+mod coverage_tests;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::{OnceCell, watch};
 
 use crate::abuse::{Guesses, Limiter, Rates};
+use crate::accepted_roles::RoleGrowth;
 use crate::access_keys::SigningKey;
 use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub vocabulary: Arc<Vocabulary>,
     /// What changing a grant takes beside a policy.
     pub grant_requires: GrantRequires,
+    /// What happens to a grant whose custom role grows.
+    pub role_growth: RoleGrowth,
 }
 
 impl Default for Settings {
@@ -57,6 +60,7 @@ impl Default for Settings {
             rates: Rates::default(),
             vocabulary: Arc::new(Vocabulary::own()),
             grant_requires: GrantRequires::default(),
+            role_growth: RoleGrowth::default(),
         }
     }
 }

@@ -6,7 +6,9 @@
 //!
 //! Nothing here decides who may do what; only `service` calls this crate.
 
+mod accepted_roles;
 mod accounts;
+mod activity;
 mod administered;
 mod agencies;
 mod apart;
@@ -52,6 +54,7 @@ mod transaction;
 mod transport;
 mod turns;
 
+pub use accepted_roles::AcceptedRole;
 pub use administered::{Administered, AdministeredNamespaces};
 pub use agencies::{AgencyDetails, Trusting};
 pub use attachments::Holder;

@@ -26,6 +26,7 @@ mod credentials;
 mod metrics;
 mod one_reading;
 mod operations;
+mod permissions;
 mod project_pages;
 mod recorded;
 mod server;

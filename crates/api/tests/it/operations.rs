@@ -64,6 +64,8 @@ fn body(row: &Operation) -> &'static str {
         }
         "sts.assumeAgency" => r#"{"agency_urn":"iam::x:agency:x","agency_session_name":"s1"}"#,
         "sts.decodeAuthorizationMessage" => r#"{"encoded_message":"x"}"#,
+        name if name.contains("Permissions.") => r#"{"change":"add","permissions":[]}"#,
+        "activity.import" => "{}",
         "revocations.create" => r#"{"principal":"x"}"#,
         "users.setPassword" => r#"{"password":"long enough"}"#,
         "users.changePassword" => r#"{"oldPassword":"long ago","password":"long enough"}"#,

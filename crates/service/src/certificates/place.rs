@@ -1,7 +1,7 @@
 //! Which cluster a request means. People write ids or names; the vendors' paths hold ids and nothing else, and one of them
 //! the project of the cluster, too.
 
-use domain::{Cluster, ClusterId, Error, ProjectId, Result};
+use domain::{Cluster, ClusterId, Error, Result};
 
 use crate::authz::{Right, Thing};
 use crate::call::Call;
@@ -16,8 +16,8 @@ pub enum WhichCluster<'a> {
     Id(&'a str),
     /// By id, in that project and no other.
     InProject {
-        /// The project.
-        project: &'a ProjectId,
+        /// The project's id.
+        project: &'a str,
         /// The cluster's id.
         id: &'a str,
     },
@@ -46,7 +46,7 @@ impl Service {
         match found {
             Some(found) => {
                 right.on(&Thing::cluster(&found))?;
-                let is_there = project.is_none_or(|project| found.project == *project);
+                let is_there = project.is_none_or(|project| found.project.as_str() == project);
                 is_there.then_some(found).ok_or_else(|| Error::not_found("cluster", id))
             }
             None => {

@@ -8,6 +8,7 @@
 mod change;
 mod clean;
 mod history;
+mod holder;
 mod namespaces;
 mod owner;
 mod rows;
@@ -24,6 +25,7 @@ use store::{HeldGrants, ReadTx};
 pub use change::{Asked, Change, PermissionChange};
 pub use clean::{Activity, Cleaning};
 pub use history::PastPermissions;
+pub use holder::Purpose;
 pub use rows::{PermissionRow, Through, ThroughKind};
 
 use crate::administration::Administration;

@@ -14,11 +14,13 @@
 )]
 
 mod accounts;
+mod activity;
 mod audit;
 mod authorization;
 mod certificates;
 mod clusters;
 mod concurrency;
+mod custom_roles;
 mod decisions;
 mod directory;
 mod directory_rules;

@@ -1,6 +1,7 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod activity;
 mod agencies;
 mod attachments;
 mod audit;
@@ -13,6 +14,7 @@ mod health;
 mod history;
 mod kubeconfigs;
 mod openapi;
+mod permissions;
 mod policies;
 mod principals;
 mod projects;
@@ -63,6 +65,8 @@ fn rows() -> Vec<Operation> {
         cluster_life::operations(),
         grants::operations(),
         history::operations(),
+        permissions::operations(),
+        activity::operations(),
         kubeconfigs::operations(),
         removals::operations(),
         revocations::operations(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use service::ClusterUpdate;
 
 use super::{Ack, refusal, row};
+use crate::server::Server;
 
 fn spec(role: Role, kind: PrincipalKind, id: &str, clusters: &[&str], namespaces: &[&str]) -> GrantSpec {
     GrantSpec {
@@ -308,4 +309,31 @@ async fn what_a_signed_request_granted_does_not_come_back_when_it_is_sent_again(
     ack.grant("u1", &json!([])).await;
     assert_eq!(refusal(&send().await).0, 409);
     assert_eq!(ack.shown("u1").await, json!([]));
+}
+
+#[tokio::test]
+async fn settings_bound_lists_and_what_one_replacing_takes_away() {
+    let server = Server::start_set(|dialects| {
+        dialects.ack =
+            api::dialects::alibaba::ack::settings::Settings { max_rows: 3, max_removed_per_replace: Some(1) };
+    });
+    let ack = Ack::of(server.await).await;
+    let at = |name: &str| json!({"cluster": "c1", "role_type": "namespace", "namespace": name, "role_name": "dev"});
+    let update = "/permissions/users/u1/update";
+    let (status, code, message) =
+        refusal(&ack.grant("u1", &json!([at("a"), at("b"), at("c"), at("d")])).await);
+    assert_eq!((status, code.as_str()), (400, "InvalidParameter"));
+    assert!(message.contains("at most 3"), "{message}");
+    assert_eq!(ack.grant("u1", &json!([at("a"), at("b"), at("c")])).await.status, 200);
+    for target in ["/permissions/users/u1", update] {
+        let (status, code, message) = refusal(&ack.post(target, &json!([at("a")])).await);
+        assert_eq!((status, code.as_str()), (409, "Conflict"), "{target}");
+        assert!(message.contains("take away 2"), "{message}");
+    }
+    assert_eq!(ack.grant("u1", &json!([at("a"), at("b")])).await.status, 200);
+    let both = ack.post(&format!("{update}?mode=delete"), &json!([at("a"), at("b")])).await;
+    assert_eq!(both.status, 200, "what is named may go");
+    ack.grant_elsewhere(spec(Role::Viewer, PrincipalKind::User, "u1", &["c1"], &["a", "b", "c", "d"])).await;
+    let (status, code, _) = refusal(&ack.get("/permissions/users/u1").await);
+    assert_eq!((status, code.as_str()), (409, "Conflict"), "an error, and never a part of the list");
 }

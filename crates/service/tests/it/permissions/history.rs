@@ -1,10 +1,10 @@
 //! What somebody had before, and having it again.
 
-use domain::ErrorKind;
+use domain::{ErrorKind, PrincipalKind, Role};
 use service::permissions::{Change, PastPermissions};
 use service::{Call, Origin, PageRequest};
 
-use super::{MOST, change, kind, permission};
+use super::{MOST, change, grant_of, kind, permission};
 use crate::world::{World, worlds};
 
 async fn history(world: &World, call: &Call, holder: &str, limit: usize) -> Vec<PastPermissions> {
@@ -69,6 +69,19 @@ async fn an_earlier_set_is_brought_back_and_only_one_that_was() {
             let refused = world.service.restore_permissions(&world.root, "ada", never, MOST).await;
             assert_eq!(kind(&refused), Some(ErrorKind::Invalid), "{never}");
         }
+        // What came about in another way is brought back as it was.
+        for role in [Role::Viewer, Role::Operator] {
+            let spec = grant_of(role, PrincipalKind::User, &["ada"], &["c2"], &[]);
+            world.service.create_grant(&world.root, spec).await.unwrap();
+        }
+        let both = history(&world, &world.root, "ada", 1).await[0].revision;
+        world.set("ada", Change::Replace, &[]).await;
+        world.service.restore_permissions(&world.root, "ada", both, MOST).await.unwrap();
+        let rows = world.rows_of("ada").await;
+        assert!(
+            rows.ends_with(&["c2 operator".into(), "c2 viewer".into(), "c2/a developer".into()]),
+            "{rows:?}"
+        );
         let foreign = world.service.restore_permissions(&world.stranger, "ada", revision, MOST).await;
         assert_eq!(kind(&foreign), Some(ErrorKind::NotFound));
     }

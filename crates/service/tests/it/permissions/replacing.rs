@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{ErrorKind, Missing, PrincipalKind, Role};
 use futures::future::join_all;
 use service::permissions::{Asked, Change, PermissionChange};
-use service::{Call, SignedRequest};
+use service::{Call, Origin, SignedRequest};
 
 use super::{change, custom, grant_of, kind, permission};
 use crate::world::{World, allow, deny, worlds};
@@ -206,11 +206,9 @@ async fn bad_lists_are_refused_naming_the_entry() {
         start(&world).await;
         let (viewer, operator) = (("c1", "viewer"), ("c1", "operator"));
         let custom = ("c1", "custom:x");
-        for (rows, field) in [
-            (&[viewer, viewer][..], "permissions[1]"),
-            (&[custom, viewer, custom], "permissions[2]"),
-            (&[viewer, custom, operator], "permissions[2]"),
-        ] {
+        for (rows, field) in
+            [(&[viewer, viewer][..], "permissions[1]"), (&[custom, viewer, custom], "permissions[2]")]
+        {
             for what in [Change::Replace, Change::Add, Change::Remove] {
                 let refused = world.changed(&world.root, "ada", &change(what, rows)).await.unwrap_err();
                 assert_eq!(
@@ -221,6 +219,13 @@ async fn bad_lists_are_refused_naming_the_entry() {
                 );
             }
         }
+        for what in [Change::Replace, Change::Add] {
+            let two = change(what, &[viewer, custom, operator]);
+            let refused = world.changed(&world.root, "ada", &two).await.unwrap_err();
+            assert_eq!(refused.field(), Some("permissions[2]"), "two predefined roles in one place");
+        }
+        // What is there may be taken away together, however it came about.
+        world.set("ada", Change::Remove, &[viewer, operator]).await;
         let few = PermissionChange { most: 1, ..change(Change::Replace, &[viewer, ("c2", "viewer")]) };
         let refused = world.changed(&world.root, "ada", &few).await.unwrap_err();
         assert_eq!(refused.field(), Some("permissions"));
@@ -292,9 +297,13 @@ async fn of_many_who_replace_at_once_each_set_is_whole_and_the_losers_are_told_t
 async fn a_signed_replacing_that_comes_again_does_not_undo_a_later_one() {
     for world in worlds().await {
         start(&world).await;
+        // Each sending of a request has an id of its own.
+        let sent = std::sync::atomic::AtomicU64::new(0);
         let signed = |n: u8| {
+            let id = sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let origin = Origin { request_id: Arc::from(format!("r-{id}")), ..world.root.origin.clone() };
             let request = SignedRequest::new("AK", &[n], world.clock_in(900));
-            Call { signed: Some(request), ..world.root.clone() }
+            Call { origin, signed: Some(request), ..world.root.clone() }
         };
         let wanted = change(Change::Replace, &[("c1", "administrator")]);
         let (a, b) = (Arc::clone(&world.service), world.another_server());

@@ -80,3 +80,36 @@ impl Settings {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(section: &serde_json::Value) -> Result<Settings> {
+        let section = Section::deserialize(section);
+        Settings::read(&section.map_err(|error| Error::invalid("config", error.to_string()))?)
+    }
+
+    #[test]
+    fn numbers_are_read_from_the_file_and_from_variables_within_bounds() {
+        use serde_json::json;
+        assert_eq!(read(&json!({})).unwrap(), Settings { max_rows: 5_000, max_removed_per_replace: None });
+        for section in [
+            json!({"max_rows": 7, "max_removed_per_replace": 3}),
+            json!({"max_rows": "7", "max_removed_per_replace": "3"}),
+        ] {
+            assert_eq!(read(&section).unwrap(), Settings { max_rows: 7, max_removed_per_replace: Some(3) });
+        }
+        for (section, field) in [
+            (json!({"max_rows": 0}), "ack.max_rows"),
+            (json!({"max_rows": 50_001}), "ack.max_rows"),
+            (json!({"max_rows": "many"}), "ack.max_rows"),
+            (json!({"max_rows": true}), "config"),
+            (json!({"max_removed_per_replace": 0}), "ack.max_removed_per_replace"),
+            (json!({"max_removed_per_replace": -1}), "ack.max_removed_per_replace"),
+            (json!({"max_row": 7}), "config"),
+        ] {
+            assert_eq!(read(&section).unwrap_err().field(), Some(field), "{section}");
+        }
+    }
+}

@@ -7,7 +7,6 @@ use service::certificates::{ForOthers, Foreign, Holder, Kubeconfig, Lifetime, Wa
 use service::{Call, Which};
 
 use crate::App;
-use crate::dialects::huawei::path_project;
 use crate::json::Object;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
@@ -42,16 +41,21 @@ pub(in crate::dialects::huawei) fn operations() -> Vec<Operation> {
 async fn issue(app: &App, call: Call, input: Input) -> Result<Reply> {
     let mut body = input.json()?;
     let lifetime = lifetime(&mut body, app.service.now())?;
-    let project = path_project(&call, &input)?;
     let wanted = Wanted {
         holder: Holder::Caller,
         for_others: ForOthers::Administrators,
         lifetime,
         foreign: Foreign::Refuse,
     };
-    let cluster = WhichCluster::InProject { project: &project, id: input.parameters.get("cluster_id") };
-    let made = app.service.issue_certificate(&call, cluster, wanted).await?;
+    let made = app.service.issue_certificate(&call, cluster(&input), wanted).await?;
     Reply::json(StatusCode::OK, &wire(&made))
+}
+
+fn cluster(input: &Input) -> WhichCluster<'_> {
+    WhichCluster::InProject {
+        project: input.parameters.get("project_id"),
+        id: input.parameters.get("cluster_id"),
+    }
 }
 
 async fn revoke(app: &App, call: Call, input: Input) -> Result<Reply> {
@@ -65,10 +69,8 @@ async fn revoke(app: &App, call: Call, input: Input) -> Result<Reply> {
             return Err(Error::invalid("agencyId", "must be left out where `userId` is given"));
         }
     };
-    let project = path_project(&call, &input)?;
     let holder = Holder::Named { kind: Some(kind), which: Which::Id(id) };
-    let cluster = WhichCluster::InProject { project: &project, id: input.parameters.get("cluster_id") };
-    app.service.revoke_certificates(&call, cluster, holder, ForOthers::Administrators).await?;
+    app.service.revoke_certificates(&call, cluster(&input), holder, ForOthers::Administrators).await?;
     Ok(Reply::empty(StatusCode::OK))
 }
 

@@ -37,9 +37,6 @@ ONE_CHANGE = ["python-acs3-grant_permissions_empty_list"]
 EXPECTED = {
     "clean_cluster_user_permissions": DONE,
     "clean_user_permissions": DONE,
-    # Nobody knows whether they were at work, and nobody said that it does not matter.
-    "clean_user_permissions_noopts": ACTIVE,
-    "clean_user_permissions_force_false": ACTIVE,
     "describe_cluster_detail": DONE,
     # The cluster is detached: nobody can ask it for a certificate.
     "describe_cluster_user_kubeconfig": NOT_ISSUED,
@@ -62,6 +59,11 @@ EXPECTED = {
 """By what is behind the client's name and its scheme."""
 
 BY_NAME = {
+    # Nobody knows whether they were at work where they have a right, and nobody said that it does not matter.
+    "node-acs3-clean_user_permissions_noopts": ACTIVE,
+    # Later they have no right any more.
+    "python-acs3-clean_user_permissions_force_false": DONE,
+    "python-acs3-clean_user_permissions_noopts": DONE,
     # The one sends no body, and the other a list without entries.
     "node-acs3-grant_permissions_body_unset": INVALID,
     "python-acs3-grant_permissions_body_unset": DONE,
@@ -117,6 +119,8 @@ def installation():
         server.add_user(user_id=USER)
         for cluster in CLUSTERS:
             server.do("cluster", "add", f"name-{cluster}", "--id", cluster)
+        place = ("--cluster", CLUSTERS[-1], "--all-namespaces")
+        server.do("user", "add-permission", USER, "--role", "viewer", *place)
         server.stop()
         server.binary = program_with_test_clock()
         assert server.binary.exists(), f"{server.binary} does not exist; `make e2e` and `scripts/test-clock` build it"

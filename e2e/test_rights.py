@@ -183,6 +183,35 @@ def ways_by_user(server, key, role, clusters):
         single = lambda user: mine.clean_cluster_user_permissions(places[0], user, force=True)  # noqa: E731
         yield "ACK clean one cluster", changed(single, rows)
 
+    def native(method, path, body=None):
+        status = server.client(key).request(method, f"/bailiwick/v1/users/{path}", body).status
+        assert status == 403 or status < 300, (method, path, status)
+
+    entries = [{"place": {"cluster": place, "namespace": None}, "role": role} for place in places]
+    adding, removing = ({"change": change, "permissions": entries} for change in ("add", "remove"))
+    yield "native add", changed(lambda user: native("POST", f"{user}/permissions", adding))
+    yield "native replace", changed(lambda user: native("PUT", f"{user}/permissions", {"permissions": entries}))
+    yield "native remove", changed(lambda user: native("POST", f"{user}/permissions", removing), rows)
+    if places == [None]:
+        yield "native clean", changed(lambda user: native("DELETE", f"{user}/permissions?force=true"), rows)
+
+    def restored(user, by):
+        """Brings back what root took away."""
+        root.grant_permissions(user, [])
+        history = server.client().call("GET", f"/bailiwick/v1/users/{user}/permissions/history")["items"]
+        by(user, history[1]["revision"])
+
+    def by_api(user, revision):
+        native("POST", f"{user}/permissions/history/{revision}/restore")
+
+    def by_command(user, revision):
+        done = server.run("grant", "restore", user, str(revision), key=key)
+        assert done.returncode == 0 or "not allowed" in done.stderr, done.stderr
+
+    # What was restored is what there was before: no change means that it was brought back.
+    yield "native restore", not changed(lambda user: restored(user, by_api), rows)
+    yield "CLI restore of all", not changed(lambda user: restored(user, by_command), rows)
+
 
 def ways(server, key, user, role, clusters):
     """Every way to change grants: name, and whether it was let through. Each on a grant of its own."""

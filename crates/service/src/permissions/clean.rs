@@ -64,13 +64,13 @@ impl Service {
         {
             return Err(Error::not_found("cluster", missing.as_str()));
         }
+        // Whether or not a grant is there, there may be ways in. And before anything is told about them.
+        self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
         let held = tx.held_grants(call.account(), &found.id).await?;
         refuse_what_stays(&found, &held, &scope)?;
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
-        // Whether or not a grant is there, there may be ways in.
-        self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
         if cleaning.activity == Activity::Spares {
             let concerned = self.concerned(&mut tx, &found, &touched, &scope).await?;
             self.refuse_active(&mut tx, &found, &concerned).await?;

@@ -14,7 +14,6 @@ fn quotas() -> Quotas {
         principals: 3,
         access_keys_per_user: 2,
         sessions_per_principal: 3,
-        certificates_per_principal: 50,
         bindings_per_cluster: 5,
         policies: 1,
         policies_per_principal: 1,

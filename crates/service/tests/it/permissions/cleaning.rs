@@ -5,7 +5,8 @@ use service::ClusterUpdate;
 use service::permissions::{Activity, Change, Cleaning};
 
 use super::{everywhere, grant_of, kind};
-use crate::world::{World, worlds};
+use crate::ladder::attach;
+use crate::world::{World, allow, worlds};
 
 fn forced(clusters: Option<&[&str]>) -> Cleaning {
     let clusters = clusters.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
@@ -121,5 +122,22 @@ async fn nobody_cleans_the_root_user_themselves_strangers_or_what_they_do_not_ad
         let spared = service.clean_permissions(root, "ada", &Cleaning::default()).await.unwrap_err();
         assert_eq!(spared.kind(), ErrorKind::Conflict, "nobody knows whether they were active");
         assert_eq!(world.rows_of("ada").await, ["c2 viewer"]);
+    }
+}
+
+#[tokio::test]
+async fn who_administers_nothing_learns_nothing_about_what_somebody_holds() {
+    for world in worlds().await {
+        let service = &world.service;
+        start(&world).await;
+        let spec = grant_of(Role::Viewer, PrincipalKind::User, &["ada", "bob"], &["c1", "c2"], &[]);
+        service.create_grant(&world.root, spec).await.unwrap();
+        let mallory = world.user("mallory").await;
+        attach(&world, "mallory", &allow(&["bailiwick:grant:*"])).await;
+        let call = world.call_of(&mallory).await;
+        for clusters in [None, Some(&["c1"][..]), Some(&["c1", "c2"][..])] {
+            let error = service.clean_permissions(&call, "ada", &forced(clusters)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Forbidden, "{}: {error}", world.on());
+        }
     }
 }

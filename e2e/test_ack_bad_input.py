@@ -175,3 +175,29 @@ def test_groups_hold_nothing_by_themselves(bailiwick, cluster):
     with pytest.raises(Refused) as refused:
         client.grant_permissions(group, [granted(cluster, "dev")])
     assert refused.value.status == 400
+
+
+def test_limits_of_rows_are_errors_and_never_a_part_of_them(new_server):
+    server = new_server(config="[ack]\nmax_rows = 3\nmax_removed_per_replace = 2\n").start()
+    user, cluster = server.add_user(), server.add_cluster()
+    client = SyncClient(server.base, (server.key_id, server.secret))
+    places = [(cluster, name) for name in "abcd"]
+    client.grant_permissions(user, [granted(place, "dev") for place in places[:3]])
+    with pytest.raises(Refused) as refused:
+        client.grant_permissions(user, [granted(place, "dev") for place in places])
+    assert (refused.value.status, refused.value.code) == (400, "InvalidParameter")
+    # To take away more at once than is allowed is nobody's wish.
+    with pytest.raises(Refused) as refused:
+        client.grant_permissions(user, [])
+    assert (refused.value.status, refused.value.code) == (409, "Conflict")
+    rows = [shown(place, "dev") for place in places]
+    assert client.describe_user_permission(user).body == rows[:3]
+    # More rows than a client is to read are told, and not cut off.
+    client.update_user_permissions(user, [granted(places[3], "dev")], "patch")
+    with pytest.raises(Refused) as refused:
+        client.describe_user_permission(user)
+    assert (refused.value.status, refused.value.code) == (409, "Conflict")
+    client.update_user_permissions(user, [granted(place, "dev") for place in places[:2]], "delete")
+    assert client.describe_user_permission(user).body == rows[2:]
+    client.grant_permissions(user, [])
+    assert client.describe_user_permission(user).body == []

@@ -186,6 +186,31 @@ def test_who_administers_a_namespace_grants_in_it_and_nothing_outside(
     assert described(root, target) == rows_in(None, first, second, (second, "a"))
 
 
+def test_who_administers_nothing_learns_nothing_by_asking_for_changes(ack_client, bailiwick, person, clusters):
+    mine, first = ack_client(person[1]), clusters[0]
+    target, mark = bailiwick.add_user(), f"secret-{secrets.token_hex(3)}"
+    group = bailiwick.add_group(target, name=mark)
+    place = {"clusters": [first], "namespaces": ["a"], "policy_type": "CCEEditPolicy"}
+    bailiwick.policies().create(name=mark, kind="group", ids=[group], **place)
+    bailiwick.policies().create(name=mark, ids=[target, person[0]], **place)
+    assert described(mine, target) == []
+    row = granted((first, "a"), "dev")
+    for call in (
+        lambda: mine.clean_user_permissions(target, force=True),
+        lambda: mine.clean_user_permissions(target),
+        lambda: mine.clean_user_permissions(target, [first], force=True),
+        lambda: mine.clean_cluster_user_permissions(first, target, force=True),
+        lambda: mine.clean_cluster_user_permissions(first, target),
+        lambda: mine.update_user_permissions(target, [row], "delete"),
+        lambda: mine.update_user_permissions(target, [row], "patch"),
+        lambda: mine.grant_permissions(target, [row]),
+    ):
+        with pytest.raises(Refused) as refused:
+            call()
+        assert (refused.value.status, refused.value.code) == (403, "ForbiddenGrantPermissions")
+        assert mark not in refused.value.message
+
+
 def test_the_root_user_and_the_caller_are_not_cleaned(ack_client, bailiwick, person):
     name, key = person
     administrator_of(bailiwick, name, ["*"])

@@ -24,12 +24,13 @@ pub use place::WhichCluster;
 pub use standing::{InCluster, OfHolder, Presence};
 
 use crate::authz;
-use crate::call::Call;
+use crate::call::{Call, SessionFacts};
 use crate::connection::Connection;
 use crate::connection::contact::{Ours, SigningRequest};
 use crate::fleet::object_name;
 use crate::quotas::room;
 use crate::service::Service;
+use crate::sessions::SessionKind;
 
 /// What it takes to have a certificate.
 const ISSUE: &str = "bailiwick:certificate:issue";
@@ -234,9 +235,15 @@ impl Service {
             let rule = format!("must be at least {MIN_SECONDS} seconds and at most {MAX_HOURS} hours");
             return Err(Error::invalid("lifetime", rule));
         }
-        // Who was let in as an agency is so for a while: a certificate must not make it for ever.
-        let session = call.caller.session().filter(|_| call.caller.kind == PrincipalKind::Agency);
-        Ok(session.map_or(end, |session| end.min(session.expires_at)))
+        // What somebody was given for a while must not become theirs for ever by a certificate. Who logged in by a password
+        // has more than their token.
+        let caller = &call.caller;
+        let is_lent = |session: &&SessionFacts| {
+            session.kind == SessionKind::TemporaryKey
+                || caller.kind == PrincipalKind::Agency
+                || !caller.rights.limits.is_empty()
+        };
+        Ok(caller.session().filter(is_lent).map_or(end, |session| end.min(session.expires_at)))
     }
 
     async fn sign(

@@ -11,6 +11,7 @@ use service::{AuditFilter, Call, NewCluster, PageRequest, PrincipalUpdate, Quota
 
 use crate::ladder::{assert_refused, attach};
 use crate::rotation::kubeconfig;
+use crate::sessions::{by_key, by_token, log_in, wish, with_ada};
 use crate::signer::Signs;
 use crate::world::{World, allow, new_principal, spec, worlds, worlds_with};
 
@@ -403,5 +404,30 @@ async fn only_a_cluster_that_can_be_reached_signs_and_only_for_a_time_that_makes
         world.service.create_principal(&world.root, agency).await.unwrap();
         let made = issue(&world, "build", Lifetime::Lasting).await.unwrap();
         assert_eq!(made.certificate.kind, PrincipalKind::Agency);
+    }
+}
+
+#[tokio::test]
+async fn what_was_lent_for_a_while_does_not_become_a_certificate_for_ever() {
+    for world in worlds().await {
+        let service = &world.service;
+        prod(&world).await;
+        with_ada(&world).await;
+        let one = service.show_principal(&world.root, PrincipalKind::Agency, "one").await.unwrap();
+        for id in ["ada", one.id.as_str()] {
+            attach(&world, id, &allow(&["bailiwick:certificate:*", "bailiwick:agency:assume"])).await;
+        }
+        let ada = by_token(service, &log_in(&world).await).await.unwrap();
+        let own = wanted(Holder::Caller, Lifetime::Lasting);
+        let usual = service.issue_certificate(&ada, "prod", own).await.unwrap().certificate;
+        assert_eq!(Some(usual.expires_at), usual.not_after, "a password gives more than a token");
+        let assumed = service.assume_agency(&ada, &wish(world.root.account(), "one")).await.unwrap();
+        let agency = by_key(service, &assumed.key).await.unwrap();
+        let end = agency.caller.session().unwrap().expires_at;
+        let lent = service.issue_certificate(&agency, "prod", own).await.unwrap().certificate;
+        assert_eq!((lent.kind, lent.expires_at), (PrincipalKind::Agency, end), "{}", world.on());
+        let brief = Wanted { lifetime: Lifetime::Seconds(60), ..own };
+        let brief = service.issue_certificate(&agency, "prod", brief).await.unwrap().certificate;
+        assert_eq!(brief.expires_at, world.clock_in(60));
     }
 }

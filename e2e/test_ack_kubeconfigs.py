@@ -16,6 +16,9 @@ from harness.server import REPOSITORY
 
 BOTH = pytest.mark.parametrize("bailiwick", ["sqlite", "postgres"], indirect=True, scope="module")
 
+ONE = pytest.mark.parametrize("bailiwick", ["sqlite"], indirect=True, scope="module")
+"""Where the database makes no difference: each kubeconfig takes its time."""
+
 MANIFEST = REPOSITORY / "deploy/connector/certificates.yaml"
 
 A_DAY_AND_A_HALF = 1.5
@@ -150,7 +153,7 @@ def test_a_kubeconfig_of_the_same_user_that_is_not_revoked_goes_on(bailiwick, pe
     assert may(second, place)
 
 
-@BOTH
+@ONE
 def test_the_older_operation_answers_the_kubeconfig_alone(ack_client, person, place, written):
     answer = ack_client(person[1]).describe_cluster_v2_user_kubeconfig(place[0])
     assert set(answer.body) == {"config"}
@@ -158,7 +161,7 @@ def test_the_older_operation_answers_the_kubeconfig_alone(ack_client, person, pl
     until(lambda: may(file, place), 5, "kubectl works")
 
 
-@BOTH
+@ONE
 def test_a_temporary_one_says_when_it_ends(ack_client, person, place):
     mine = ack_client(person[1])
     answer = mine.describe_cluster_user_kubeconfig(place[0], private=False, minutes=60)
@@ -233,7 +236,7 @@ def test_states_are_listed_by_user_and_by_cluster_page_by_page(ack_client, baili
     assert (refused.value.status, refused.value.code) == (400, "InvalidParameter")
 
 
-@BOTH
+@ONE
 def test_a_cluster_that_is_not_there_or_not_connected_gives_none(ack_client, bailiwick, person):
     mine = ack_client(person[1])
     unknown = "c" + "0" * 32
@@ -253,7 +256,7 @@ def test_a_cluster_that_is_not_there_or_not_connected_gives_none(ack_client, bai
     assert refused.value.message
 
 
-@BOTH
+@ONE
 def test_without_the_right_there_is_no_kubeconfig(ack_client, bailiwick, place):
     mine = ack_client(bailiwick.add_key(bailiwick.add_user()))
     for call, action in (
@@ -268,7 +271,7 @@ def test_without_the_right_there_is_no_kubeconfig(ack_client, bailiwick, place):
         assert f"RAM policy Forbidden for action {action}" in refused.value.message
 
 
-@BOTH
+@ONE
 def test_whoever_is_cleaned_has_no_kubeconfig_left(ack_client, bailiwick, root, person, place, written):
     user, key = person
     file = written(ack_client(key).describe_cluster_user_kubeconfig(place[0]))

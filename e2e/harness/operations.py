@@ -65,7 +65,7 @@ LITERALS = {
     "generation": "1",
     "region_id": "cn-hangzhou",
     "revision": "1",
-    "serial": "0123456789abcdef0123456789abcdef",
+    "serial": "0123456789abcdef",
     "service_code": "cce",
     "version": "1",
     "version_id": "v1",

@@ -167,6 +167,9 @@ def test_the_sdk_reads_why_a_request_is_refused(bailiwick, ack, user, detached):
     error = refused(400, "ErrorUserNotFound", lambda: ack.grant_permissions("nobody", to_grant(granted(cluster))))
     assert "nobody" in error.message
     assert shown(ack, "nobody") == []
+    ack.grant_permissions(user, to_grant(granted(cluster)))
+    unforced = models.CleanUserPermissionsRequest()
+    assert "7 days" in refused(409, "Conflict", lambda: ack.clean_user_permissions(user, unforced)).message
     group = bailiwick.add_group(user)
     policies = bailiwick.policies()
     policies.create(policy_type="CCEEditPolicy", clusters=[cluster], namespaces=["*"], kind="group", ids=[group])
@@ -174,8 +177,8 @@ def test_the_sdk_reads_why_a_request_is_refused(bailiwick, ack, user, detached):
         409, "Conflict", lambda: ack.update_user_permissions(user, to_update("delete", granted(cluster)))
     )
     assert group in error.message
-    unforced = models.CleanUserPermissionsRequest()
-    assert "7 days" in refused(409, "Conflict", lambda: ack.clean_user_permissions(user, unforced)).message
+    forced = models.CleanUserPermissionsRequest(force=True)
+    assert group in refused(409, "Conflict", lambda: ack.clean_user_permissions(user, forced)).message
 
 
 @BOTH

@@ -111,7 +111,11 @@ pub(super) fn read(mut entry: Object) -> Result<Permission> {
             return Err(Error::invalid(&path("role_type"), rule));
         }
     };
-    let role = role(&path("role_name"), &name, custom, &place)?;
+    let field = path("role_name");
+    let role = match custom {
+        true => Role::Custom(ClusterRoleName::parse(&field, &name)?),
+        false => predefined(&field, &name, &place)?,
+    };
     // A misspelt key must not change what is granted.
     entry.finish()?;
     Ok(Permission { place, role })
@@ -124,10 +128,8 @@ fn cluster_id(field: &str, text: &str) -> Result<ClusterId> {
     }
 }
 
-fn role(field: &str, name: &str, custom: bool, place: &Place) -> Result<Role> {
-    if custom {
-        return ClusterRoleName::parse(field, name).map(Role::Custom);
-    }
+/// A predefined role, which must be one for such a place.
+fn predefined(field: &str, name: &str, place: &Place) -> Result<Role> {
     let found = ROLES.into_iter().find(|(keyword, _)| *keyword == name);
     let Some((_, role)) = found else {
         let rule = "must be `admin`, `admin-view`, `ops`, `dev` or `restricted`, or the name of a ClusterRole beside \

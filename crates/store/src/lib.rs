@@ -39,6 +39,8 @@ mod names;
 mod open;
 mod peek;
 mod permissions;
+#[cfg(test)]
+mod plans;
 mod policies;
 mod principals;
 mod recovery;

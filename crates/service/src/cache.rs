@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::AccountId;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 /// The latest known revisions of each account.
@@ -86,14 +87,36 @@ pub(crate) struct Copy<V> {
 
 /// A bounded set of copies by text key.
 pub(crate) struct Copies<V> {
-    entries: Cache<String, Arc<Copy<V>>>,
+    entries: Cache<String, Arc<Copy<V>>, Weight<V>>,
     follows: Follows,
+}
+
+/// How much of the bound a copy takes.
+struct Weight<V>(fn(&V) -> u64);
+
+impl<V> Clone for Weight<V> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<V> Weighter<String, Arc<Copy<V>>> for Weight<V> {
+    fn weight(&self, _: &String, copy: &Arc<Copy<V>>) -> u64 {
+        // One that weighs nothing would never be put out.
+        (self.0)(&copy.value).max(1)
+    }
 }
 
 impl<V> Copies<V> {
     /// Keeps at most `capacity` copies of anything.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity), follows: Follows::Everything }
+        let most = u64::try_from(capacity).unwrap_or(u64::MAX);
+        Self { entries: Cache::with_weighter(capacity, most, Weight(|_| 1)), follows: Follows::Everything }
+    }
+
+    /// Keeps copies, about `capacity` of them, that together weigh at most `most`.
+    pub(crate) fn weighed(capacity: usize, most: u64, weight: fn(&V) -> u64) -> Self {
+        Self { entries: Cache::with_weighter(capacity, most, Weight(weight)), follows: Follows::Everything }
     }
 
     /// Keeps at most `capacity` copies of what grants have no part in.

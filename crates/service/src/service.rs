@@ -32,6 +32,9 @@ use crate::seal::MasterKey;
 use crate::shares::Shares;
 use crate::tokens::KnownToken;
 
+/// So many bytes may what is known about holders of permissions take, roughly.
+const KEPT_HOLDERS: u64 = 128 << 20;
+
 /// What can be set about the service.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -128,7 +131,7 @@ impl Service {
             signing_keys: Copies::of_directory(10_000),
             tokens: Copies::of_directory(10_000),
             grants: Copies::new(1_000),
-            holders: Copies::new(2_000),
+            holders: Copies::weighed(2_000, KEPT_HOLDERS, |known| known.weight()),
             key_use: KeyUse::default(),
             refusals: Refusals::default(),
             failures: Failures::default(),

@@ -1,6 +1,8 @@
 //! Grants by who holds them, and what was said about one principal alone, commit by commit.
 
-use domain::{AccountId, ClusterId, Grant, GrantId, PrincipalId, Result, Timestamp};
+use std::collections::HashMap;
+
+use domain::{AccountId, ClusterId, Error, Grant, GrantId, PrincipalId, Result, Timestamp};
 use sqlx::Row;
 
 use crate::error::database;
@@ -17,6 +19,40 @@ pub(crate) const HELD: &str = "SELECT g.id, g.account_id, g.name, g.role, g.prin
      WHERE m.user_id = $2) held \
      CROSS JOIN grants g WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL \
      ORDER BY g.created_at, g.id";
+
+/// Whom these name: the holder, their groups, and one other if there is one. Grants may name five hundred, and whoever asks
+/// about one does not want to know the rest.
+pub(crate) const PRINCIPALS: &str = "SELECT l.grant_id, l.principal_id AS value FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $1) held \
+     CROSS JOIN grant_principals l WHERE l.grant_id = held.grant_id AND (l.principal_id = $1 \
+     OR l.principal_id IN (SELECT m.group_id FROM memberships m WHERE m.user_id = $1)) \
+     UNION ALL SELECT o.grant_id, MIN(o.principal_id) AS value FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $1) held \
+     CROSS JOIN grant_principals o WHERE o.grant_id = held.grant_id AND o.principal_id <> $1 \
+     AND o.principal_id NOT IN (SELECT m.group_id FROM memberships m WHERE m.user_id = $1) GROUP BY o.grant_id";
+
+/// Their clusters, one more than are read at most.
+pub(crate) const CLUSTERS: &str = "SELECT l.grant_id, l.cluster_id AS value FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $1) held \
+     CROSS JOIN grants g JOIN grant_clusters l ON l.grant_id = g.id WHERE g.id = held.grant_id \
+     AND g.revoked_at IS NULL ORDER BY l.grant_id, l.ordinal LIMIT 200001";
+
+/// Their namespaces, one more than are read at most.
+pub(crate) const NAMESPACES: &str = "SELECT l.grant_id, l.namespace AS value FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $1) held \
+     CROSS JOIN grants g JOIN grant_namespaces l ON l.grant_id = g.id WHERE g.id = held.grant_id \
+     AND g.revoked_at IS NULL ORDER BY l.grant_id, l.ordinal LIMIT 200001";
+
+/// So many clusters, and so many namespaces, of somebody's grants are read.
+const MAX_LISTED: usize = 200_000;
 
 /// The last version of each of these.
 pub(crate) const LAST_VERSIONS: &str = "SELECT h.grant_id, h.generation, h.account_id, h.revision, h.at, h.actor_id, \
@@ -44,7 +80,8 @@ pub(crate) const AS_OF: &str = "SELECT h.grant_id, h.generation, h.account_id, h
 /// The grants of somebody, and through which groups they have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldGrants {
-    /// Those that name them or a group of theirs, oldest first.
+    /// Those that name them or a group of theirs, oldest first. Of those whom a grant names there are only they, their
+    /// groups, and one other if there are others.
     pub grants: Vec<Grant>,
     /// Their groups, id and name, by name.
     pub groups: Vec<(PrincipalId, String)>,
@@ -63,7 +100,7 @@ impl ReadTx {
     /// The grants that are not revoked and name a principal of the account, or one of its groups.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer.
+    /// `Unavailable` if the database does not answer; `Conflict` if they list more than is read for one holder.
     pub async fn held_grants(&mut self, account: &AccountId, principal: &PrincipalId) -> Result<HeldGrants> {
         let rows = sqlx::query(HELD)
             .bind(account.as_str())
@@ -77,39 +114,22 @@ impl ReadTx {
         }
         let id = principal.as_str();
         let mut lists = Lists {
-            principals: self
-                .list_rows(
-                    "SELECT l.grant_id, l.principal_id AS value FROM grant_principals l \
-                     JOIN grants g ON g.id = l.grant_id AND g.revoked_at IS NULL WHERE l.grant_id IN \
-                     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
-                     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-                     WHERE m.user_id = $1) ORDER BY l.grant_id, l.ordinal",
-                    id,
-                )
-                .await?,
-            clusters: self
-                .list_rows(
-                    "SELECT l.grant_id, l.cluster_id AS value FROM grant_clusters l \
-                     JOIN grants g ON g.id = l.grant_id AND g.revoked_at IS NULL WHERE l.grant_id IN \
-                     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
-                     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-                     WHERE m.user_id = $1) ORDER BY l.grant_id, l.ordinal",
-                    id,
-                )
-                .await?,
-            namespaces: self
-                .list_rows(
-                    "SELECT l.grant_id, l.namespace AS value FROM grant_namespaces l \
-                     JOIN grants g ON g.id = l.grant_id AND g.revoked_at IS NULL WHERE l.grant_id IN \
-                     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $1 UNION \
-                     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-                     WHERE m.user_id = $1) ORDER BY l.grant_id, l.ordinal",
-                    id,
-                )
-                .await?,
+            principals: self.list_rows(PRINCIPALS, id).await?,
+            clusters: self.bounded_rows(CLUSTERS, id).await?,
+            namespaces: self.bounded_rows(NAMESPACES, id).await?,
         };
         let grants = rows.iter().map(|row| grant(row, &mut lists)).collect::<Result<_>>()?;
         Ok(HeldGrants { grants, groups })
+    }
+
+    async fn bounded_rows(&mut self, sql: &'static str, key: &str) -> Result<HashMap<String, Vec<String>>> {
+        let rows = self.list_rows(sql, key).await?;
+        if rows.values().map(Vec::len).sum::<usize>() <= MAX_LISTED {
+            return Ok(rows);
+        }
+        Err(Error::conflict(format!(
+            "the grants of this holder list more than {MAX_LISTED} clusters or namespaces: look at the grants one by one"
+        )))
     }
 
     /// The last version of each of these grants, in no order. One that an older program wrote may have none.

@@ -112,10 +112,12 @@ impl Service {
         if tx.permissions_revision(call.account(), &found.id).await? != seen {
             return Err(contended(&found));
         }
-        let held = tx.held_grants(call.account(), &found.id).await?;
         let clusters = tx.clusters(call.account()).await?;
         let administration = self.administration(&mut tx, call).await?;
         let scene = Scene { call, right: &right, clusters: &clusters, administration: &administration };
+        // Before more is read: others wait for the account meanwhile.
+        wanted.permissions.iter().try_for_each(|permission| scene.admit(permission))?;
+        let held = tx.held_grants(call.account(), &found.id).await?;
         let steps = steps(&found, &held, wanted, &scene)?;
         if steps == Steps::default() {
             let shown = self.shown_permissions(&mut tx, call, &found, &held).await?;
@@ -264,17 +266,18 @@ fn steps(
     wanted: &PermissionChange,
     scene: &Scene<'_>,
 ) -> Result<Steps> {
-    wanted.permissions.iter().try_for_each(|permission| scene.admit(permission))?;
     let owned = owned_clusters(held);
-    let is_theirs = |permission: &Permission| permission.place.cluster().is_some_and(|id| owned.contains(id));
-    let listed: BTreeSet<&Permission> =
-        wanted.permissions.iter().filter(|permission| !is_theirs(permission)).collect();
+    // Who has everything there is given nothing more. What they were given besides is taken away like anybody's.
+    let is_theirs =
+        |permission: &&Permission| permission.place.cluster().is_some_and(|id| owned.contains(id));
+    let listed: BTreeSet<&Permission> = wanted.permissions.iter().collect();
     let directs: Vec<(Permission, &Grant)> =
         held.grants.iter().filter_map(|grant| Some((direct(&holder.id, grant)?, grant))).collect();
     let has: BTreeSet<&Permission> = directs.iter().map(|(permission, _)| permission).collect();
     let create: BTreeSet<Permission> = match wanted.change {
         Change::Replace | Change::Add => {
-            listed.difference(&has).map(|permission| (*permission).clone()).collect()
+            let new = listed.difference(&has).copied().filter(|permission| !is_theirs(permission));
+            new.cloned().collect()
         }
         Change::Remove => BTreeSet::new(),
     };
@@ -284,9 +287,7 @@ fn steps(
         .map(|permission| (&permission.place, &permission.role))
         .collect();
     let goes = |permission: &Permission| match wanted.change {
-        Change::Replace => {
-            !listed.contains(permission) && !is_theirs(permission) && scene.reaches(permission)
-        }
+        Change::Replace => !listed.contains(permission) && scene.reaches(permission),
         Change::Add => {
             is_predefined(&permission.role)
                 && predefined.get(&permission.place).is_some_and(|role| **role != permission.role)
@@ -311,7 +312,8 @@ fn steps(
 
 /// What comes from elsewhere as well would still be there after it was taken away.
 fn refuse_indirect(holder: &Principal, held: &HeldGrants, listed: &BTreeSet<&Permission>) -> Result<()> {
-    for grant in held.grants.iter().filter(|grant| direct(&holder.id, grant).is_none()) {
+    let elsewhere = |grant: &&Grant| direct(&holder.id, grant).is_none() && !grant.of_owner;
+    for grant in held.grants.iter().filter(elsewhere) {
         let Some(permission) = listed.iter().find(|permission| rows::gives(grant, permission)) else {
             continue;
         };

@@ -68,7 +68,8 @@ impl Service {
         self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
         let held = tx.held_grants(call.account(), &found.id).await?;
         refuse_what_stays(&found, &held, &scope)?;
-        let steps = steps(&found, &held, &scope)?;
+        let named = whole_grants(&mut tx, &found, &held, &scope).await?;
+        let steps = steps(&found, &named, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
         if cleaning.activity == Activity::Spares {
@@ -204,10 +205,28 @@ fn overlap(one: &ClusterScope, other: &ClusterScope) -> bool {
     }
 }
 
-/// What becomes of each grant that names the holder.
-fn steps(holder: &Principal, held: &HeldGrants, scope: &ClusterScope) -> Result<Vec<Step>> {
-    let named = held.grants.iter().filter(|grant| grant.spec.principals.ids.contains(&holder.id));
-    named.filter_map(|grant| step(holder, grant, scope).transpose()).collect()
+/// The grants that name the holder in these clusters, with everybody whom they name.
+async fn whole_grants(
+    tx: &mut WriteTx,
+    holder: &Principal,
+    held: &HeldGrants,
+    scope: &ClusterScope,
+) -> Result<Vec<Grant>> {
+    let account = tx.account().clone();
+    let mut whole = Vec::new();
+    for grant in held.grants.iter().filter(|grant| overlap(&grant.spec.clusters, scope)) {
+        match grant.spec.principals.ids.as_slice() {
+            [one] if *one == holder.id => whole.push(grant.clone()),
+            ids if ids.contains(&holder.id) => whole.extend(tx.grant(&account, grant.id.as_str()).await?),
+            _ => {}
+        }
+    }
+    Ok(whole)
+}
+
+/// What becomes of each of them.
+fn steps(holder: &Principal, named: &[Grant], scope: &ClusterScope) -> Result<Vec<Step>> {
+    named.iter().filter_map(|grant| step(holder, grant, scope).transpose()).collect()
 }
 
 fn step(holder: &Principal, grant: &Grant, scope: &ClusterScope) -> Result<Option<Step>> {

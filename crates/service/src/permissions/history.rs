@@ -12,6 +12,9 @@ use crate::call::Call;
 use crate::history::from_json;
 use crate::service::{PageRequest, Paged, Service};
 
+/// So many entries has a page at most.
+const MAX_ENTRIES: usize = 20;
+
 /// A commit that changed somebody's direct permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastPermissions {
@@ -41,7 +44,8 @@ struct Standing {
 
 impl Service {
     /// A page of the commits that changed the direct permissions of a user or an agency, the last one first, as far as the
-    /// caller administers the places.
+    /// caller administers the places. Each entry is a whole set, so a page has at most 20; it may have fewer, and others
+    /// follow.
     ///
     /// # Errors
     /// `NotFound` if there is no such user or agency; `Invalid` naming `limit` or `cursor`.
@@ -52,6 +56,9 @@ impl Service {
         page: &PageRequest,
     ) -> Result<Paged<PastPermissions>> {
         let right = authz::require_somewhere(call, "bailiwick:grant:list")?;
+        page.to_page()?;
+        let limit = Some(page.limit.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES));
+        let page = &PageRequest { limit, cursor: page.cursor.clone() };
         let wanted = page.to_page()?;
         // Commits are ordered by their numbers, which stand in the cursor where lists have a time.
         let before = wanted.after.map_or(i64::MAX, |(revision, _)| revision.as_millis());
@@ -59,19 +66,24 @@ impl Service {
         let found = find_holder(&mut tx, call, holder).await?;
         let field = self.field_of_view(&mut tx, call, right).await?;
         let changes = tx.permission_changes(call.account(), &found.id, before, wanted.limit).await?;
-        let mut standings = Vec::with_capacity(changes.len() + 1);
-        for change in &changes {
-            standings.push(standing(&mut tx, call, &found, change.revision).await?);
-        }
-        if let Some(first) = changes.last() {
-            standings.push(standing(&mut tx, call, &found, first.revision.saturating_sub(1)).await?);
+        let mut shown = Vec::with_capacity(changes.len());
+        let mut after = match changes.first() {
+            Some(last) => standing(&mut tx, call, &found, last.revision).await?,
+            None => Standing { permissions: BTreeSet::new(), last: None },
+        };
+        for (change, earlier) in changes.iter().zip(changes.iter().skip(1).map(Some).chain([None])) {
+            let until = earlier.map_or(change.revision.saturating_sub(1), |earlier| earlier.revision);
+            let before = standing(&mut tx, call, &found, until).await?;
+            shown.push(past(change, &before, &after, &field));
+            after = before;
         }
         tx.end().await?;
-        let pairs = standings.iter().zip(standings.iter().skip(1));
-        let shown =
-            changes.iter().zip(pairs).map(|(change, (after, before))| past(change, before, after, &field));
-        let shown = shown.collect();
-        page.paged(shown, |past| (Timestamp::from_millis(past.revision), String::new()))
+        let mut paged = page.paged(shown, |past| (Timestamp::from_millis(past.revision), String::new()))?;
+        if !field.is_unlimited() {
+            // That something happened where they may not look is not theirs to know either.
+            paged.items.retain(|past| !past.added.is_empty() || !past.removed.is_empty());
+        }
+        Ok(paged)
     }
 
     /// Gives somebody again what they had directly after a commit, and takes away what came since.
@@ -93,7 +105,9 @@ impl Service {
             return Err(Error::invalid("revision", "must be one of the history of these permissions"));
         }
         let standing = standing(&mut tx, call, &found, revision).await?;
-        let field = self.field_of_view(&mut tx, call, right).await?;
+        // By the rule by which the change is judged: what is left out here would be taken away there.
+        let field =
+            self.field_of_view(&mut tx, call, right).await?.of(self.administration(&mut tx, call).await?);
         tx.end().await?;
         let permissions = standing.permissions.into_iter();
         let wanted = PermissionChange {
@@ -150,6 +164,10 @@ async fn standing(tx: &mut ReadTx, call: &Call, holder: &Principal, revision: i6
 /// The permission that a version was, if it was one place's.
 fn permission(version: &GrantVersion) -> Result<Option<Permission>> {
     let spec = from_json(&version.spec)?;
+    // The column was filled from what grants say today where an older program wrote the version.
+    if spec.principals.ids.as_slice() != version.sole_principal.as_slice() {
+        return Ok(None);
+    }
     let place = Place::only(&spec.clusters, &spec.namespaces);
     Ok(place.map(|place| Permission { place, role: spec.role }))
 }

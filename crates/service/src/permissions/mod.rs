@@ -90,6 +90,13 @@ pub(crate) struct KnownHolder {
     rows: OnceLock<Arc<Vec<PermissionRow>>>,
 }
 
+impl KnownHolder {
+    /// How much memory it takes at most, roughly in bytes.
+    pub(crate) fn weight(&self) -> u64 {
+        rows::weight(&self.held, self.clusters.len())
+    }
+}
+
 impl Service {
     /// The permissions of a user or an agency, at most `most` rows.
     ///
@@ -123,7 +130,10 @@ impl Service {
             Some(rows) => Arc::clone(rows),
             None => {
                 let rows = rows::rows(&holder.id, &known.held, &known.clusters, &|_| true, most)?;
-                Arc::clone(known.rows.get_or_init(|| Arc::new(rows)))
+                match rows::are_kept(&known.held, known.clusters.len()) {
+                    true => Arc::clone(known.rows.get_or_init(|| Arc::new(rows))),
+                    false => Arc::new(rows),
+                }
             }
         };
         rows::check_count(rows.len(), most)?;
@@ -196,6 +206,11 @@ pub(crate) struct FieldOfView<'a> {
 }
 
 impl FieldOfView<'_> {
+    /// The same with something else that is administered.
+    fn of(self, administration: Administration) -> Self {
+        Self { administration, ..self }
+    }
+
     fn is_unlimited(&self) -> bool {
         self.clusters.is_none() && self.administration.covers_cluster(None)
     }

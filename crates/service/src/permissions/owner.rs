@@ -7,6 +7,7 @@ use domain::{
 };
 use store::WriteTx;
 
+use crate::authz::{self, Thing};
 use crate::call::Call;
 use crate::history;
 use crate::service::Service;
@@ -22,7 +23,10 @@ impl Service {
         call: &Call,
         cluster: &Cluster,
     ) -> Result<()> {
+        let thing = Thing::cluster(cluster);
+        authz::require_not_denied(call, "bailiwick:grant:create", &thing)?;
         if let Some(old) = self.revoke_owners_grant(tx, &cluster.id).await? {
+            authz::require_not_denied(call, "bailiwick:grant:delete", &thing)?;
             history::record_changed(tx, call, &[old]).await?;
         }
         let Some(owner) = &cluster.owner else { return Ok(()) };

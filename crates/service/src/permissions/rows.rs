@@ -1,6 +1,7 @@
 //! From grants to rows: one for each place, merged where several grants come to the same. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::{
     Cluster, ClusterId, ClusterScope, Error, Grant, GrantId, NamespaceScope, Permission, Place, PrincipalId,
@@ -14,7 +15,7 @@ pub struct PermissionRow {
     /// The role and the place.
     pub permission: Permission,
     /// Where it comes from; never empty.
-    pub through: Vec<Through>,
+    pub through: Vec<Arc<Through>>,
 }
 
 impl PermissionRow {
@@ -85,6 +86,9 @@ impl ThroughKind {
     }
 }
 
+/// In so many ways all rows of a holder may come about. A row may come from hundreds of groups, and there may be thousands of rows.
+const MAX_WAYS: usize = 100_000;
+
 /// Whether the rows of `grant` hold this one. As [`rows`] makes them, without making them.
 pub(crate) fn gives(grant: &Grant, permission: &Permission) -> bool {
     if grant.spec.role != permission.role {
@@ -121,12 +125,19 @@ pub(crate) fn rows(
     sees: &dyn Fn(Option<&ClusterId>) -> bool,
     most: usize,
 ) -> Result<Vec<PermissionRow>> {
-    let mut rows: BTreeMap<Permission, Vec<Through>> = BTreeMap::new();
+    let mut rows: BTreeMap<Permission, Vec<Arc<Through>>> = BTreeMap::new();
+    let mut ways = 0_usize;
     for grant in &held.grants {
-        let through = through(holder, held, grant);
+        let through: Vec<Arc<Through>> = through(holder, held, grant).into_iter().map(Arc::new).collect();
         for place in places(grant, clusters, sees) {
             let permission = Permission { place, role: grant.spec.role.clone() };
             rows.entry(permission).or_default().extend(through.iter().cloned());
+            ways = ways.saturating_add(through.len());
+            if ways > MAX_WAYS {
+                return Err(Error::conflict(format!(
+                    "these permissions come about in more than {MAX_WAYS} ways: list the grants instead"
+                )));
+            }
             check_count(rows.len(), most)?;
         }
     }
@@ -189,4 +200,48 @@ fn places<'a>(
             ids.flat_map(move |id| names.iter().map(move |name| Place::Namespace(id.clone(), name.clone()))),
         ),
     }
+}
+
+/// How much memory what is known about a holder takes, roughly in bytes, with the rows if they are kept.
+pub(crate) fn weight(held: &HeldGrants, clusters: usize) -> u64 {
+    let listed = |grant: &Grant| {
+        let (clusters, namespaces) = sizes(grant, 0);
+        400 + 60 * (clusters + namespaces + grant.spec.principals.ids.len())
+    };
+    let rows = if are_kept(held, clusters) { 250 * most_ways(held, clusters) } else { 0 };
+    let grants: usize = held.grants.iter().map(listed).sum();
+    u64::try_from(1_000 + grants + rows + 100 * held.groups.len() + 600 * clusters).unwrap_or(u64::MAX)
+}
+
+/// Whether all rows are few enough to be kept until the next change.
+pub(crate) fn are_kept(held: &HeldGrants, clusters: usize) -> bool {
+    most_ways(held, clusters) <= MAX_KEPT
+}
+
+/// So many rows, and ways by which they come about, of one holder are kept; more are made anew each time.
+const MAX_KEPT: usize = 20_000;
+
+/// In how many ways the rows of a holder come about at most.
+fn most_ways(held: &HeldGrants, clusters: usize) -> usize {
+    let of = |grant: &Grant| {
+        let (clusters, namespaces) = sizes(grant, clusters);
+        clusters
+            .max(1)
+            .saturating_mul(namespaces.max(1))
+            .saturating_mul(grant.spec.principals.ids.len().max(1))
+    };
+    held.grants.iter().fold(0, |sum, grant| sum.saturating_add(of(grant)))
+}
+
+/// How many clusters and namespaces a grant lists.
+fn sizes(grant: &Grant, all_clusters: usize) -> (usize, usize) {
+    let clusters = match &grant.spec.clusters {
+        ClusterScope::All => all_clusters,
+        ClusterScope::Listed(ids) => ids.len(),
+    };
+    let namespaces = match &grant.spec.namespaces {
+        NamespaceScope::All => 0,
+        NamespaceScope::Listed(names) => names.len(),
+    };
+    (clusters, namespaces)
 }

@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod history;
+mod limits;
 mod replacing;
 mod rows;
 

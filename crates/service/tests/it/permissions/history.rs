@@ -23,7 +23,7 @@ async fn each_change_is_one_entry_that_says_who_when_and_in_which_dialect() {
             world.cluster(id).await;
         }
         world.user("ada").await;
-        let origin = Origin { dialect: "huawei", ..world.root.origin.clone() };
+        let origin = Origin { dialect: "elsewhere", ..world.root.origin.clone() };
         let call = Call { origin, ..world.root.clone() };
         world
             .changed(&call, "ada", &change(Change::Replace, &[("c1", "viewer"), ("c2", "viewer")]))
@@ -44,7 +44,7 @@ async fn each_change_is_one_entry_that_says_who_when_and_in_which_dialect() {
             (texts(&["c1 viewer", "c2 viewer"]), texts(&[]), texts(&["c1 viewer", "c2 viewer"])),
         ];
         assert_eq!(told, expected, "{}", world.on());
-        assert_eq!((entries[2].dialect.as_str(), entries[1].dialect.as_str()), ("huawei", "native"));
+        assert_eq!((entries[2].dialect.as_str(), entries[1].dialect.as_str()), ("elsewhere", "native"));
         assert_eq!(entries[0].actor, world.root.caller.principal.as_str());
         assert_eq!(entries[0].at.as_millis() - entries[2].at.as_millis(), 5000);
         assert_eq!(history(&world, &world.root, "ada", 1).await, entries[..1], "a page has no others");

@@ -16,6 +16,7 @@ mod arrivals;
 mod attachments;
 mod audit;
 mod backup;
+mod certificate_ends;
 mod certificates;
 mod clusters;
 mod connections;

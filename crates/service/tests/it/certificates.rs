@@ -431,3 +431,40 @@ async fn what_was_lent_for_a_while_does_not_become_a_certificate_for_ever() {
         assert_eq!(brief.expires_at, world.clock_in(60));
     }
 }
+
+#[tokio::test]
+async fn lists_come_in_pages_of_what_their_reader_may_see() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        prod(&world).await;
+        cluster(&world, "test", 2).await;
+        let ann = world.user("ann").await;
+        let only_test = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Resource":["*"],"Action":["bailiwick:certificate:list"],
+            "Condition":{"StringEquals":{"bailiwick:ClusterId":["test"]}}}]}"#;
+        attach(&world, "ann", only_test).await;
+        let call = world.call_of(&ann).await;
+        for cluster in ["prod", "prod", "test", "prod", "test", "prod", "prod"] {
+            world.clock.advance_seconds(1);
+            let wanted = wanted(Holder::Caller, Lifetime::Lasting);
+            service.issue_certificate(root, cluster, wanted).await.unwrap();
+        }
+        for limit in [1, 2, 3] {
+            let mut request = PageRequest { limit: Some(limit), cursor: None };
+            let mut seen = Vec::new();
+            loop {
+                let page = service.list_certificates(&call, None, None, &request).await.unwrap();
+                seen.extend(page.items.into_iter().map(|issued| issued.cluster_name));
+                match page.next {
+                    Some(next) => request.cursor = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!(seen, ["test", "test"], "{limit} {}", world.on());
+        }
+        let refused = service.list_certificates(&call, Some("prod"), None, &PageRequest::default()).await;
+        assert_refused("of another cluster", refused);
+        let of_prod =
+            service.list_certificates(root, Some("prod"), None, &PageRequest::default()).await.unwrap();
+        assert_eq!(of_prod.items.len(), 5);
+    }
+}

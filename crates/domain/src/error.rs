@@ -71,6 +71,8 @@ pub enum Missing {
     Nothing,
     /// To administer the cluster or the namespace that it is about.
     Administration,
+    /// To be somebody else: the account's root user, or an administrator.
+    Person,
 }
 
 /// What a refused caller is told besides: nothing of the reasons, but what leads an administrator to them.

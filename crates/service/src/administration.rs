@@ -3,8 +3,8 @@
 //! same goes for saying who owns a cluster, which makes its administrator.
 
 use domain::{
-    ClusterId, ClusterScope, Denial, Error, GrantSpec, Missing, Namespace, NamespaceScope, Place, Result,
-    Role,
+    ClusterId, ClusterScope, Denial, Error, GrantSpec, Missing, Namespace, NamespaceScope, Permission, Place,
+    Result, Role,
 };
 use store::{Administered, AdministeredNamespaces, ReadTx, WriteTx};
 
@@ -79,6 +79,19 @@ impl Administration {
                 .cluster()
                 .zip(place.namespace())
                 .is_some_and(|(cluster, name)| self.covers_namespace(cluster, name))
+    }
+
+    /// Whether they may give this, or take it away. A role of the cluster's own takes its administrator: what it allows is
+    /// not known here, and it may not be there yet.
+    pub(crate) fn may_give(&self, permission: &Permission) -> bool {
+        match &permission.role {
+            Role::Custom(_) => self.covers_cluster(permission.place.cluster()),
+            Role::Administrator
+            | Role::AdministratorView
+            | Role::Operator
+            | Role::Developer
+            | Role::Viewer => self.covers(&permission.place),
+        }
     }
 
     fn covers_namespace(&self, cluster: &ClusterId, namespace: &Namespace) -> bool {

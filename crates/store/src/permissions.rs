@@ -63,6 +63,10 @@ pub(crate) const LAST_VERSIONS: &str = "SELECT h.grant_id, h.generation, h.accou
      CROSS JOIN grants g JOIN grant_history h ON h.grant_id = g.id AND h.generation = g.generation \
      WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL";
 
+/// The last commit that said something of one principal alone.
+pub(crate) const REVISION: &str = "SELECT COALESCE(MAX(revision), 0) AS revision FROM grant_history \
+     WHERE sole_principal = $2 AND account_id = $1";
+
 /// The commits that changed what one principal alone was given.
 pub(crate) const CHANGES: &str = "SELECT h.revision AS revision, MAX(h.at) AS at FROM \
      (SELECT DISTINCT s.grant_id FROM grant_history s WHERE s.sole_principal = $2) alone \
@@ -159,15 +163,12 @@ impl ReadTx {
         account: &AccountId,
         principal: &PrincipalId,
     ) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COALESCE(MAX(revision), 0) AS revision FROM grant_history \
-             WHERE sole_principal = $2 AND account_id = $1",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .fetch_one(self.connection())
-        .await
-        .map_err(database)?;
+        let row = sqlx::query(REVISION)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .fetch_one(self.connection())
+            .await
+            .map_err(database)?;
         row.try_get("revision").map_err(database)
     }
 

@@ -4,7 +4,7 @@
 use sqlx::Row;
 
 use crate::administered::{ADMINISTERED, ADMINISTERED_NAMESPACES, GRANTED};
-use crate::permissions::{AS_OF, CHANGES, HELD, LAST_VERSIONS};
+use crate::permissions::{AS_OF, CHANGES, CLUSTERS, HELD, LAST_VERSIONS, NAMESPACES, PRINCIPALS, REVISION};
 use crate::testing::databases;
 
 #[tokio::test]
@@ -14,8 +14,19 @@ async fn what_one_principal_holds_is_found_without_reading_the_grants_of_the_acc
             continue;
         }
         let store = database.open().await;
-        let statements =
-            [HELD, LAST_VERSIONS, CHANGES, AS_OF, ADMINISTERED, ADMINISTERED_NAMESPACES, GRANTED];
+        let statements = [
+            HELD,
+            PRINCIPALS,
+            CLUSTERS,
+            NAMESPACES,
+            LAST_VERSIONS,
+            REVISION,
+            CHANGES,
+            AS_OF,
+            ADMINISTERED,
+            ADMINISTERED_NAMESPACES,
+            GRANTED,
+        ];
         for statement in statements {
             let mut tx = store.read().await.unwrap();
             let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));

@@ -79,13 +79,21 @@ pub fn restore(of: &str, number: Option<u64>, session: &mut Session<'_, '_>) -> 
     };
     let number = match number {
         Some(number) => number.to_string(),
-        None => earlier(&session.client.list(path, &[], None)?, key)?,
+        None => earlier(&session.client.list(path, &[], few(&past))?, key)?,
     };
     let done = session.client.write("POST", &format!("{path}/{number}/restore"), json!({}))?;
     Ok(match past {
         Past::Grant(_) => Restored::Grant(done),
         Past::Holder(_) => Restored::Permissions(done),
     })
+}
+
+/// How many entries are needed to find the last but one: holders list the last change first, and each entry is a whole set.
+fn few(past: &Past) -> Option<usize> {
+    match past {
+        Past::Grant(_) => None,
+        Past::Holder(_) => Some(2),
+    }
 }
 
 /// The number of the last entry but one: grants list the first version first, holders the last change.

@@ -93,7 +93,7 @@ impl ForOthers {
         let what =
             if self == Self::RootAlone { "do this" } else { "have to do with the certificates of others" };
         let reasons = format!("{who} {what}");
-        let denial = Denial { action: action.to_owned(), resource, reasons, missing: Missing::Policy };
+        let denial = Denial { action: action.to_owned(), resource, reasons, missing: Missing::Person };
         Err(Error::denied(denial).with_hint(&format!("{who} {what}")))
     }
 }

@@ -149,8 +149,8 @@ impl Service {
             let ours = Ours { owner, recorded };
             if let Some(found) = self.contact.foreign_users(&connection, &ours, &users).await? {
                 return Err(Error::conflict(format!(
-                    "{found}, and is not ours: somebody else may be meant by that name; asking again with `adopt` says \
-                     that it is `{}`",
+                    "{found}, and is not ours: somebody else may be meant by that name; `bailiwick kubeconfig issue --adopt` \
+                     says that it is `{}`",
                     holder.id
                 )));
             }

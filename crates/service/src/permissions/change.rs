@@ -220,29 +220,16 @@ impl Scene<'_> {
         {
             return Err(Error::not_found("cluster", id.as_str()));
         }
-        if self.administers(permission) {
+        if self.administration.may_give(permission) {
             return Ok(());
         }
         let resource = place.cluster().map_or_else(|| "cluster/*".to_owned(), |id| format!("cluster/{id}"));
         Err(refused(self.right.action(), &resource))
     }
 
-    /// Whether the caller administers what this is about. A role of the cluster's own takes its administrator: what it
-    /// allows is not known here, and it may not be there yet.
-    fn administers(&self, permission: &Permission) -> bool {
-        match &permission.role {
-            Role::Custom(_) => self.administration.covers_cluster(permission.place.cluster()),
-            Role::Administrator
-            | Role::AdministratorView
-            | Role::Operator
-            | Role::Developer
-            | Role::Viewer => self.administration.covers(&permission.place),
-        }
-    }
-
     /// Whether the caller's right holds where this is, for what is not listed and so is no reason to refuse.
     fn reaches(&self, permission: &Permission) -> bool {
-        self.administers(permission)
+        self.administration.may_give(permission)
             && self.right.holds_for_clusters(&permission.place.clusters(), self.clusters)
     }
 

@@ -114,7 +114,7 @@ impl Service {
             change: Change::Replace,
             asked: Asked::Update,
             // What the caller does not administer is left as it is, as by any replacing.
-            permissions: permissions.filter(|permission| field.shows(&permission.place)).collect(),
+            permissions: permissions.filter(|permission| field.reaches(permission)).collect(),
             most,
             most_removed: None,
         };

@@ -162,7 +162,7 @@ fn detail(error: &Error) -> Option<Detail<'_>> {
     let no_permission_type = match denial.missing {
         Missing::Policy => Some("ImplicitDeny"),
         Missing::Nothing => Some("ExplicitDeny"),
-        Missing::Administration => None,
+        Missing::Administration | Missing::Person => None,
     };
     Some(Detail { auth_action: &told.action, no_permission_type, explanation: &told.explanation })
 }
@@ -279,6 +279,8 @@ mod tests {
             (Missing::Nothing, false, "StatusForbidden", ram, Some("ExplicitDeny")),
             (Missing::Nothing, true, "StatusForbidden", sts, Some("ExplicitDeny")),
             (Missing::Administration, true, "ForbiddenGrantPermissions", other, None),
+            // No policy would help: the vendor's words would send people to look for one.
+            (Missing::Person, false, "StatusForbidden", other, None),
         ] {
             let (status, body) = shown(&refused(missing, in_session)).await;
             assert_eq!((status, &body["code"], &body["Message"]), (403, &code.into(), &message.into()));

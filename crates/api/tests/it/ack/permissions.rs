@@ -218,7 +218,7 @@ async fn a_caller_sees_and_changes_only_where_they_administer() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_action_and_whether_a_session_asked() {
+async fn a_refusal_names_the_action_whatever_is_asked_for() {
     let ack = Ack::start().await;
     let key = ack.server.key_of("u2").await;
     let body = b"[]";

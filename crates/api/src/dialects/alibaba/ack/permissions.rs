@@ -1,6 +1,6 @@
 //! `/permissions/users/{uid}`: what somebody may do in which cluster.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
 use bytes::Bytes;
 use domain::{Error, ErrorKind, PrincipalId, Result};
@@ -90,7 +90,7 @@ async fn change(app: &App, call: &Call, input: &Input, change: Change, asked: As
     let wanted = PermissionChange {
         change,
         asked,
-        permissions: entries.into_iter().map(read).collect::<Result<Vec<_>>>()?,
+        permissions: entries.into_iter().map(|entry| read(entry, change)).collect::<Result<Vec<_>>>()?,
         most: settings.max_rows,
         most_removed: settings.max_removed_per_replace,
     };
@@ -102,23 +102,20 @@ async fn change(app: &App, call: &Call, input: &Input, change: Change, asked: As
 /// Somebody's rows as JSON. Writing them is the dearest part of the answer, and they change rarely: the text is kept as
 /// long as the rows that it was made of.
 struct Rendered {
-    rows: Arc<Vec<PermissionRow>>,
+    /// Not kept alive by this: it only tells whether they are the same still.
+    rows: Weak<Vec<PermissionRow>>,
     body: Bytes,
 }
 
-/// So much memory may texts and rows take.
+/// So much memory may texts take.
 const KEPT_BYTES: u64 = 64 * 1024 * 1024;
-
-/// About what a row takes in memory, beside its text.
-const BYTES_OF_ROW: u64 = 512;
 
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<PrincipalId, Arc<Rendered>> for Weight {
     fn weight(&self, _: &PrincipalId, kept: &Arc<Rendered>) -> u64 {
-        let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
-        BYTES_OF_ROW.saturating_mul(count(kept.rows.len()) + 1).saturating_add(count(kept.body.len()))
+        u64::try_from(kept.body.len()).unwrap_or(u64::MAX).saturating_add(500)
     }
 }
 
@@ -139,11 +136,11 @@ fn rendered(permissions: &Permissions) -> Result<Bytes> {
         Completeness::Partial => write(),
         Completeness::Complete => {
             let known = RENDERED.get(&permissions.holder.id);
-            if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.rows, rows)) {
+            if let Some(known) = known.filter(|known| std::ptr::eq(known.rows.as_ptr(), Arc::as_ptr(rows))) {
                 return Ok(known.body.clone());
             }
             let body = write()?;
-            let made = Rendered { rows: Arc::clone(rows), body: body.clone() };
+            let made = Rendered { rows: Arc::downgrade(rows), body: body.clone() };
             RENDERED.insert(permissions.holder.id.clone(), Arc::new(made));
             Ok(body)
         }

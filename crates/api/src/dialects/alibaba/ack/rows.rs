@@ -3,7 +3,7 @@
 
 use domain::{ClusterId, ClusterRoleName, Error, Namespace, Permission, Place, PrincipalKind, Result, Role};
 use serde::{Serialize, Serializer};
-use service::permissions::PermissionRow;
+use service::permissions::{Change, PermissionRow};
 
 use crate::json::Object;
 
@@ -87,7 +87,7 @@ fn keyword(role: &Role) -> &'static str {
 ///
 /// # Errors
 /// `Invalid` naming the field that breaks a rule.
-pub(super) fn read(mut entry: Object) -> Result<Permission> {
+pub(super) fn read(mut entry: Object, change: Change) -> Result<Permission> {
     let (scope, cluster) = (entry.text("role_type")?, entry.optional_text("cluster")?.unwrap_or_default());
     let namespace = entry.optional_text("namespace")?.unwrap_or_default();
     let name = entry.text("role_name")?;
@@ -114,7 +114,7 @@ pub(super) fn read(mut entry: Object) -> Result<Permission> {
     let field = path("role_name");
     let role = match custom {
         true => Role::Custom(ClusterRoleName::parse(&field, &name)?),
-        false => predefined(&field, &name, &place)?,
+        false => predefined(&field, &name, &place, change)?,
     };
     // A misspelt key must not change what is granted.
     entry.finish()?;
@@ -129,13 +129,18 @@ fn cluster_id(field: &str, text: &str) -> Result<ClusterId> {
 }
 
 /// A predefined role, which must be one for such a place.
-fn predefined(field: &str, name: &str, place: &Place) -> Result<Role> {
+///
+/// What was given through another dialect may be taken away, whatever this one would give.
+fn predefined(field: &str, name: &str, place: &Place, change: Change) -> Result<Role> {
     let found = ROLES.into_iter().find(|(keyword, _)| *keyword == name);
     let Some((_, role)) = found else {
         let rule = "must be `admin`, `admin-view`, `ops`, `dev` or `restricted`, or the name of a ClusterRole beside \
                     `is_custom: true`";
         return Err(Error::invalid(field, rule));
     };
+    if change == Change::Remove {
+        return Ok(role);
+    }
     match (place, &role) {
         (Place::Namespace(..), Role::Administrator | Role::AdministratorView | Role::Operator) => {
             Err(Error::invalid(field, "must be `dev` or `restricted`, or a custom role, in a namespace"))

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::AccountId;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 /// The latest known revisions of each account.
@@ -84,16 +85,37 @@ pub(crate) struct Copy<V> {
     pub(crate) value: V,
 }
 
+/// How much of the bound a copy takes.
+struct Weigh<V>(fn(&V) -> u64);
+
+impl<V> Clone for Weigh<V> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<V> Weighter<String, Arc<Copy<V>>> for Weigh<V> {
+    fn weight(&self, _: &String, copy: &Arc<Copy<V>>) -> u64 {
+        (self.0)(&copy.value)
+    }
+}
+
 /// A bounded set of copies by text key.
 pub(crate) struct Copies<V> {
-    entries: Cache<String, Arc<Copy<V>>>,
+    entries: Cache<String, Arc<Copy<V>>, Weigh<V>>,
     follows: Follows,
 }
 
 impl<V> Copies<V> {
     /// Keeps at most `capacity` copies of anything.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity), follows: Follows::Everything }
+        let most = u64::try_from(capacity).unwrap_or(u64::MAX);
+        Self { entries: Cache::with_weighter(capacity, most, Weigh(|_| 1)), follows: Follows::Everything }
+    }
+
+    /// Keeps copies, about `capacity` of them, that weigh no more than `most` together.
+    pub(crate) fn weighed(capacity: usize, most: u64, weight: fn(&V) -> u64) -> Self {
+        Self { entries: Cache::with_weighter(capacity, most, Weigh(weight)), follows: Follows::Everything }
     }
 
     /// Keeps at most `capacity` copies of what grants have no part in.
@@ -148,6 +170,18 @@ mod tests {
         assert!(copies.get(&revisions, "k").is_some());
         revisions.directory_reached(&other, 9);
         assert!(copies.get(&revisions, "k").is_none());
+    }
+
+    #[test]
+    fn copies_weigh_no_more_together_than_they_may() {
+        let (revisions, account) = (Revisions::default(), AccountId::stored("a"));
+        let copies = Copies::weighed(64, 1_000, |weight: &u64| *weight);
+        let keys: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+        for key in &keys {
+            copies.put(key, Copy { account: account.clone(), revision: 1, others: Vec::new(), value: 50 });
+        }
+        let kept = keys.iter().filter(|key| copies.get(&revisions, key).is_some()).count();
+        assert!((1..=20).contains(&kept), "{kept}");
     }
 
     #[test]

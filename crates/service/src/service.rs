@@ -25,7 +25,7 @@ use crate::key_use::KeyUse;
 use crate::leases::Leases;
 use crate::measures::Counters;
 use crate::password::Passwords;
-use crate::permissions::KnownHolder;
+use crate::permissions::{self, KnownHolder};
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
 use crate::seal::MasterKey;
@@ -128,7 +128,9 @@ impl Service {
             signing_keys: Copies::of_directory(10_000),
             tokens: Copies::of_directory(10_000),
             grants: Copies::new(1_000),
-            holders: Copies::new(2_000),
+            holders: Copies::weighed(permissions::KEPT_HOLDERS, permissions::KEPT_BYTES, |known| {
+                known.bytes()
+            }),
             key_use: KeyUse::default(),
             refusals: Refusals::default(),
             failures: Failures::default(),

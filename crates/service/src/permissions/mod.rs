@@ -17,8 +17,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use domain::{
-    Cluster, ClusterId, Error, ErrorKind, Grant, GrantId, Permission, Place, Principal, PrincipalId,
-    PrincipalKind, Result, Timestamp,
+    Cluster, ClusterId, ClusterScope, Error, ErrorKind, Grant, GrantId, NamespaceScope, Permission, Place,
+    Principal, PrincipalId, PrincipalKind, Result, Timestamp,
 };
 use store::{HeldGrants, ReadTx};
 
@@ -88,6 +88,40 @@ pub(crate) struct KnownHolder {
     clusters: Vec<Cluster>,
     /// All rows, made when somebody who sees all of them asks.
     rows: OnceLock<Arc<Vec<PermissionRow>>>,
+}
+
+/// About what a row, and what an entry of a grant, takes in memory.
+const BYTES_OF_ROW: u64 = 512;
+const BYTES_OF_ENTRY: u64 = 128;
+
+/// So many holders are kept, and so much memory they may take. Some hold a row, some ten thousand.
+pub(crate) const KEPT_HOLDERS: usize = 256;
+pub(crate) const KEPT_BYTES: u64 = 128 * 1024 * 1024;
+
+impl KnownHolder {
+    /// About how many bytes it takes, with its rows.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |grant: &Grant| {
+            let spec = &grant.spec;
+            let clusters = match &spec.clusters {
+                ClusterScope::All => self.clusters.len(),
+                ClusterScope::Listed(ids) => ids.len(),
+            };
+            let namespaces = match &spec.namespaces {
+                NamespaceScope::All => 1,
+                NamespaceScope::Listed(names) => names.len(),
+            };
+            let entries = clusters.saturating_add(namespaces).saturating_add(spec.principals.ids.len());
+            let rows = clusters.max(1).saturating_mul(namespaces);
+            times(BYTES_OF_ENTRY, entries.saturating_add(4)).saturating_add(times(BYTES_OF_ROW, rows))
+        };
+        let known = self.clusters.len().saturating_add(self.held.groups.len()).saturating_add(4);
+        self.held.grants.iter().map(bytes).fold(times(BYTES_OF_ROW, known), u64::saturating_add)
+    }
+}
+
+fn times(bytes: u64, count: usize) -> u64 {
+    bytes.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 impl Service {

@@ -58,6 +58,7 @@ bench: setup ## Figures as ratios, each beside its peer in one run; never part o
 	"$$release/benches" signature; \
 	"$$release/benches" reads "$$release/bailiwick"; \
 	"$$release/benches" tokens "$$release/bailiwick" benches/keystone.py; \
+	scripts/with-postgres --durable sh -c "'$$release/benches' permissions '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
 	scripts/with-postgres --durable sh -c "'$$release/benches' writes '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
 	$(PYTHON) benches/fleet.py "$$release/bailiwick" "$$release/benches" $(ARGS)
 

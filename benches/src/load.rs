@@ -108,11 +108,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// The length of the head and of the body that it announces, once the head is there. Any status but 200 and 201 is an
-/// error: a fast refusal is not a figure.
+/// The length of the head and of the body that it announces, once the head is there. Any status but 200, 201 and 204 is
+/// an error: a fast refusal is not a figure.
 fn head(buffer: &[u8]) -> io::Result<Option<(usize, usize)>> {
     let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let text = String::from_utf8_lossy(buffer.get(..end).unwrap_or_default()).to_ascii_lowercase();
+    if text.starts_with("http/1.1 204") {
+        return Ok(Some((end + 4, 0)));
+    }
     if !text.starts_with("http/1.1 200") && !text.starts_with("http/1.1 201") {
         return Err(io::Error::other(format!("refused: {text}")));
     }

@@ -7,6 +7,7 @@ mod bare;
 mod figures;
 mod load;
 mod peer;
+mod permissions;
 mod process;
 mod raw;
 mod reads;
@@ -25,12 +26,13 @@ async fn main() -> io::Result<()> {
         ["--peer", file] => peer::serve(file).await,
         ["signature"] => signature::compare(),
         ["reads", server] => reads::compare(server).await,
+        ["permissions", server, postgres] => permissions::compare(server, postgres).await,
         ["tokens", server, keystone] => tokens::compare(server, keystone).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         _ => Err(io::Error::other(
-            "usage: benches signature | reads SERVER | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
         )),
     }
 }

@@ -137,6 +137,16 @@ pub fn own_cpu_micros() -> io::Result<u64> {
     cpu_micros("self")
 }
 
+/// The `schedstat` of the thread that reads it.
+pub const THREAD: &str = "/proc/thread-self/schedstat";
+
+/// How many nanoseconds a thread, or a process of one thread, has been on a processor, by its `schedstat`.
+pub fn on_processor(schedstat: &str) -> io::Result<f64> {
+    let text = std::fs::read_to_string(schedstat)?;
+    let first = text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok());
+    first.ok_or_else(|| io::Error::other("the kernel does not count the time on processors"))
+}
+
 fn cpu_micros(process: &str) -> io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let after_name = stat.rsplit(')').next().unwrap_or_default();

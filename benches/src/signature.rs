@@ -17,6 +17,7 @@ use domain::Timestamp;
 use service::Origin;
 
 use crate::figures::Figures;
+use crate::process;
 
 /// Rounds, the two sides by turns.
 const ROUNDS: usize = 21;
@@ -133,8 +134,7 @@ fn nanoseconds(mut work: impl FnMut() -> bool) -> f64 {
 
 /// How many nanoseconds this thread has been on a processor.
 fn on_processor() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(f64::NAN)
+    process::on_processor(process::THREAD).unwrap_or(f64::NAN)
 }
 
 /// The hashes of the scheme over as many bytes.

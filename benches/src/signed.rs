@@ -20,7 +20,8 @@ pub fn get(account: &Account, address: SocketAddr, path: &str) -> String {
     request(account, address, "GET", path, "")
 }
 
-fn request(account: &Account, address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+/// A signed request, good for fifteen minutes.
+pub fn request(account: &Account, address: SocketAddr, method: &str, path: &str, body: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "the program's own edge: a signature needs the time")]
     let date = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let host = address.to_string();

@@ -88,6 +88,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
+        "clusters.listChecks" => &["until", "limit"],
         "kubeconfigs.list" => &["cluster", "holder", "limit", "cursor"],
         "policies.list" => &["origin", "attached", "limit", "cursor"],
         name if name.starts_with("policies.attach") || name.starts_with("policies.detach") => {
@@ -110,7 +111,9 @@ fn responses(row: &Operation) -> Value {
     let (status, content) = match row.method {
         "DELETE" if row.name != "clusters.delete" => ("204", None),
         "PUT" if !["grants.update", "clusters.rotate"].contains(&row.name) => ("204", None),
-        "POST" if !["clusters.resume", "authorize.ask"].contains(&row.name) => ("201", response_schema(row)),
+        "POST" if !["clusters.check", "clusters.resume", "authorize.ask"].contains(&row.name) => {
+            ("201", response_schema(row))
+        }
         _ => ("200", response_schema(row)),
     };
     let done = match content {
@@ -141,6 +144,8 @@ fn noun(row: &Operation) -> Option<&'static str> {
 fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
+        "clusters.check" => "Check",
+        "clusters.listChecks" => "Checks",
         "clusters.delete" | "clusters.showRemoval" => "Removal",
         _ => noun(row)?,
     };
@@ -158,6 +163,7 @@ fn request_schema(row: &Operation) -> String {
         "accessKeys.create" => "NewAccessKey",
         "accessKeys.update" => "AccessKeyUpdate",
         "clusters.update" => "ClusterUpdate",
+        "clusters.check" => "NewCheck",
         "clusters.rotate" => "NewConnection",
         "policies.update" => "PolicyUpdate",
         "authorize.ask" => "Inquiry",
@@ -172,7 +178,9 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn schemas() -> Value {
     let mut all = schemas_of_things();
-    for more in [schemas_of_revocations(), schemas_of_policies(), schemas_of_kubeconfigs()] {
+    for more in
+        [schemas_of_revocations(), schemas_of_policies(), schemas_of_kubeconfigs(), super::checks::schemas()]
+    {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
         }

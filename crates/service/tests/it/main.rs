@@ -16,6 +16,7 @@
 mod accounts;
 mod audit;
 mod authorization;
+mod checks;
 mod clusters;
 mod concurrency;
 mod decisions;

@@ -73,6 +73,7 @@ fn body(row: &Operation) -> &'static str {
         }
         "accessKeys.create" => r#"{"user":"u"}"#,
         "accessKeys.update" => r#"{"enabled":false}"#,
+        "clusters.check" | "kubeconfigs.issue" => "{}",
         "clusters.update" => r#"{"labels":{}}"#,
         "clusters.rotate" => r#"{"kubeconfig":"x"}"#,
         "policies.create" => r#"{"name":"n","document":{}}"#,

@@ -7,6 +7,7 @@ use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::{OnceCell, watch};
 
 use crate::abuse::{Guesses, Limiter, Rates};
+use crate::accepted_roles::RoleGrowth;
 use crate::access_keys::SigningKey;
 use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub grant_requires: GrantRequires,
     /// What clusters are asked about the credentials of their connections.
     pub checklist: Arc<Checklist>,
+    /// What happens to a grant whose custom role grows.
+    pub role_growth: RoleGrowth,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             vocabulary: Arc::new(Vocabulary::own()),
             grant_requires: GrantRequires::default(),
             checklist: Arc::new(Checklist::default()),
+            role_growth: RoleGrowth::default(),
         }
     }
 }

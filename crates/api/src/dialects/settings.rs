@@ -6,7 +6,8 @@ use serde::Deserialize;
 use super::{alibaba, huawei};
 
 /// The sections of the settings file that belong to dialects.
-pub const SECTIONS: [&str; 2] = [huawei::settings::SECTION, alibaba::settings::SECTION];
+pub const SECTIONS: [&str; 3] =
+    [huawei::settings::SECTION, alibaba::settings::SECTION, alibaba::ack::settings::SECTION];
 
 /// The settings of all dialects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Settings {
     pub huawei: huawei::settings::Settings,
     /// Those of the second.
     pub alibaba: alibaba::settings::Settings,
+    /// Those of the second vendor's service for clusters.
+    pub ack: alibaba::ack::settings::Settings,
 }
 
 #[derive(Deserialize, Default)]
@@ -22,6 +25,7 @@ pub struct Settings {
 struct File {
     cce: huawei::settings::Section,
     alibaba: alibaba::settings::Section,
+    ack: alibaba::ack::settings::Section,
 }
 
 impl Settings {
@@ -35,6 +39,7 @@ impl Settings {
         Ok(Self {
             huawei: huawei::settings::Settings::read(&file.cce)?,
             alibaba: alibaba::settings::Settings::read(&file.alibaba)?,
+            ack: alibaba::ack::settings::Settings::read(&file.ack)?,
         })
     }
 
@@ -47,6 +52,6 @@ impl Settings {
     /// What is in force, in lines for people.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        [self.huawei.describe(), vec![self.alibaba.describe()]].concat()
+        [self.huawei.describe(), vec![self.alibaba.describe()], self.ack.describe()].concat()
     }
 }

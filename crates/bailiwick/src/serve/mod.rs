@@ -264,6 +264,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             vocabulary: Arc::new(api::vocabulary()?),
             grant_requires: settings.dialects.grant_requires(),
             checklist: Arc::new(api::checklist(None)?),
+            role_growth: settings.role_growth,
         },
     )?;
     let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));

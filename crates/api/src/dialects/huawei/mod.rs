@@ -38,6 +38,7 @@ impl Huawei {
         let rows = [
             cce::access_policies::operations(),
             cce::clusters::operations(),
+            cce::certificates::operations(),
             iam::operations(),
             sts::operations(),
         ]

@@ -14,6 +14,7 @@ use crate::audit::{Failures, Refusals};
 use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::{Call, Caller, Proof};
+use crate::checks::Checklist;
 use crate::connection::address::AddressPolicy;
 use crate::connection::contact::Contact;
 use crate::connection::prober::{Blind, Prober};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub vocabulary: Arc<Vocabulary>,
     /// What changing a grant takes beside a policy.
     pub grant_requires: GrantRequires,
+    /// What clusters are asked about the credentials of their connections.
+    pub checklist: Arc<Checklist>,
     /// What happens to a grant whose custom role grows.
     pub role_growth: RoleGrowth,
 }
@@ -63,6 +66,7 @@ impl Default for Settings {
             rates: Rates::default(),
             vocabulary: Arc::new(Vocabulary::own()),
             grant_requires: GrantRequires::default(),
+            checklist: Arc::new(Checklist::default()),
             role_growth: RoleGrowth::default(),
         }
     }

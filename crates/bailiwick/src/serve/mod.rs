@@ -263,6 +263,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             rates: settings.rates,
             vocabulary: Arc::new(api::vocabulary()?),
             grant_requires: settings.dialects.grant_requires(),
+            checklist: Arc::new(api::checklist(None)?),
             role_growth: settings.role_growth,
         },
     )?;

@@ -6,6 +6,7 @@ mod agencies;
 mod attachments;
 mod audit;
 mod authorize;
+mod checks;
 mod cluster_life;
 mod clusters;
 mod fault;
@@ -63,6 +64,7 @@ fn rows() -> Vec<Operation> {
         authorize::operations(),
         clusters::operations(),
         cluster_life::operations(),
+        checks::operations(),
         grants::operations(),
         history::operations(),
         permissions::operations(),

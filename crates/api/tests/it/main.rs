@@ -23,6 +23,7 @@ mod body_memory;
 mod caller_identity;
 mod credentials;
 mod metrics;
+mod multi_cloud;
 mod one_reading;
 mod operations;
 mod project_pages;

@@ -9,6 +9,7 @@ pub mod actions;
 pub mod authn;
 pub mod body;
 mod body_memory;
+mod checklist;
 pub mod dialects;
 pub mod dispatch;
 pub mod head;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use domain::Entropy;
 use service::Service;
 
+pub use checklist::checklist;
 pub use listener::{Limits, Listener};
 pub use tls::{Tls, TlsStatus};
 pub use vocabulary::vocabulary;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use domain::{Error, Namespace, Result};
 use rbac::is_ours;
+use rbac::probe::Probe;
 use serde::de::DeserializeOwned;
-use service::connection::contact::{Ours, SigningRequest};
+use service::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
 use service::connection::prober::Pending;
 use service::connection::{AddressPolicy, Connection, Contact};
 use tokio::time::timeout;
 
+use crate::checking;
 use crate::client::{ApiClient, MAX_LIST, segment};
 use crate::failure::{Failure, clean};
 use crate::right::Right;
@@ -83,6 +85,18 @@ impl Contact for Visitor {
             let right = Right::base("list namespaces");
             let client = self.client(connection, &right)?;
             in_time(namespaces(&client)).await.map_err(|failure| told(&failure, &right))
+        })
+    }
+
+    fn review<'a>(
+        &'a self,
+        connection: &'a Connection,
+        questions: &'a [Probe],
+    ) -> Pending<'a, Result<Reviewed, Unasked>> {
+        Box::pin(async move {
+            let client = ApiClient::new(connection, Arc::clone(&self.policy));
+            let client = client.map_err(|failure| Unasked(checking::precisely(&failure)))?;
+            checking::check(&client, connection, questions).await
         })
     }
 }

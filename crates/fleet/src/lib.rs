@@ -14,6 +14,7 @@ use service::connection::AddressPolicy;
 
 mod apply;
 mod backoff;
+mod checking;
 mod client;
 mod contact;
 mod excess;

@@ -419,22 +419,23 @@ pub(crate) fn deletion(uid: &str, resource_version: Option<&str>) -> Value {
 
 /// The question whether `user`, being in `groups`, may do what `probe` says.
 pub(crate) fn review(user: &str, groups: &[String], probe: &Probe) -> Value {
-    let (resource, subresource) = probe.resource.split_once('/').unwrap_or((&probe.resource, ""));
     json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
-        "spec": {
-            "user": user,
-            "groups": groups,
-            "resourceAttributes": {
-                "verb": probe.verb,
-                "group": probe.group,
-                "resource": resource,
-                "subresource": subresource,
-                "namespace": probe.namespace.as_deref().unwrap_or_default(),
-                "name": probe.name.as_deref().unwrap_or_default(),
-            },
-        },
+        "spec": {"user": user, "groups": groups, "resourceAttributes": resource_attributes(probe)},
+    })
+}
+
+/// A permission as reviews ask for it.
+pub(crate) fn resource_attributes(probe: &Probe) -> Value {
+    let (resource, subresource) = probe.resource.split_once('/').unwrap_or((&probe.resource, ""));
+    json!({
+        "verb": probe.verb,
+        "group": probe.group,
+        "resource": resource,
+        "subresource": subresource,
+        "namespace": probe.namespace.as_deref().unwrap_or_default(),
+        "name": probe.name.as_deref().unwrap_or_default(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! cluster holds and says what to do, in an order in which nobody loses a permission that they keep. Nothing here
 //! talks to a cluster, waits, or knows the time: whoever does that calls these functions and does what they say.
 
+pub mod check;
 pub mod cluster_roles;
 pub mod probe;
 pub mod stamp;

@@ -11,7 +11,7 @@ use crate::{RBAC_GROUP, Scope, Slot, Subject, SubjectKind};
 pub const NOBODY: &str = "bailiwick:probe";
 
 /// One permission, as an access review asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Probe {
     /// The verb.
     pub verb: String,

@@ -20,6 +20,7 @@ pub mod bootstrap;
 mod cache;
 pub mod call;
 pub mod certificates;
+pub mod checks;
 pub mod clusters;
 pub mod connection;
 pub mod expiring;

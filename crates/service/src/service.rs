@@ -13,6 +13,7 @@ use crate::audit::{Failures, Refusals};
 use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::{Call, Caller, Proof};
+use crate::checks::Checklist;
 use crate::connection::address::AddressPolicy;
 use crate::connection::contact::Contact;
 use crate::connection::prober::{Blind, Prober};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub grant_requires: GrantRequires,
     /// What changing a cluster takes, where a vendor's interface asks for no policy.
     pub cluster_requires: ClusterRequires,
+    /// What clusters are asked about the credentials of their connections.
+    pub checklist: Arc<Checklist>,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             vocabulary: Arc::new(Vocabulary::own()),
             grant_requires: GrantRequires::default(),
             cluster_requires: ClusterRequires::default(),
+            checklist: Arc::new(Checklist::default()),
         }
     }
 }

@@ -137,6 +137,7 @@ impl WriteTx {
         for statement in [
             "DELETE FROM grant_clusters WHERE cluster_id = $1",
             "DELETE FROM grant_states WHERE cluster_id = $1",
+            "DELETE FROM checks WHERE cluster_id = $1",
         ] {
             sqlx::query(statement).bind(id.as_str()).execute(self.connection()).await.map_err(database)?;
         }

@@ -24,7 +24,8 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (13, include_str!("../migrations/0013_directory.sql")),
     (14, include_str!("../migrations/0014_permissions.sql")),
     (16, include_str!("../migrations/0016_certificates.sql")),
-    (18, include_str!("../migrations/0018_cluster_standing.sql")),
+    (18, include_str!("../migrations/0018_checks.sql")),
+    (19, include_str!("../migrations/0019_cluster_standing.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

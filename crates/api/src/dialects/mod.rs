@@ -13,6 +13,7 @@ use crate::actions::Actions;
 use crate::operation::{Claim, Dialect};
 use crate::vocabulary::File;
 
+pub(crate) use huawei::CHECKED_ROWS;
 pub use settings::{SECTIONS, Settings};
 
 /// All dialects.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, USER_AGENT,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -354,6 +356,10 @@ async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Result<T,
 async fn accept(response: Response<Body>) -> Result<Body, Failure> {
     let (parts, body) = response.into_parts();
     if parts.status.is_success() {
+        // Only plain text was asked for; what grows when it is unpacked never is.
+        if parts.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(Failure::Unreadable("it is compressed, which nobody asked for"));
+        }
         return Ok(body);
     }
     if parts.status == StatusCode::UNAUTHORIZED {

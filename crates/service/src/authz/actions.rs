@@ -85,6 +85,7 @@ pub const ACTIONS: &[Action] = &[
     cluster("bailiwick:certificate:list", List),
     cluster("bailiwick:certificate:revoke", Write),
     cluster("bailiwick:certificate:setLifetime", Write),
+    cluster("bailiwick:cluster:check", Read),
     cluster("bailiwick:cluster:confirmRemovals", Write),
     Action {
         name: "bailiwick:cluster:create",

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use domain::{Error, Namespace, Result};
+use rbac::probe::Probe;
 use rbac::{ObjectName, Owner};
 
 use super::Connection;
@@ -28,6 +29,19 @@ pub struct Ours {
     /// The names that were written down before they were applied.
     pub recorded: BTreeSet<ObjectName>,
 }
+
+/// What a cluster says about the credential of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reviewed {
+    /// What was asked, in its order: whether it is allowed.
+    pub allowed: Vec<bool>,
+    /// Whose the credential is, as the API server calls them, if that can be told.
+    pub identity: Option<String>,
+}
+
+/// Why a cluster could not be asked, precisely. That tells about our network: it is for those who may say where a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unasked(pub String);
 
 /// Speaks to API servers for somebody who waits.
 pub trait Contact: Send + Sync {
@@ -57,6 +71,17 @@ pub trait Contact: Send + Sync {
     /// # Errors
     /// `Conflict` with a sentence for people if the cluster refuses or does not answer.
     fn namespaces<'a>(&'a self, connection: &'a Connection) -> Pending<'a, Result<Vec<Namespace>>>;
+
+    /// Whether the API server lets the connection's own credential do each of `questions`. All of them are answered, or
+    /// it is an error: what could not be asked is not the same as what is not allowed.
+    ///
+    /// # Errors
+    /// [`Unasked`].
+    fn review<'a>(
+        &'a self,
+        connection: &'a Connection,
+        questions: &'a [Probe],
+    ) -> Pending<'a, Result<Reviewed, Unasked>>;
 }
 
 fn nobody<'a, T: Send + 'a>() -> Pending<'a, Result<T>> {
@@ -79,5 +104,9 @@ impl Contact for Blind {
 
     fn namespaces<'a>(&'a self, _: &'a Connection) -> Pending<'a, Result<Vec<Namespace>>> {
         nobody()
+    }
+
+    fn review<'a>(&'a self, _: &'a Connection, _: &'a [Probe]) -> Pending<'a, Result<Reviewed, Unasked>> {
+        Box::pin(async { Err(Unasked("this server does not reach clusters".to_owned())) })
     }
 }

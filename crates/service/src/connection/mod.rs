@@ -9,6 +9,7 @@ pub mod expiry;
 pub mod kubeconfig;
 pub mod prober;
 pub mod server;
+pub mod whose;
 
 use domain::{Error, Result, Secret};
 use serde::{Deserialize, Serialize};

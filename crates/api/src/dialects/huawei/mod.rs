@@ -22,6 +22,9 @@ use crate::vocabulary::File;
 /// What every message about a credential begins with.
 const PREFIX: &str = "Incorrect IAM authentication information: ";
 
+/// What clusters are asked where no other rows are set: the name of the setting, and the rows.
+pub(crate) const CHECKED_ROWS: (&str, &str) = ("hss.rows_file", include_str!("hss/rows.json"));
+
 /// The dialect.
 pub struct Huawei {
     table: Table,

@@ -5,6 +5,7 @@ mod agencies;
 mod attachments;
 mod audit;
 mod authorize;
+mod checks;
 mod cluster_life;
 mod clusters;
 mod fault;
@@ -61,6 +62,7 @@ fn rows() -> Vec<Operation> {
         authorize::operations(),
         clusters::operations(),
         cluster_life::operations(),
+        checks::operations(),
         grants::operations(),
         history::operations(),
         kubeconfigs::operations(),

@@ -5,6 +5,7 @@ mod agent;
 mod change;
 mod clusters;
 mod config;
+mod permissions;
 mod quote;
 mod scope;
 mod script;
@@ -79,6 +80,14 @@ fn of_clusters() -> Vec<Operation> {
 fn of_the_rest() -> Vec<Operation> {
     let row = Operation::new;
     vec![
+        row(
+            "GET",
+            under!("/clusters/{cluster_id}/permissions"),
+            "hss.showMultiCloudClusterAuth",
+            "Asks a cluster what its kubeconfig's credential may do there.",
+            BodyRule::None,
+            Handler::Authenticated(|app, call, input| Box::pin(permissions::show(app, call, input))),
+        ),
         row(
             "POST",
             under!("/config-analyze"),

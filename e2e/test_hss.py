@@ -251,9 +251,18 @@ def test_synchronizing_finds_out_now_that_a_cluster_does_not_answer(bailiwick, c
     assert clusters.one(cluster).status == "connect_fail"
     path = f"/v5/{bailiwick.project}/container/kubernetes/multi-cloud/clusters?cluster_id={cluster}"
     [row] = bailiwick.client().call("GET", path)["data_list"]
-    assert row["status_reason"]
+    assert "does not answer" in row["status_reason"]
+    assert "does not answer" not in refused_reason(bailiwick, path)
     assert row["status_time"] > 0
     bailiwick.do("cluster", "remove", cluster, "--abandon")
+
+
+def refused_reason(bailiwick, path):
+    """What a member without rights reads of it."""
+    person = bailiwick.client(bailiwick.add_key(bailiwick.add_user()))
+    [row] = person.call("GET", path)["data_list"]
+    assert row["status_reason"]
+    return row["status_reason"]
 
 
 def test_parameters_are_what_the_documents_say(bailiwick, clusters, api_server):
@@ -407,3 +416,34 @@ def test_a_kubeconfig_never_comes_out_again(bailiwick, clusters, member, api_ser
     for file in bailiwick.data.rglob("*"):
         assert not file.is_file() or planted.encode() not in file.read_bytes(), file
     bailiwick.do("cluster", "remove", cluster, "--abandon")
+
+
+def test_permissions_are_what_the_cluster_says_now(bailiwick, clusters, member, api_server, kube):
+    cluster = clusters.create(api_server.kubeconfig, name=f"auth-{secrets.token_hex(3)}")
+    weak = f"weak-{secrets.token_hex(3)}"
+    less = clusters.create(api_server.kubeconfig_for(weak), name=weak)
+
+    def auth(who, named, **query):
+        request = hss.ShowMultiCloudClusterAuthRequest(cluster_id=named, **query)
+        return who.sdk.show_multi_cloud_cluster_auth(request)
+
+    found = auth(member, cluster, enterprise_project_id="all_granted_eps", limit=200)
+    assert found.total_num == len(found.data_list) <= 100
+    assert all(row.is_authed is True for row in found.data_list)
+    assert not any(row.is_authed for row in auth(member, less, limit=200).data_list)
+    first, second = found.data_list[:2]
+    names = "namespaces, pods, nodes, services, endpoints, configmaps, events, persistentvolumeclaims, persistentvolumes, "
+    assert (first.api_groups, first.function) == ("", "Asset Management")
+    assert first.resources == f"{names}podtemplates, repli"
+    assert (second.resources, second.function) == ("pods/status", "Container Security Response")
+    assert first.advice.startswith("For details about how to configure RBAC permissions")
+    page = auth(member, cluster)
+    assert (page.total_num, len(page.data_list)) == (found.total_num, min(10, found.total_num))
+    rest = auth(member, cluster, offset=10)
+    assert page.data_list + rest.data_list == found.data_list[: len(page.data_list) + len(rest.data_list)]
+    detached = bailiwick.add_cluster()
+    assert refused(lambda: auth(clusters, detached))[0] == 409
+    unknown = refused(lambda: auth(clusters, "0" * 32))
+    assert unknown[:2] == (404, "HSS.0003")
+    for one in (cluster, less, detached):
+        bailiwick.do("cluster", "remove", one, "--abandon")

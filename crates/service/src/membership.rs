@@ -62,6 +62,8 @@ pub struct Imported {
     pub cluster: Cluster,
     /// Since when its connection stands as it does.
     pub since: Timestamp,
+    /// Why, as far as the caller may know; empty if all is well.
+    pub reason: String,
     /// When its credential ends; `None` if it says nothing about that.
     pub credential_end: Option<Timestamp>,
     /// What was said when it was registered.
@@ -140,6 +142,7 @@ impl Service {
                 expiry::of_credential(&opened.ok()?.credential)
             });
             found.push(Imported {
+                reason: reason(call, cluster)?,
                 since: standing.since.unwrap_or(cluster.created_at),
                 credential_end,
                 declared: standing.declared,
@@ -193,4 +196,20 @@ impl Service {
         tx.declare(&cluster.id, &Declared { end: Some(end), ..Declared::default() }).await?;
         self.commit(tx, call, "bailiwick:cluster:declareEnd", &format!("cluster/{}", cluster.id)).await
     }
+}
+
+/// Why a connection stands as it does: in full for whoever may say where it leads. To others, what is found at an address
+/// would tell about our network.
+fn reason(call: &Call, cluster: &Cluster) -> Result<String> {
+    let why = cluster.connection_reason.as_str();
+    Ok(match cluster.suspended_at {
+        Some(_) if why.is_empty() => {
+            "it leads to another cluster than before: its grants are suspended".to_owned()
+        }
+        Some(_) | None if why.is_empty() => String::new(),
+        Some(_) | None if authz::is_allowed(call, "bailiwick:cluster:rotate", &Thing::cluster(cluster))? => {
+            why.to_owned()
+        }
+        Some(_) | None => "who may replace its connection is told why".to_owned(),
+    })
 }

@@ -172,19 +172,23 @@ mod tests {
 
     const HSS: &str = "/v5/p/container/kubernetes/multi-cloud/clusters";
 
-    #[test]
-    fn each_service_has_codes_of_its_own() {
-        let code = |path: &str| {
+    #[tokio::test]
+    async fn each_service_has_codes_of_its_own() {
+        for (path, code, keystone) in [
+            (HSS, "HSS.0003", false),
+            ("/v5/users", "IAM.0011", true),
+            ("/v5/p/container/kubernetes/other", "IAM.0011", true),
+            ("/api/v3/access-policies", "CCE.01400001", false),
+        ] {
             let answer = response(path, &Error::new(ErrorKind::Invalid, "because"), "r1");
-            let body = answer.into_body();
-            let bytes = futures::executor::block_on(body.collect()).unwrap().to_bytes();
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
             let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            (body["error_code"].as_str().unwrap().to_owned(), body.get("error").is_some())
-        };
-        assert_eq!(code(HSS), ("HSS.0003".to_owned(), false));
-        assert_eq!(code("/v5/users"), ("IAM.0011".to_owned(), true));
-        assert_eq!(code("/v5/p/container/kubernetes/other"), ("IAM.0011".to_owned(), true));
-        assert_eq!(code("/api/v3/access-policies"), ("CCE.01400001".to_owned(), false));
+            assert_eq!(
+                (&body["error_code"], body.get("error").is_some()),
+                (&code.into(), keystone),
+                "{path}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -71,7 +71,7 @@ pub(super) async fn synchronize(app: &App, call: Call, input: Input) -> Result<R
 }
 
 fn info(imported: &Imported) -> Info<'_> {
-    let Imported { cluster, since, credential_end, declared } = imported;
+    let Imported { cluster, since, reason, credential_end, declared } = imported;
     Info {
         cluster_id: cluster.id.as_str(),
         cluster_name: &cluster.name,
@@ -82,7 +82,7 @@ fn info(imported: &Imported) -> Info<'_> {
         version: "",
         current_expiration_date: declared.end.or(*credential_end).map(domain::Timestamp::as_millis),
         certificate_expiration_date: credential_end.map(domain::Timestamp::as_millis),
-        status_reason: reason(cluster),
+        status_reason: reason,
         status_time: since.as_millis(),
         kubernetes_version: &cluster.version,
     }
@@ -98,14 +98,5 @@ fn status(cluster: &Cluster) -> &'static str {
             "connect_disruption"
         }
         (ConnectionState::Unreachable, _, None) => "connect_fail",
-    }
-}
-
-fn reason(cluster: &Cluster) -> &str {
-    match cluster.suspended_at {
-        Some(_) if cluster.connection_reason.is_empty() => {
-            "it leads to another cluster than before: its grants are suspended"
-        }
-        Some(_) | None => &cluster.connection_reason,
     }
 }

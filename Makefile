@@ -37,7 +37,9 @@ test: setup ## Everything, on a fresh Debian with Rust and build-essential: chec
 	$(MAKE) --no-print-directory e2e
 
 .PHONY: e2e
-e2e: setup static ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
+e2e: setup ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
+	scripts/test-clock
+	scripts/static
 	cd e2e && $(PYTHON) -m pytest $(ARGS)
 
 .PHONY: static

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from harness import apiserver, figures, server
+from harness import ack, apiserver, figures, server
 from harness.postgres import Postgres
 
 
@@ -92,6 +92,21 @@ def unbound(new_server, api_server):
     """A server whose connector may bind whatever there is, and its cluster: (server, cluster)."""
     server = new_server().start()
     return server, server.add_cluster_as_root(api_server)
+
+
+@pytest.fixture(scope="session")
+def node_driver():
+    """What the Node clients share; the first of them starts it."""
+    yield
+    ack.NodeClient.stop()
+
+
+@pytest.fixture(params=ack.CLIENTS)
+def ack_client(request, bailiwick, node_driver):
+    """Makes one of the second vendor's official clients, of each kind in turn: as the root user, or with another
+    (key id, secret)."""
+    kind = ack.CLIENTS[request.param]
+    return lambda key=None, token=None: kind(bailiwick.base, key or (bailiwick.key_id, bailiwick.secret), token)
 
 
 @pytest.fixture

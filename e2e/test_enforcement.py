@@ -564,7 +564,8 @@ def test_a_grant_is_not_effective_any_more_when_its_cluster_role_is_deleted(unbo
     grant = server.client().call("POST", "/bailiwick/v1/grants", asked, status=201)["id"]
     server.until_state(grant, cluster, "effective")
     kube.delete(f"{RBAC}/clusterroles/{name}")
-    assert name in server.until_state(grant, cluster, "applied")["reason"]
+    assert name in server.until_state(grant, cluster, "failed")["reason"]
+    assert kube.bindings_naming(user) == []
     kube.create(f"{RBAC}/clusterroles", {**role, "rules": rules})
     server.until_state(grant, cluster, "effective")
     kube.delete(f"{RBAC}/clusterroles/{name}")

@@ -1,22 +1,31 @@
 """Kubeconfigs by certificates that the cluster itself signs: issued, used by kubectl, ended one by one."""
 
 import base64
+import datetime
+import json
 import secrets
 import subprocess
 import time
 
+import huaweicloudsdkcce.v3 as cce
 import pytest
 import yaml
+from alibabacloud_cs20151215 import models as ack
+from alibabacloud_tea_openapi.exceptions import ClientException
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
+from harness import acs3, wire
+from harness.alibaba_sdk import clusters_client
 from harness.kube import RBAC, cluster_role_binding
 from harness.process import clean_environment, until
+from harness.sdk import cce_client
 from harness.server import REPOSITORY
 from test_arrival import grant_to
 
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 MANIFEST = REPOSITORY / "deploy/connector/certificates.yaml"
 
-pytestmark = pytest.mark.parametrize("bailiwick", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("bailiwick", ["sqlite", "postgres"], indirect=True, scope="module")
 
 
 def kubectl(kubeconfig, *arguments, text=""):
@@ -217,3 +226,156 @@ def test_a_key_is_in_no_file_of_the_server(bailiwick, signing, person, issue):
         assert not [line for line in lines if line.encode() in content], file
     said = bailiwick.process.output() + str(bailiwick.cli("audit", "list"))
     assert not [line for line in lines if line in said]
+
+
+# --- the vendors' words -----------------------------------------------------------------------------------------
+
+
+def written(tmp_path, text):
+    file = tmp_path / f"{secrets.token_hex(4)}.kubeconfig"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def in_cce(bailiwick, signing):
+    """The vendor's own client as somebody: what a call says."""
+
+    def client(key):
+        return cce_client(bailiwick.base, *key, project=bailiwick.project)
+
+    return client
+
+
+def certificate(client, cluster, **body):
+    asked = cce.CreateKubernetesClusterCertRequest(cluster_id=cluster, body=cce.ClusterCertDuration(**body))
+    return client.create_kubernetes_cluster_cert(asked)
+
+
+def test_cces_client_has_a_kubeconfig_and_revokes_it(bailiwick, kube, signing, person, in_cce, namespace, tmp_path):
+    user, key = person
+    bailiwick.until_state(grant_to(bailiwick, user, signing, namespace), signing, "effective")
+    client = in_cce(key)
+    answer = certificate(client, signing, duration=1)
+    assert (answer.kind, answer.current_context) == ("Config", "internal")
+    held = answer.users[0].user
+    assert held.client_certificate_data
+    config = json.dumps(client_shape(answer.to_dict()))
+    file = written(tmp_path, config)
+    until(lambda: may(file, namespace), 2, "kubectl works with it")
+    again = written(tmp_path, json.dumps(client_shape(certificate(client, signing, duration=-1).to_dict())))
+    until(lambda: may(again, namespace), 2, "and with another")
+    other = bailiwick.add_user()
+    with pytest.raises(ClientRequestException) as refused:
+        revoke(client, signing, user_id=other)
+    assert refused.value.status_code == 403
+    assert revoke(client, signing, user_id=user).status_code == 200
+    until(lambda: not may(file, namespace) and not may(again, namespace), 2, "both end")
+    third = written(tmp_path, json.dumps(client_shape(certificate(client, signing, duration=2).to_dict())))
+    until(lambda: may(third, namespace), 2, "a new one works")
+    for wrong in ({"duration": 1828}, {"duration": 0}, {}, {"expire_at": "2027-01-01"}):
+        with pytest.raises(ClientRequestException) as refused:
+            certificate(client, signing, **wrong)
+        assert (refused.value.status_code, refused.value.error_code) == (400, "CCE.01400001"), wrong
+
+
+def client_shape(config):
+    """A kubeconfig with the keys as they are on the wire: the client makes attributes of them."""
+    return {
+        "apiVersion": config["api_version"],
+        "kind": config["kind"],
+        "current-context": config["current_context"],
+        "contexts": config["contexts"],
+        "clusters": [
+            {
+                "name": one["name"],
+                "cluster": {
+                    "server": one["cluster"]["server"],
+                    "certificate-authority-data": one["cluster"]["certificate_authority_data"],
+                },
+            }
+            for one in config["clusters"]
+        ],
+        "users": [
+            {
+                "name": one["name"],
+                "user": {
+                    "client-certificate-data": one["user"]["client_certificate_data"],
+                    "client-key-data": one["user"]["client_key_data"],
+                },
+            }
+            for one in config["users"]
+        ],
+    }
+
+
+def revoke(client, cluster, **whom):
+    asked = cce.RevokeKubernetesClusterCertRequest(cluster_id=cluster, body=cce.CertRevokeConfigRequestBody(**whom))
+    return client.revoke_kubernetes_cluster_cert(asked)
+
+
+def test_acks_client_has_lists_and_revokes_kubeconfigs(bailiwick, signing, person, namespace, tmp_path):
+    user, key = person
+    bailiwick.until_state(grant_to(bailiwick, user, signing, namespace), signing, "effective")
+    own = clusters_client(bailiwick.base, key)
+    root = clusters_client(bailiwick.base, (bailiwick.key_id, bailiwick.secret))
+
+    def states():
+        asked = ack.ListUserKubeConfigStatesRequest(page_number=1, page_size=50)
+        listed = root.list_user_kube_config_states(user, asked).body.states
+        return [one.cert_state for one in listed if one.cluster_id == signing]
+
+    assert states() == ["Unissued"]
+    lasting = own.describe_cluster_user_kubeconfig(signing, ack.DescribeClusterUserKubeconfigRequest()).body
+    brief = ack.DescribeClusterUserKubeconfigRequest(temporary_duration_minutes=15, private_ip_address=True)
+    temporary = own.describe_cluster_user_kubeconfig(signing, brief).body
+    ends = datetime.datetime.fromisoformat(temporary.expiration)
+    assert abs((ends - datetime.datetime.now(datetime.UTC)).total_seconds() - 900) < 10
+    files = [written(tmp_path, one.config) for one in (lasting, temporary)]
+    for file in files:
+        until(lambda file=file: may(file, namespace), 2, "kubectl works")
+    older = own.describe_cluster_v2user_kubeconfig(signing, ack.DescribeClusterV2UserKubeconfigRequest()).body
+    assert yaml.safe_load(older.config)["kind"] == "Config"
+    assert states() == ["Unexpired"]
+    listed = root.list_cluster_kubeconfig_states(signing, ack.ListClusterKubeconfigStatesRequest()).body
+    [row] = [one for one in listed.states if one.account_id == user]
+    assert (row.account_type, row.account_state, row.cert_state, row.revokable) == ("RamUser", "Active", "Unexpired", True)
+
+    own.revoke_k8s_cluster_kube_config(signing)
+    until(lambda: not any(may(file, namespace) for file in files), 2, "all of them end")
+    assert states() == ["Removed"]
+    # Who issued what is in the audit, though a GET asked for it.
+    rows = bailiwick.cli("audit", "list", "--actor", user)["items"]
+    issued = [row for row in rows if row["action"] == "bailiwick:certificate:issue"]
+    assert len(issued) == 3
+
+
+def test_what_is_the_root_users_alone_in_ack(bailiwick, signing, person):
+    user, key = person
+    own = clusters_client(bailiwick.base, key)
+    root = clusters_client(bailiwick.base, (bailiwick.key_id, bailiwick.secret))
+    subaccount = ack.DescribeSubaccountK8sClusterUserConfigRequest()
+    expire = ack.UpdateK8sClusterUserConfigExpireRequest(expire_hour=5, user=user)
+    for call in (
+        lambda: own.describe_subaccount_k8s_cluster_user_config(signing, user, subaccount),
+        lambda: own.update_k8s_cluster_user_config_expire(signing, expire),
+    ):
+        with pytest.raises(ClientException) as refused:
+            call()
+        assert (refused.value.status_code, refused.value.code) == (403, "StatusForbidden")
+    root.update_k8s_cluster_user_config_expire(signing, expire)
+    made = root.describe_subaccount_k8s_cluster_user_config(signing, user, subaccount).body
+    assert yaml.safe_load(made.config)["users"][0]["name"].startswith(f"{user}:")
+    ends = datetime.datetime.fromisoformat(made.expiration)
+    assert abs((ends - datetime.datetime.now(datetime.UTC)).total_seconds() - 5 * 3600) < 10
+
+
+def test_a_recorded_request_for_a_kubeconfig_gives_no_second_one(bailiwick, signing, person):
+    user, key = person
+    target, host = f"/k8s/{signing}/user_config", bailiwick.base.removeprefix("http://")
+    recorded = wire.request_bytes("GET", target, acs3.headers(*key, "GET", target, host, acs3.CLUSTERS))
+    first = wire.send_raw(bailiwick.base, recorded)
+    assert first.status == 200, first
+    again = wire.send_raw(bailiwick.base, recorded)
+    assert again.status == 409, again
+    assert len(bailiwick.cli("kubeconfig", "list", "--user", user)["items"]) == 1

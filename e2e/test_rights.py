@@ -6,6 +6,8 @@ import secrets
 import pytest
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
+from harness.ack import Refused, SyncClient, granted
+
 PATH = "/api/v3/access-policies"
 
 
@@ -143,8 +145,77 @@ def native_grant(user, role, clusters):
     }
 
 
+ACK_ROLES = {"administrator": "admin", "operator": "ops", "developer": "dev", "viewer": "restricted"}
+
+
+def ways_by_user(server, key, role, clusters):
+    """Every way in which the second vendor's clients change what a user holds, and the command line what a user held:
+    name, and whether anything changed. Each on a user of its own."""
+    root, mine = SyncClient(server.base, (server.key_id, server.secret)), SyncClient(server.base, key)
+    places = [None if cluster == "*" else cluster for cluster in clusters]
+    rows = [granted(place, ACK_ROLES[role]) for place in places]
+    others = [granted(place, "dev" if role == "viewer" else "restricted") for place in places]
+
+    def changed(call, before=()):
+        """Whether it changed anything for a user who holds `before`."""
+        user = server.add_user()
+        if before:
+            root.grant_permissions(user, list(before))
+        held = root.describe_user_permission(user).body
+        try:
+            call(user)
+        except Refused as refused:
+            assert refused.status == 403, refused
+            assert root.describe_user_permission(user).body == held
+        return root.describe_user_permission(user).body != held
+
+    yield "ACK grant", changed(lambda user: mine.grant_permissions(user, rows))
+    yield "ACK replace", changed(lambda user: mine.grant_permissions(user, others), rows)
+    yield "ACK apply", changed(lambda user: mine.update_user_permissions(user, others, "apply"), rows)
+    yield "ACK patch", changed(lambda user: mine.update_user_permissions(user, others, "patch"), rows)
+    yield "ACK delete", changed(lambda user: mine.update_user_permissions(user, rows, "delete"), rows)
+    if places == [None]:
+        yield "ACK clean", changed(lambda user: mine.clean_user_permissions(user, force=True), rows)
+    else:
+        listed = lambda user: mine.clean_user_permissions(user, places, force=True)  # noqa: E731
+        yield "ACK clean in some clusters", changed(listed, rows)
+    if len(places) == 1 and places != [None]:
+        single = lambda user: mine.clean_cluster_user_permissions(places[0], user, force=True)  # noqa: E731
+        yield "ACK clean one cluster", changed(single, rows)
+
+    def native(method, path, body=None):
+        status = server.client(key).request(method, f"/bailiwick/v1/users/{path}", body).status
+        assert status == 403 or status < 300, (method, path, status)
+
+    entries = [{"place": {"cluster": place, "namespace": None}, "role": role} for place in places]
+    adding, removing = ({"change": change, "permissions": entries} for change in ("add", "remove"))
+    yield "native add", changed(lambda user: native("POST", f"{user}/permissions", adding))
+    yield "native replace", changed(lambda user: native("PUT", f"{user}/permissions", {"permissions": entries}))
+    yield "native remove", changed(lambda user: native("POST", f"{user}/permissions", removing), rows)
+    if places == [None]:
+        yield "native clean", changed(lambda user: native("DELETE", f"{user}/permissions?force=true"), rows)
+
+    def restored(user, by):
+        """Brings back what root took away."""
+        root.grant_permissions(user, [])
+        history = server.client().call("GET", f"/bailiwick/v1/users/{user}/permissions/history")["items"]
+        by(user, history[1]["revision"])
+
+    def by_api(user, revision):
+        native("POST", f"{user}/permissions/history/{revision}/restore")
+
+    def by_command(user, revision):
+        done = server.run("grant", "restore", user, str(revision), key=key)
+        assert done.returncode == 0 or "not allowed" in done.stderr, done.stderr
+
+    # What was restored is what there was before: no change means that it was brought back.
+    yield "native restore", not changed(lambda user: restored(user, by_api), rows)
+    yield "CLI restore of all", not changed(lambda user: restored(user, by_command), rows)
+
+
 def ways(server, key, user, role, clusters):
     """Every way to change grants: name, and whether it was let through. Each on a grant of its own."""
+    yield from ways_by_user(server, key, role, clusters)
     client, policies = server.client(key), server.policies(key)
     body = native_grant(user, role, clusters)
 
@@ -198,8 +269,9 @@ def test_no_dialect_lets_who_operates_a_cluster_change_grants_there(bailiwick):
     document = json.dumps({"Version": "5.0", "Statement": [statement]})
     name = f"grants-{secrets.token_hex(4)}"
     bailiwick.do("policy", "create", name, "--document", "-", text=document)
-    bailiwick.do("policy", "attach", name, "--user", person)
     client = bailiwick.client()
+    for policy in [name, *(one["id"] for one in client.all("/bailiwick/v1/policies?origin=shipped"))]:
+        bailiwick.do("policy", "attach", policy, "--user", person)
     client.call("POST", "/bailiwick/v1/grants", native_grant(person, "operator", [own]), status=201)
     for role in ROLES:
         for clusters in ([own], ["*"]):

@@ -32,7 +32,17 @@ def headers(key_id, secret, method, target, host, version, body=b""):
     return [*values.items(), ("Authorization", proof)]
 
 
-def send(base, key, method, target, body=None, version="2015-04-01"):
+STS, CLUSTERS = "2015-04-01", "2015-12-15"
+"""Versions of the two services. They share an endpoint: the first is at the path `/`."""
+
+JSON = ("Content-Type", "application/json")
+"""Libraries add it to what was signed; that is allowed."""
+
+
+def send(base, key, method, target, body=None, version=None):
     """Sends one signed request; a body that is not bytes becomes JSON."""
+    version = version or (STS if target.partition("?")[0] == "/" else CLUSTERS)
     host, data = urllib.parse.urlsplit(base).netloc, wire.encoded(body)
-    return wire.send_unsigned(base, method, target, body, headers(*key, method, target, host, version, data))
+    signed = headers(*key, method, target, host, version, data)
+    # The host is among them, and must not come twice.
+    return wire.send_raw(base, wire.request_bytes(method, target, [*signed, JSON], data), method)

@@ -28,8 +28,8 @@ def programs():
 class ApiServer:
     """One cluster. `stop_api` and `start_api` play an outage: etcd keeps the objects, the port stays the same."""
 
-    def __init__(self, bin_folder):
-        self.bin = bin_folder
+    def __init__(self, bin_folder, *flags):
+        self.bin, self.flags = bin_folder, flags
         self.folder = tempfile.mkdtemp(prefix="bailiwick-kube-")
         self.authority = Authority(self.folder)
         self.server_certificate = self.authority.server("kube-apiserver")
@@ -125,6 +125,7 @@ class ApiServer:
                 "--max-mutating-requests-inflight=500",
                 "--profiling=false",
                 "--v=1",
+                *self.flags,
             ],
             log=self._path("kube-apiserver.log"),
             env=clean_environment(),

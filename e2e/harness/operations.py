@@ -43,6 +43,8 @@ def operations():
 
 
 KINDS = {
+    "ClusterId": "cluster",
+    "Uid": "user",
     "access_key": "key",
     "access_key_id": "key",
     "agency": "agency",
@@ -53,13 +55,22 @@ KINDS = {
     "group_id": "group",
     "policy": "policy",
     "project_id": "project",
+    "uid": "user",
     "user": "user",
     "user_id": "user",
 }
 """Parameters of paths, and the kind of thing that they name."""
 
-LITERALS = {"generation": "1", "service_code": "cce", "version": "1", "version_id": "v1"}
-"""Parameters that name nothing of an account."""
+LITERALS = {
+    "generation": "1",
+    "region_id": "cn-hangzhou",
+    "revision": "1",
+    "serial": "0123456789abcdef",
+    "service_code": "cce",
+    "version": "1",
+    "version_id": "v1",
+}
+"""Parameters that name nothing of an account; and kubeconfigs, which no cluster without an API server has."""
 
 OF_COLLECTION = {
     "access-keys": "key",
@@ -146,6 +157,11 @@ def _access_policy(things):
     }
 
 
+def _rows(things):
+    """Rights of one user, as the second vendor's clients send them."""
+    return [{"cluster": things["cluster"], "role_type": "cluster", "role_name": "restricted"}]
+
+
 def _grant(kind):
     return lambda things: {
         "role": "viewer",
@@ -153,6 +169,14 @@ def _grant(kind):
         "namespaces": ["*"],
         "principals": {"type": kind, "ids": [things[kind]]},
     }
+
+
+def _permissions(**more):
+    def body(things):
+        place = {"cluster": things["cluster"], "namespace": None}
+        return {**more, "permissions": [{"place": place, "role": "viewer"}]}
+
+    return body
 
 
 def _named(**fields):
@@ -206,6 +230,7 @@ def _holder(kind):
 NATIVE = "/bailiwick/v1"
 
 MULTI_CLOUD = "/v5/{project_id}/container/kubernetes/multi-cloud"
+CLUSTER_OF_PROJECT = "/api/v3/projects/{project_id}/clusters/{cluster_id}"
 
 AGENCIES, CREDENTIALS, USERS = "/v3.0/OS-AGENCY/agencies", "/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-USER/users"
 
@@ -236,6 +261,14 @@ BODIES = {
     ],
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
+    f"POST {CLUSTER_OF_PROJECT}/clustercert": [lambda _: {"duration": 1}],
+    f"POST {CLUSTER_OF_PROJECT}/clustercertrevoke": [
+        lambda things: {"userId": things["user"]},
+        lambda things: {"agencyId": things["agency"]},
+    ],
+    "POST /permissions/users/{uid}": [_rows],
+    "POST /permissions/users/{uid}/update": [_rows],
+    "POST /k8s/{ClusterId}/user_config/expire": [lambda things: {"expire_hour": 720, "user": things["user"]}],
     "POST /v3/auth/tokens": [_login_body],
     "POST /v3/groups": [_wrapped("group"), _wrapped("group", domain_id="account")],
     "PATCH /v3/groups/{group_id}": [_changed("group")],
@@ -275,11 +308,21 @@ BODIES = {
     f"PATCH {NATIVE}/agencies/{{agency}}": [_changed()],
     f"PATCH {NATIVE}/groups/{{group}}": [_changed()],
     f"PATCH {NATIVE}/users/{{user}}": [_changed()],
+    f"PUT {NATIVE}/agencies/{{agency}}/permissions": [_permissions()],
+    f"POST {NATIVE}/agencies/{{agency}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
+    f"PUT {NATIVE}/users/{{user}}/permissions": [_permissions()],
+    f"POST {NATIVE}/users/{{user}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
+    f"POST {NATIVE}/clusters/{{cluster}}/activity": [lambda _: {"users": []}],
     f"POST {NATIVE}/access-keys": [lambda things: {"user": things["user"]}],
     f"PATCH {NATIVE}/access-keys/{{id}}": [lambda _: {"enabled": True}],
     f"POST {NATIVE}/agencies": [_named()],
     f"POST {NATIVE}/clusters": [_named(project="project", enterpriseProject="enterprise_project", owner="user")],
     f"PATCH {NATIVE}/clusters/{{cluster}}": [lambda things: {"owner": things["user"]}],
+    f"POST {NATIVE}/clusters/{{cluster}}/kubeconfigs": [
+        lambda _: {},
+        lambda things: {"holder": things["user"]},
+        lambda things: {"holder": things["agency"]},
+    ],
     f"PUT {NATIVE}/clusters/{{cluster}}/connection": [lambda _: {"kubeconfig": "x"}],
     f"POST {NATIVE}/enterprise-projects": [_named()],
     f"POST {NATIVE}/grants": [_grant("user"), _grant("group"), _grant("agency")],
@@ -306,6 +349,10 @@ QUERIES = {
     ],
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
     f"GET {MULTI_CLOUD}/clusters": [("cluster_id", "cluster"), ("enterprise_project_id", "enterprise_project")],
+    "DELETE /users/{Uid}/permissions": [("ClusterIds", "cluster"), ("ClusterIds.1", "cluster")],
+    "GET /api/v1/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
+    "GET /clusters": [("name", "cluster_name"), ("resource_group_id", "enterprise_project")],
+    "GET /regions/{region_id}/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
     "GET /v3/groups": [("domain_id", "account")],
     "GET /v3/projects": [("domain_id", "account"), ("parent_id", "account")],
     "GET /v3/users": [("domain_id", "account")],
@@ -313,6 +360,9 @@ QUERIES = {
     f"GET {CREDENTIALS}": [("user_id", "user")],
     f"GET {NATIVE}/access-keys": [("user", "user"), ("user", "user_name")],
     f"GET {NATIVE}/audit-events": [("actor", "user"), ("actor", "user_name")],
+    f"GET {NATIVE}/kubeconfigs": [("cluster", "cluster"), ("holder", "user"), ("holder", "agency")],
+    f"DELETE {NATIVE}/users/{{user}}/permissions": [("cluster", "cluster"), ("cluster", "cluster_name")],
+    f"DELETE {NATIVE}/agencies/{{agency}}/permissions": [("cluster", "cluster"), ("cluster", "cluster_name")],
     f"GET {NATIVE}/grants": [
         ("cluster", "cluster"),
         ("cluster", "cluster_name"),

@@ -24,6 +24,11 @@ def program():
     return pathlib.Path(os.environ.get("BAILIWICK_BIN", pathlib.Path(target) / "release/bailiwick")).resolve()
 
 
+def program_with_test_clock():
+    """The same program, built so that `BAILIWICK_TEST_NOW` tells it the time: `scripts/test-clock` puts it there."""
+    return program().with_name("bailiwick-test-clock")
+
+
 LIVE = []
 """Every server that was launched and not stopped: a failing test shows the end of their logs."""
 
@@ -49,6 +54,7 @@ class Server:
         self.environment = self._bootstrap() if bootstrap else {}
         self.environment.update(environment or {})
         self.clusters = []
+        self.binary = program()
         self.process = self.base = None
 
     def _bootstrap(self):
@@ -81,7 +87,7 @@ class Server:
 
     def launch(self, umask=None, **environment):
         """Starts the process without waiting for anything."""
-        command = [program(), "serve", "--data-dir", self.data, *self.arguments]
+        command = [self.binary, "serve", "--data-dir", self.data, *self.arguments]
         if self.database:
             command += ["--database", self.database]
         if self.config:

@@ -14,6 +14,9 @@ const MAX_DEPTH: usize = 32;
 /// some twelve hundred.
 const MAX_VALUES: usize = 20_000;
 
+/// Where a body is a list of so many entries, it may have so many values for each. Ours have six, and are one.
+const MAX_VALUES_OF_ENTRY: usize = 8;
+
 /// A JSON value whose objects have each key once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -52,25 +55,59 @@ impl Value {
 /// # Errors
 /// `UnsupportedMediaType` if the content type is not JSON; `Invalid` saying where the body is not one.
 pub fn object(content_type: Option<&str>, body: &[u8]) -> Result<Object> {
+    check_type(content_type, body)?;
+    let left = Cell::new(MAX_VALUES);
+    match read(body, Strict { depth: 0, left: &left })? {
+        Value::Object(fields) => Ok(Object { path: String::new(), fields }),
+        other => Err(invalid(format!("the body must be a JSON object, not {}", other.kind()))),
+    }
+}
+
+/// Reads a body that must be a list of at most `most` JSON objects. Their paths begin with their places: `[3].name`.
+///
+/// # Errors
+/// `UnsupportedMediaType` if the content type is not JSON; `Invalid` saying where the body is not one.
+pub fn objects(content_type: Option<&str>, body: &[u8], most: usize) -> Result<Vec<Object>> {
+    check_type(content_type, body)?;
+    let left = Cell::new(most.saturating_mul(MAX_VALUES_OF_ENTRY).max(MAX_VALUES));
+    let (places, crowded) = (Cell::new(most), Cell::new(false));
+    let list = List { entry: Strict { depth: 0, left: &left }, places: &places, crowded: &crowded };
+    let entries = match read(body, list) {
+        Err(_) if crowded.get() => {
+            return Err(invalid(format!("the body must list at most {most} entries")));
+        }
+        read => read?,
+    };
+    let object = |(place, entry)| match entry {
+        Value::Object(fields) => Ok(Object { path: format!("[{place}]"), fields }),
+        other => {
+            Err(Error::invalid(&format!("[{place}]"), format!("must be an object, not {}", other.kind())))
+        }
+    };
+    entries.into_iter().enumerate().map(object).collect()
+}
+
+fn check_type(content_type: Option<&str>, body: &[u8]) -> Result<()> {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         let message = "the body must be JSON: send `Content-Type: application/json`";
         return Err(Error::new(ErrorKind::UnsupportedMediaType, message));
     }
-    let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
-    if std::str::from_utf8(body).is_err() {
-        return Err(invalid("the body must be UTF-8".to_owned()));
+    match std::str::from_utf8(body) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(invalid("the body must be UTF-8".to_owned())),
     }
+}
+
+fn read<'de, T>(body: &'de [u8], seed: impl DeserializeSeed<'de, Value = T>) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let left = Cell::new(MAX_VALUES);
-    let value = Strict { depth: 0, left: &left }
-        .deserialize(&mut deserializer)
+    seed.deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| invalid(format!("the body is not acceptable JSON: {error}")))?;
-    match value {
-        Value::Object(fields) => Ok(Object { path: String::new(), fields }),
-        other => Err(invalid(format!("the body must be a JSON object, not {}", other.kind()))),
-    }
+        .map_err(|error| invalid(format!("the body is not acceptable JSON: {error}")))
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
 }
 
 impl From<Value> for serde_json::Value {
@@ -96,7 +133,9 @@ pub struct Object {
 }
 
 impl Object {
-    fn path_of(&self, key: &str) -> String {
+    /// The whole path of one of its fields, for errors.
+    #[must_use]
+    pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -183,7 +222,12 @@ impl Object {
     /// # Errors
     /// `Invalid` naming the field if it is something else.
     pub fn optional_boolean(&mut self, key: &str) -> Result<Option<bool>> {
-        if self.has(key) { self.boolean(key).map(Some) } else { Ok(None) }
+        if self.has(key) {
+            return self.boolean(key).map(Some);
+        }
+        // `null` is absent, and known nevertheless.
+        self.take(key);
+        Ok(None)
     }
 
     /// Takes a list of texts that may be absent.
@@ -367,6 +411,42 @@ impl Strict<'_> {
     }
 }
 
+/// Deserializes a list of [`Value`]s, refusing more than there are places.
+struct List<'a> {
+    entry: Strict<'a>,
+    places: &'a Cell<usize>,
+    crowded: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for List<'_> {
+    type Value = Vec<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Vec<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_element_seed(self.entry.deeper()?)? {
+            let Some(left) = self.places.get().checked_sub(1) else {
+                self.crowded.set(true);
+                return Err(serde::de::Error::custom("it lists too many entries"));
+            };
+            self.places.set(left);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -419,6 +499,27 @@ mod tests {
             object(Some("application/json"), b"{\"a\":\"\xff\"}").unwrap_err().kind(),
             ErrorKind::Invalid
         );
+    }
+
+    #[test]
+    fn a_list_has_one_reading_and_no_more_entries_than_there_may_be() {
+        let read = |text: &str| objects(Some("application/json"), text.as_bytes(), 3);
+        assert!(read("[]").unwrap().is_empty());
+        let mut entries = read(r#"[{"a":1},{},{"b":{"c":2}}]"#).unwrap();
+        assert_eq!(entries[0].text("a").unwrap_err().to_string(), "`[0].a` must be a text, not a number");
+        assert_eq!(entries[2].object("b").unwrap().text("c").unwrap_err().field(), Some("[2].b.c"));
+        assert_eq!(read("[{},1]").unwrap_err().to_string(), "`[1]` must be an object, not a number");
+        let crowded = read("[{},{},{},{}").unwrap_err();
+        assert_eq!(
+            crowded.to_string(),
+            "the body must list at most 3 entries",
+            "before its end is looked for"
+        );
+        let many = format!("[{{\"a\":[{}1]}}]", "{\"\":1},".repeat(20_000));
+        for bad in ["", "{}", "null", "1", "[", "[{}] []", "[{\"a\":1,\"a\":2}]", "[null]", many.as_str()] {
+            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:.40}");
+        }
+        assert_eq!(objects(None, b"[]", 3).unwrap_err().kind(), ErrorKind::UnsupportedMediaType);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Parameters {
 /// Whether an operation takes a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyRule {
-    /// A JSON object.
+    /// JSON: an object, or whatever the operation says.
     Json,
     /// Nothing that is looked at.
     None,

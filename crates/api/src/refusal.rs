@@ -23,6 +23,7 @@ pub(crate) fn told(
     });
     Told {
         action: spelled(app, dialect.name(), operation, &denial.action),
+        in_session: caller.session().is_some(),
         explanation: explanation_id(caller, denial),
         sealed: sealed.flatten(),
     }

@@ -67,6 +67,8 @@ pub struct Denial {
 pub enum Missing {
     /// A policy that allows it.
     Policy,
+    /// Nothing that could be added: a policy denies it outright.
+    Nothing,
     /// To administer the cluster or the namespace that it is about.
     Administration,
 }
@@ -76,6 +78,8 @@ pub enum Missing {
 pub struct Told {
     /// The action in the words of the dialect in which it was asked.
     pub action: String,
+    /// Whether it was asked with a token or a temporary key.
+    pub in_session: bool,
     /// The id under which the audit has the reasons.
     pub explanation: String,
     /// The reasons, sealed: who is told them cannot read them, and shows them to somebody who can.
@@ -242,7 +246,8 @@ mod tests {
             reasons: "policy `secret` denies it".into(),
             missing: Missing::Policy,
         };
-        let told = Told { action: "x:grant:post".into(), explanation: "e1".into(), sealed: None };
+        let told =
+            Told { action: "x:grant:post".into(), in_session: false, explanation: "e1".into(), sealed: None };
         let error = Error::denied(denial).telling(told);
         assert_eq!(error.to_string(), "you are not allowed to perform `x:grant:post` on `cluster/c`");
         assert_eq!(error.told().map(|told| told.explanation.as_str()), Some("e1"));

@@ -3,6 +3,7 @@
 //! Nothing here does IO, reads a clock or rolls dice: both are parameters ([`Clock`], [`Entropy`]). No word of a
 //! cloud vendor's dialect appears; dialects translate at the edge.
 
+pub mod activity;
 pub mod arrival;
 pub mod certificate;
 pub mod clock;

@@ -17,6 +17,8 @@ pub enum State {
     Effective,
     /// The cluster refused; the reason says what.
     Failed,
+    /// Its role allows more than somebody accepted, so nothing of it is bound; the reason says what, and how to accept it.
+    Held,
     /// The cluster did not answer.
     Unreachable,
     /// No binding of ours names the principals there any more.
@@ -27,12 +29,13 @@ pub enum State {
 
 impl State {
     /// All states.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Recorded,
         Self::Pending,
         Self::Applied,
         Self::Effective,
         Self::Failed,
+        Self::Held,
         Self::Unreachable,
         Self::Revoked,
         Self::RevokedResidual,
@@ -47,6 +50,7 @@ impl State {
             Self::Applied => "applied",
             Self::Effective => "effective",
             Self::Failed => "failed",
+            Self::Held => "held",
             Self::Unreachable => "unreachable",
             Self::Revoked => "revoked",
             Self::RevokedResidual => "revoked-residual",

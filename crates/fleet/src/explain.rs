@@ -85,7 +85,7 @@ mod tests {
             api_groups: vec![group.into()],
             resources: vec![resource.into()],
             verbs: vec![verb.into()],
-            resource_names: Vec::new(),
+            ..Rule::default()
         }
     }
 

@@ -17,6 +17,7 @@ mod backoff;
 mod checking;
 mod client;
 mod contact;
+mod custom;
 mod excess;
 mod explain;
 mod failure;

@@ -64,11 +64,12 @@ fn is_as(found: &ClusterRoleSpec, wanted: &ClusterRoleSpec) -> bool {
 }
 
 /// Rules in one order: neither their order nor that of their words means anything.
-fn sorted(rules: &[Rule]) -> Vec<[Vec<&str>; 4]> {
-    let mut all: Vec<[Vec<&str>; 4]> = rules
+fn sorted(rules: &[Rule]) -> Vec<[Vec<&str>; 5]> {
+    let mut all: Vec<[Vec<&str>; 5]> = rules
         .iter()
         .map(|rule| {
-            [&rule.api_groups, &rule.resources, &rule.verbs, &rule.resource_names]
+            let urls = &rule.non_resource_urls;
+            [&rule.api_groups, &rule.resources, &rule.verbs, &rule.resource_names, urls]
                 .map(|words| in_order(words))
         })
         .collect();

@@ -31,10 +31,20 @@ pub(crate) type Told = String;
 
 /// Has it signed. The request is deleted again, whatever came of it.
 pub(crate) async fn sign(client: &ApiClient, request: &SigningRequest) -> Result<String, Told> {
-    let signed = timeout(PATIENCE, signed(client, request)).await;
+    sign_within(PATIENCE, client, request).await
+}
+
+/// The same with that much patience.
+pub(crate) async fn sign_within(
+    patience: Duration,
+    client: &ApiClient,
+    request: &SigningRequest,
+) -> Result<String, Told> {
+    let signed = timeout(patience, signed(client, request)).await;
     let signed = signed.unwrap_or_else(|_| {
-        Err("the cluster did not sign the certificate within 10 seconds: does a controller sign there?"
-            .to_owned())
+        Err(format!(
+            "the cluster did not sign the certificate within {patience:?}: does a controller sign there?"
+        ))
     });
     let (path, options) = (path(&request.name), json!({}));
     match timeout(CLEANING, client.delete::<Anything>(&path, &options)).await {

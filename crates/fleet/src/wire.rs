@@ -249,6 +249,8 @@ struct RuleObject {
     verbs: Vec<String>,
     #[serde(default, deserialize_with = "null_as_default")]
     resource_names: Vec<String>,
+    #[serde(default, rename = "nonResourceURLs", deserialize_with = "null_as_default")]
+    non_resource_urls: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -272,6 +274,7 @@ impl From<ClusterRoleObject> for ClusterRoleSpec {
             resources: rule.resources,
             verbs: rule.verbs,
             resource_names: rule.resource_names,
+            non_resource_urls: rule.non_resource_urls,
         };
         let selectors = role.aggregation_rule.cluster_role_selectors;
         Self {
@@ -385,6 +388,9 @@ pub(crate) fn cluster_role(role: &ClusterRoleSpec) -> Value {
     let rule = |rule: &Rule| {
         let mut value =
             json!({"apiGroups": rule.api_groups, "resources": rule.resources, "verbs": rule.verbs});
+        if let (false, Some(fields)) = (rule.non_resource_urls.is_empty(), value.as_object_mut()) {
+            fields.insert("nonResourceURLs".to_owned(), json!(rule.non_resource_urls));
+        }
         if let (false, Some(fields)) = (rule.resource_names.is_empty(), value.as_object_mut()) {
             fields.insert("resourceNames".to_owned(), json!(rule.resource_names));
         }
@@ -461,6 +467,14 @@ mod tests {
         assert_eq!(read.object.to_string(), "RoleBinding a/b");
         assert!(read.deleting && read.finalizers && read.subjects.is_empty() && read.labels.is_empty());
         assert_eq!((read.role_kind.as_str(), read.role_name.as_str()), ("ClusterRole", "view"));
+    }
+
+    #[test]
+    fn a_rule_about_urls_is_read_with_its_urls() {
+        let text = r#"{"metadata":{"name":"r"},"rules":[{"verbs":["get"],"nonResourceURLs":["/metrics","/logs/*"]}]}"#;
+        let read: ClusterRoleSpec = serde_json::from_str::<ClusterRoleObject>(text).unwrap().into();
+        assert_eq!(read.rules[0].non_resource_urls, ["/metrics", "/logs/*"]);
+        assert!(read.rules[0].resources.is_empty());
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct ClusterRoleSpec {
     pub aggregate: Vec<BTreeMap<String, String>>,
 }
 
-/// One rule of a role: each verb, on each resource of each group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One rule of a role: each verb, on each resource of each group, and on each URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
     /// API groups; the core group is empty.
     pub api_groups: Vec<String>,
@@ -45,6 +45,21 @@ pub struct Rule {
     pub verbs: Vec<String>,
     /// The only names of those resources that are meant; empty means all.
     pub resource_names: Vec<String>,
+    /// Paths that are no resources; one that ends with `*` stands for all that begin like it.
+    pub non_resource_urls: Vec<String>,
+}
+
+/// Stands for rules that were too many to be read. No API server takes a rule without verbs, so it is not mistaken for
+/// one.
+#[must_use]
+pub fn unread() -> Vec<Rule> {
+    vec![Rule::default()]
+}
+
+/// Whether `rules` are [`unread`].
+#[must_use]
+pub fn are_unread(rules: &[Rule]) -> bool {
+    matches!(rules, [only] if *only == Rule::default())
 }
 
 /// All ClusterRoles of ours.
@@ -112,6 +127,7 @@ fn read(group: &str, resources: &[&str]) -> Rule {
         resources: owned(resources),
         verbs: owned(&READ),
         resource_names: Vec::new(),
+        non_resource_urls: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod cluster_roles;
+pub mod coverage;
 pub mod probe;
 pub mod stamp;
 
@@ -17,6 +18,8 @@ mod plan;
 mod removal;
 mod share;
 
+#[cfg(test)]
+mod coverage_tests;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -102,6 +102,7 @@ mod tests {
             resources: owned(resources),
             verbs: owned(verbs),
             resource_names: owned(names),
+            non_resource_urls: Vec::new(),
         }
     }
 

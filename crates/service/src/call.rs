@@ -92,6 +92,12 @@ impl Caller {
         }
     }
 
+    /// Whether a user or an agency that is named by id or name is they: no id is the name of another one of its kind.
+    #[must_use]
+    pub fn is_named(&self, kind: PrincipalKind, id_or_name: &str) -> bool {
+        self.kind == kind && (self.principal.as_str() == id_or_name || self.name == id_or_name)
+    }
+
     /// Whether they are an administrator whose session leaves them all that administrators may do.
     #[must_use]
     pub(crate) fn is_unlimited_administrator(&self) -> bool {

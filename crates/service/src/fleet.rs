@@ -1,6 +1,6 @@
 //! What the workers of the fleet ask and report. They act for nobody: they carry out what was already decided.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use domain::{
 use rbac::{ObjectName, Owner, Scope, SubjectNames};
 use store::{AppliedName, ClusterRow, GrantStateRow, Hold, ReadTx};
 
+use crate::accepted_roles::{self, AcceptedRole, RoleGrowth};
 use crate::cache::Copy;
 use crate::connection::Connection;
 use crate::grants::GrantList;
@@ -57,6 +58,10 @@ pub struct FleetDesired {
     pub hold: Option<Hold>,
     /// How many bindings there may be in the cluster.
     pub most_bindings: usize,
+    /// What grants of custom roles are accepted to allow there.
+    pub accepted: HashMap<GrantId, AcceptedRole>,
+    /// What happens to one whose role grows.
+    pub role_growth: RoleGrowth,
 }
 
 /// What a worker saw.
@@ -144,6 +149,7 @@ impl Service {
         let mut grants = Vec::new();
         let mut revoked = Vec::new();
         let (mut names, mut until) = (SubjectNames::default(), None);
+        let mut accepted = HashMap::new();
         if !row.removed && !row.suspended {
             let all = self.grants_at(&mut tx, &row.account, revision).await?;
             grants = all.grants.iter().filter(|grant| grant.covers(id)).cloned().collect();
@@ -152,6 +158,7 @@ impl Service {
             }
             let found = crate::arrivals::names(&mut tx, &row.account, (id, &row.arrival), self.now()).await?;
             (names, until) = (found.subjects, found.until);
+            accepted = accepted_roles::accepted(&mut tx, id).await?;
         }
         tx.end().await?;
         let (installation, suspended) = (self.installation.clone(), row.suspended);
@@ -174,6 +181,8 @@ impl Service {
             stamp,
             hold,
             most_bindings,
+            accepted,
+            role_growth: self.settings.role_growth,
         })
     }
 
@@ -330,7 +339,7 @@ impl Service {
 fn confirms(old: Option<&ClusterGrantState>, update: &StateUpdate) -> bool {
     let follows = |state| match state {
         State::Applied | State::Effective | State::Revoked | State::RevokedResidual => true,
-        State::Recorded | State::Pending | State::Failed | State::Unreachable => false,
+        State::Recorded | State::Pending | State::Failed | State::Held | State::Unreachable => false,
     };
     let known = old.is_some_and(|old| old.observed_generation == update.generation && follows(old.state));
     follows(update.state) && !known

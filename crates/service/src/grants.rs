@@ -287,7 +287,7 @@ fn visible(mut clusters: Vec<Cluster>, right: &Right<'_>) -> Vec<Cluster> {
 }
 
 /// A grant that is not revoked, and that somebody asked for.
-async fn changeable(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
+pub(crate) async fn changeable(tx: &mut WriteTx, call: &Call, id: &str) -> Result<Grant> {
     let found = tx.grant(call.account(), id).await?.filter(|grant| grant.revoked_at.is_none());
     let grant = found.ok_or_else(|| Error::not_found("grant", id))?;
     if grant.of_owner {

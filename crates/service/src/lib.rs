@@ -5,7 +5,9 @@
 //! by their revision, and the fleet's workers are poked.
 
 mod abuse;
+pub mod accepted_roles;
 pub mod access_keys;
+pub mod activity;
 mod administration;
 pub mod agencies;
 mod arrivals;
@@ -68,6 +70,7 @@ mod which;
 
 pub use ::store::Declared;
 pub use abuse::{Rate, Rates, Throttled};
+pub use accepted_roles::RoleGrowth;
 pub use access_keys::{KeyUpdate, NewKey, SigningKey};
 pub use administration::GrantRequires;
 pub use agencies::{Agency, AgencyDetails, AgencyUpdate, TrustedAccount};

@@ -167,6 +167,7 @@ impl Service {
             Likeness::Other(_) | Likeness::Unknown(_) => {
                 let remains = Remains::read(&mut tx, &self.installation, &cluster.id).await?;
                 tx.suspend_cluster(&cluster.id, self.now()).await?;
+                tx.forget_activity(&cluster.id).await?;
                 // The former cluster signed them, and the new one does not know its authority.
                 tx.revoke_certificates_of_cluster(&cluster.id, self.now()).await?;
                 (Some(remains), "bailiwick:cluster:replace")

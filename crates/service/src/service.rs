@@ -7,6 +7,7 @@ use store::{AuditEvent, Outcome, Page, Store, WriteTx};
 use tokio::sync::{OnceCell, watch};
 
 use crate::abuse::{Guesses, Limiter, Rates};
+use crate::accepted_roles::RoleGrowth;
 use crate::access_keys::SigningKey;
 use crate::administration::GrantRequires;
 use crate::audit::{Failures, Refusals};
@@ -52,6 +53,8 @@ pub struct Settings {
     pub cluster_requires: ClusterRequires,
     /// What clusters are asked about the credentials of their connections.
     pub checklist: Arc<Checklist>,
+    /// What happens to a grant whose custom role grows.
+    pub role_growth: RoleGrowth,
 }
 
 impl Default for Settings {
@@ -65,6 +68,7 @@ impl Default for Settings {
             grant_requires: GrantRequires::default(),
             cluster_requires: ClusterRequires::default(),
             checklist: Arc::new(Checklist::default()),
+            role_growth: RoleGrowth::default(),
         }
     }
 }

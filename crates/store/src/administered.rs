@@ -9,6 +9,36 @@ use sqlx::any::AnyRow;
 use crate::error::database;
 use crate::transaction::ReadTx;
 
+/// The clusters of grants that make an administrator, and those that are owned. Here and below, `CROSS JOIN` has SQLite begin
+/// with what is its left: an account may have a million grants, and somebody a few of them.
+pub(crate) const ADMINISTERED: &str = "SELECT g.all_clusters AS everywhere, c.cluster_id AS cluster FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $2) held \
+     CROSS JOIN grants g LEFT JOIN grant_clusters c ON c.grant_id = g.id \
+     WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' \
+     AND g.all_namespaces = 1 UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 \
+     AND o.removed_at IS NULL";
+
+/// The namespaces of grants that make an administrator of no more than these.
+pub(crate) const ADMINISTERED_NAMESPACES: &str = "SELECT n.namespace AS namespace, g.all_clusters AS everywhere, \
+     c.cluster_id AS cluster FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $2) held \
+     CROSS JOIN grants g JOIN grant_namespaces n ON n.grant_id = g.id LEFT JOIN grant_clusters c ON c.grant_id = g.id \
+     WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' \
+     AND g.all_namespaces = 0";
+
+/// The clusters of all grants, and those that are owned.
+pub(crate) const GRANTED: &str = "SELECT g.all_clusters AS everywhere, c.cluster_id AS cluster FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $2) held \
+     CROSS JOIN grants g LEFT JOIN grant_clusters c ON c.grant_id = g.id \
+     WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL \
+     UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL";
+
 /// The clusters that somebody administers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Administered {
@@ -38,19 +68,12 @@ impl ReadTx {
         account: &AccountId,
         principal: &PrincipalId,
     ) -> Result<Administered> {
-        let rows = sqlx::query(
-            "SELECT g.all_clusters AS everywhere, c.cluster_id AS cluster FROM grants g \
-             LEFT JOIN grant_clusters c ON c.grant_id = g.id \
-             WHERE g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' AND g.all_namespaces = 1 \
-             AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
-             UNION SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-             WHERE m.user_id = $2) UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(ADMINISTERED)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         collected(&rows)
     }
 
@@ -64,19 +87,12 @@ impl ReadTx {
         account: &AccountId,
         principal: &PrincipalId,
     ) -> Result<AdministeredNamespaces> {
-        let rows = sqlx::query(
-            "SELECT n.namespace AS namespace, g.all_clusters AS everywhere, c.cluster_id AS cluster FROM grants g \
-             JOIN grant_namespaces n ON n.grant_id = g.id LEFT JOIN grant_clusters c ON c.grant_id = g.id \
-             WHERE g.account_id = $1 AND g.revoked_at IS NULL AND g.role = 'administrator' AND g.all_namespaces = 0 \
-             AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
-             UNION SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-             WHERE m.user_id = $2)",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(ADMINISTERED_NAMESPACES)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         let mut found = AdministeredNamespaces::default();
         for row in rows {
             let namespace: String = row.try_get("namespace").map_err(database)?;
@@ -102,19 +118,12 @@ impl ReadTx {
         account: &AccountId,
         principal: &PrincipalId,
     ) -> Result<Administered> {
-        let rows = sqlx::query(
-            "SELECT g.all_clusters AS everywhere, c.cluster_id AS cluster FROM grants g \
-             LEFT JOIN grant_clusters c ON c.grant_id = g.id \
-             WHERE g.account_id = $1 AND g.revoked_at IS NULL \
-             AND g.id IN (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 \
-             UNION SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-             WHERE m.user_id = $2) UNION SELECT 0, o.id FROM clusters o WHERE o.account_id = $1 AND o.owner_id = $2 AND o.removed_at IS NULL",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(GRANTED)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         collected(&rows)
     }
 }

@@ -53,7 +53,8 @@ impl WriteTx {
     pub async fn set_arrival(&mut self, id: &ClusterId, arrival: &Arrival, now: Timestamp) -> Result<()> {
         let stored = StoredArrival::new(arrival);
         sqlx::query(
-            "UPDATE clusters SET user_names = $2, group_names = $3, group_members = $4, updated_at = $5 WHERE id = $1",
+            "UPDATE clusters SET user_names = $2, group_names = $3, group_members = $4, updated_at = $5, \
+             arrival_at = $5 WHERE id = $1",
         )
         .bind(id.as_str())
         .bind(stored.users)

@@ -138,10 +138,11 @@ impl WriteTx {
             "DELETE FROM grant_clusters WHERE cluster_id = $1",
             "DELETE FROM grant_states WHERE cluster_id = $1",
             "DELETE FROM checks WHERE cluster_id = $1",
+            "DELETE FROM accepted_roles WHERE cluster_id = $1",
         ] {
             sqlx::query(statement).bind(id.as_str()).execute(self.connection()).await.map_err(database)?;
         }
-        Ok(())
+        self.forget_activity(id).await
     }
 
     /// Whether the cluster still has this version of its connection. Until this transaction ends nobody can change it.

@@ -17,8 +17,8 @@ impl WriteTx {
         let called = Called::Principal(principal.kind);
         self.keep_apart(called, &principal.account, principal.id.as_str(), &principal.name).await?;
         let updated = sqlx::query(
-            "UPDATE principals SET name = $3, enabled = $4, description = $5, updated_at = $6 \
-             WHERE account_id = $1 AND id = $2",
+            "UPDATE principals SET name = $3, enabled = $4, description = $5, updated_at = $6, \
+             named_at = CASE WHEN name <> $3 THEN $6 ELSE named_at END WHERE account_id = $1 AND id = $2",
         )
         .bind(principal.account.as_str())
         .bind(principal.id.as_str())
@@ -47,6 +47,12 @@ impl WriteTx {
         for external in &principal.external_ids {
             self.insert_external_id(principal, external).await?;
         }
+        sqlx::query("UPDATE principals SET named_at = $2 WHERE id = $1")
+            .bind(principal.id.as_str())
+            .bind(principal.updated_at.as_millis())
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
         Ok(())
     }
 

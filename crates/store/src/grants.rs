@@ -39,7 +39,7 @@ impl WriteTx {
         self.insert_lists(&grant.id, &grant.spec).await
     }
 
-    /// Replaces what a grant says.
+    /// Replaces what a grant says. Whoever does so accepts what its role allows then.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -63,6 +63,7 @@ impl WriteTx {
             "DELETE FROM grant_principals WHERE grant_id = $1",
             "DELETE FROM grant_clusters WHERE grant_id = $1",
             "DELETE FROM grant_namespaces WHERE grant_id = $1",
+            "DELETE FROM accepted_roles WHERE grant_id = $1",
         ] {
             sqlx::query(statement)
                 .bind(grant.id.as_str())
@@ -124,7 +125,7 @@ impl WriteTx {
         .execute(self.connection())
         .await
         .map_err(database)?;
-        Ok(())
+        self.forget_accepted_roles(id).await
     }
 }
 

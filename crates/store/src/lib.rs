@@ -6,7 +6,9 @@
 //!
 //! Nothing here decides who may do what; only `service` calls this crate.
 
+mod accepted_roles;
 mod accounts;
+mod activity;
 mod administered;
 mod agencies;
 mod apart;
@@ -14,6 +16,7 @@ mod arrivals;
 mod attachments;
 mod audit;
 mod backup;
+mod certificate_ends;
 mod certificates;
 mod checks;
 mod clusters;
@@ -37,6 +40,8 @@ mod names;
 mod open;
 mod peek;
 mod permissions;
+#[cfg(test)]
+mod plans;
 mod policies;
 mod principals;
 mod recovery;
@@ -54,6 +59,7 @@ mod transaction;
 mod transport;
 mod turns;
 
+pub use accepted_roles::AcceptedRole;
 pub use administered::{Administered, AdministeredNamespaces};
 pub use agencies::{AgencyDetails, Trusting};
 pub use attachments::Holder;

@@ -23,7 +23,9 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (12, include_str!("../migrations/0012_sessions.sql")),
     (13, include_str!("../migrations/0013_directory.sql")),
     (14, include_str!("../migrations/0014_permissions.sql")),
+    (15, include_str!("../migrations/0015_custom_roles.sql")),
     (16, include_str!("../migrations/0016_certificates.sql")),
+    (17, include_str!("../migrations/0017_activity.sql")),
     (18, include_str!("../migrations/0018_checks.sql")),
     (19, include_str!("../migrations/0019_cluster_standing.sql")),
 ];

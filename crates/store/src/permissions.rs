@@ -8,6 +8,39 @@ use crate::grants::{Lists, grant};
 use crate::history::{GrantVersion, version};
 use crate::transaction::ReadTx;
 
+/// The grants of somebody, and of their groups. Here and below, `CROSS JOIN` has SQLite begin with what is its left: an
+/// account may have a million grants, and somebody a few of them.
+pub(crate) const HELD: &str = "SELECT g.id, g.account_id, g.name, g.role, g.principal_kind, g.all_clusters, \
+     g.all_namespaces, g.generation, g.created_at, g.updated_at, g.of_owner, g.revoked_at FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $2) held \
+     CROSS JOIN grants g WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL \
+     ORDER BY g.created_at, g.id";
+
+/// The last version of each of these.
+pub(crate) const LAST_VERSIONS: &str = "SELECT h.grant_id, h.generation, h.account_id, h.revision, h.at, h.actor_id, \
+     h.actor_name, h.role, h.revoked, h.spec, h.sole_principal, h.dialect FROM \
+     (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
+     SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
+     WHERE m.user_id = $2) held \
+     CROSS JOIN grants g JOIN grant_history h ON h.grant_id = g.id AND h.generation = g.generation \
+     WHERE g.id = held.grant_id AND g.account_id = $1 AND g.revoked_at IS NULL";
+
+/// The commits that changed what one principal alone was given.
+pub(crate) const CHANGES: &str = "SELECT h.revision AS revision, MAX(h.at) AS at FROM \
+     (SELECT DISTINCT s.grant_id FROM grant_history s WHERE s.sole_principal = $2) alone \
+     CROSS JOIN grant_history h WHERE h.grant_id = alone.grant_id AND h.account_id = $1 AND h.revision < $3 \
+     GROUP BY h.revision ORDER BY h.revision DESC LIMIT $4";
+
+/// What grants that were ever one principal's alone said as of a commit.
+pub(crate) const AS_OF: &str = "SELECT h.grant_id, h.generation, h.account_id, h.revision, h.at, h.actor_id, h.actor_name, \
+     h.role, h.revoked, h.spec, h.sole_principal, h.dialect FROM \
+     (SELECT DISTINCT s.grant_id FROM grant_history s WHERE s.sole_principal = $2) alone \
+     CROSS JOIN grant_history h WHERE h.grant_id = alone.grant_id AND h.account_id = $1 AND h.revision <= $3 \
+     AND h.generation = (SELECT MAX(l.generation) FROM grant_history l WHERE l.grant_id = h.grant_id \
+     AND l.revision <= $3)";
+
 /// The grants of somebody, and through which groups they have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldGrants {
@@ -32,19 +65,12 @@ impl ReadTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn held_grants(&mut self, account: &AccountId, principal: &PrincipalId) -> Result<HeldGrants> {
-        let rows = sqlx::query(
-            "SELECT g.id, g.account_id, g.name, g.role, g.principal_kind, g.all_clusters, g.all_namespaces, g.generation, \
-             g.created_at, g.updated_at, g.of_owner, g.revoked_at FROM grants g WHERE g.account_id = $1 \
-             AND g.revoked_at IS NULL AND g.id IN \
-             (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
-             SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-             WHERE m.user_id = $2) ORDER BY g.created_at, g.id",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(HELD)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         let groups = self.groups_of(principal).await?;
         if rows.is_empty() {
             return Ok(HeldGrants { grants: Vec::new(), groups });
@@ -95,20 +121,12 @@ impl ReadTx {
         account: &AccountId,
         principal: &PrincipalId,
     ) -> Result<Vec<GrantVersion>> {
-        let rows = sqlx::query(
-            "SELECT h.grant_id, h.generation, h.account_id, h.revision, h.at, h.actor_id, h.actor_name, h.role, h.revoked, \
-             h.spec, h.sole_principal, h.dialect FROM grants g \
-             JOIN grant_history h ON h.grant_id = g.id AND h.generation = g.generation \
-             WHERE g.account_id = $1 AND g.revoked_at IS NULL AND g.id IN \
-             (SELECT p.grant_id FROM grant_principals p WHERE p.principal_id = $2 UNION \
-             SELECT p.grant_id FROM memberships m JOIN grant_principals p ON p.principal_id = m.group_id \
-             WHERE m.user_id = $2)",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(LAST_VERSIONS)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         rows.iter().map(version).collect()
     }
 
@@ -144,19 +162,14 @@ impl ReadTx {
         before: i64,
         limit: i64,
     ) -> Result<Vec<ChangedPermission>> {
-        let rows = sqlx::query(
-            "SELECT h.revision AS revision, MAX(h.at) AS at FROM grant_history h WHERE h.account_id = $1 \
-             AND h.revision < $3 AND h.grant_id IN \
-             (SELECT s.grant_id FROM grant_history s WHERE s.sole_principal = $2) \
-             GROUP BY h.revision ORDER BY h.revision DESC LIMIT $4",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .bind(before)
-        .bind(limit)
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(CHANGES)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .bind(before)
+            .bind(limit)
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         rows.iter()
             .map(|row| {
                 let at: i64 = row.try_get("at").map_err(database)?;
@@ -177,19 +190,13 @@ impl ReadTx {
         principal: &PrincipalId,
         revision: i64,
     ) -> Result<Vec<GrantVersion>> {
-        let rows = sqlx::query(
-            "SELECT h.grant_id, h.generation, h.account_id, h.revision, h.at, h.actor_id, h.actor_name, h.role, h.revoked, \
-             h.spec, h.sole_principal, h.dialect FROM grant_history h WHERE h.account_id = $1 AND h.revision <= $3 \
-             AND h.grant_id IN (SELECT s.grant_id FROM grant_history s WHERE s.sole_principal = $2) \
-             AND h.generation = (SELECT MAX(l.generation) FROM grant_history l WHERE l.grant_id = h.grant_id \
-             AND l.revision <= $3)",
-        )
-        .bind(account.as_str())
-        .bind(principal.as_str())
-        .bind(revision)
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(AS_OF)
+            .bind(account.as_str())
+            .bind(principal.as_str())
+            .bind(revision)
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         rows.iter().map(version).collect()
     }
 

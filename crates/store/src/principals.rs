@@ -117,6 +117,7 @@ impl WriteTx {
             "DELETE FROM attachments WHERE principal_id = $1",
             "DELETE FROM access_keys WHERE user_id = $1",
             "DELETE FROM external_ids WHERE principal_id = $1",
+            "DELETE FROM activity WHERE principal_id = $1",
             "DELETE FROM agency_details WHERE agency_id = $1",
             "DELETE FROM certificate_lifetimes WHERE principal_id = $1",
             "UPDATE clusters SET owner_id = NULL WHERE owner_id = $1",

@@ -34,6 +34,16 @@ impl Proof {
     #[must_use]
     pub fn call(self, head: &Head) -> Call {
         let reads = [http::Method::GET, http::Method::HEAD].contains(&head.method) && head.path != "/";
+        self.call_that(head, reads)
+    }
+
+    /// The same of a request that changes something, whatever its method says.
+    #[must_use]
+    pub fn changing_call(self, head: &Head) -> Call {
+        self.call_that(head, false)
+    }
+
+    fn call_that(self, head: &Head, reads: bool) -> Call {
         Call {
             caller: Arc::clone(&self.key.caller),
             project: None,

@@ -6,8 +6,12 @@ use serde::Deserialize;
 use super::{alibaba, huawei};
 
 /// The sections of the settings file that belong to dialects.
-pub const SECTIONS: [&str; 3] =
-    [huawei::settings::SECTION, huawei::hss::settings::SECTION, alibaba::settings::SECTION];
+pub const SECTIONS: [&str; 4] = [
+    huawei::settings::SECTION,
+    huawei::hss::settings::SECTION,
+    alibaba::settings::SECTION,
+    alibaba::ack::settings::SECTION,
+];
 
 /// The settings of all dialects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Settings {
     pub huawei: huawei::settings::Settings,
     /// Those of the second.
     pub alibaba: alibaba::settings::Settings,
+    /// Those of the second vendor's service for clusters.
+    pub ack: alibaba::ack::settings::Settings,
 }
 
 #[derive(Deserialize, Default)]
@@ -24,6 +30,7 @@ struct File {
     cce: huawei::settings::Section,
     hss: huawei::hss::settings::Section,
     alibaba: alibaba::settings::Section,
+    ack: alibaba::ack::settings::Section,
 }
 
 impl Settings {
@@ -37,6 +44,7 @@ impl Settings {
         Ok(Self {
             huawei: huawei::settings::Settings::read(&file.cce, &file.hss)?,
             alibaba: alibaba::settings::Settings::read(&file.alibaba)?,
+            ack: alibaba::ack::settings::Settings::read(&file.ack)?,
         })
     }
 
@@ -61,6 +69,6 @@ impl Settings {
     /// What is in force, in lines for people.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        [self.huawei.describe(), vec![self.alibaba.describe()]].concat()
+        [self.huawei.describe(), vec![self.alibaba.describe()], self.ack.describe()].concat()
     }
 }

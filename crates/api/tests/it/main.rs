@@ -15,6 +15,7 @@
 
 mod abuse;
 mod access_policies;
+mod ack;
 mod acs3;
 mod action_document;
 mod actions;
@@ -26,6 +27,7 @@ mod metrics;
 mod multi_cloud;
 mod one_reading;
 mod operations;
+mod permissions;
 mod project_pages;
 mod recorded;
 mod server;

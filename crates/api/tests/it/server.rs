@@ -71,6 +71,15 @@ impl Server {
         Self::begin(now, first, service::Rates::default(), |app| app).await
     }
 
+    /// The same with other settings of the dialects.
+    pub async fn start_set(set: impl FnOnce(&mut api::dialects::Settings)) -> Self {
+        let changed = |mut app: App| {
+            set(&mut app.settings.dialects);
+            app
+        };
+        Self::begin("2026-11-21T20:00:00Z", AccountSpec::default(), service::Rates::default(), changed).await
+    }
+
     async fn begin(
         now: &str,
         first: AccountSpec,
@@ -91,7 +100,12 @@ impl Server {
         let installation = bootstrap.installation(Purpose::Real).await.unwrap();
         let root = bootstrap.prepare(first).unwrap();
         assert!(bootstrap.store_first(&root).await.unwrap());
-        let settings = Settings { addresses: AddressPolicy::default(), rates, ..Settings::default() };
+        let settings = Settings {
+            addresses: AddressPolicy::default(),
+            rates,
+            vocabulary: Arc::new(api::vocabulary().unwrap()),
+            ..Settings::default()
+        };
         let service = Service::new(
             store.clone(),
             clock.clone(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::permissions::{self, CleanArgs, PermissionArgs, SetArgs};
 use super::{Paging, Session, World, stdin};
 use crate::failure::Failure;
 use crate::output::{View, field};
@@ -76,6 +77,47 @@ pub enum Command {
         agency: String,
     },
 
+    /// Show what an agency holds in which clusters, and from where
+    ///
+    /// Each line is one way in which it is held: `direct` by a grant that says this and nothing else, `shared` by a grant
+    /// that says more, `group` by a group, `owner` by owning the cluster. Everybody may see their own.
+    #[command(
+        after_help = "Examples:\n  bailiwick agency permissions backup-writer\n  bailiwick agency permissions backup-writer -o json"
+    )]
+    Permissions {
+        /// The agency's id or name
+        agency: String,
+    },
+
+    /// Grant an agency one role in one place
+    ///
+    /// A predefined role takes the place of another predefined one that was granted directly there.
+    #[command(after_help = "Examples:\n  \
+        bailiwick agency add-permission backup-writer --role developer --cluster prod -n shop\n  \
+        bailiwick agency add-permission backup-writer --role viewer --all-clusters --all-namespaces")]
+    AddPermission(PermissionArgs),
+
+    /// Take one role in one place away from an agency
+    ///
+    /// Only what was granted directly: what comes from a group or a shared grant is changed there.
+    #[command(after_help = "Example:\n  \
+        bailiwick agency remove-permission backup-writer --role developer --cluster prod -n shop")]
+    RemovePermission(PermissionArgs),
+
+    /// Make direct permissions exactly those of a file, as far as you administer their places
+    #[command(
+        after_help = "Example:\n  bailiwick agency set-permissions backup-writer --file permissions.json"
+    )]
+    SetPermissions(SetArgs),
+
+    /// Take everything away from an agency, for those who leave
+    ///
+    /// Refused if something would stay, by a group or by owning a cluster; and without --force if they were active in one
+    /// of these clusters in the last 7 days, or that is not known: `bailiwick cluster import-audit-log` makes it known.
+    #[command(after_help = "Examples:\n  bailiwick agency clean backup-writer\n  \
+        bailiwick agency clean backup-writer --cluster prod --cluster staging --force")]
+    Clean(CleanArgs),
+
     /// Delete an agency: the grants forget it, the id is never given again
     #[command(after_help = "Example:\n  bailiwick agency delete backup-writer")]
     Delete {
@@ -143,6 +185,11 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
         }
         Command::List { paging } => session.list(AGENCIES, &VIEW, &[], &paging),
         Command::Show { agency } => session.show(AGENCIES, &VIEW, &agency),
+        Command::Permissions { agency } => permissions::list(AGENCIES, &agency, session),
+        Command::AddPermission(args) => permissions::change(AGENCIES, "add", args, session),
+        Command::RemovePermission(args) => permissions::change(AGENCIES, "remove", args, session),
+        Command::SetPermissions(args) => permissions::set(AGENCIES, &args, session),
+        Command::Clean(args) => permissions::clean(AGENCIES, &args, session),
         Command::Delete { agency } => session.delete(AGENCIES, &agency),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::cluster_life::{self, ConnectionArgs, RemoveArgs, RotateArgs};
 use super::connector::Manifest;
-use super::{ClientArgs, Paging, Session, World, removals};
+use super::{ClientArgs, Paging, Session, World, activity, removals};
 use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{View, field};
@@ -115,6 +115,18 @@ pub enum Command {
         /// The cluster's id or name
         cluster: String,
     },
+
+    /// Read the audit log of a cluster's API server, to know who was active there lately
+    ///
+    /// `bailiwick user clean` without --force goes on only if that is known of the last 7 days, up to yesterday, without a
+    /// gap. The log is one event of audit.k8s.io/v1 a line, in which no user's requests are left out; where a cluster has
+    /// several API servers, bring the logs of all of them together. It is read here, whatever its size; the server gets when
+    /// each name was last seen, and forgets names of nobody.
+    #[command(
+        after_help = "Examples:\n  bailiwick cluster import-audit-log prod /var/log/kubernetes/audit.log\n  \
+        bailiwick cluster import-audit-log prod - < audit.log"
+    )]
+    ImportAuditLog(activity::ImportArgs),
 
     /// Forget a cluster and take back in it what its grants made
     ///
@@ -227,6 +239,7 @@ pub fn run(command: Command, client: ClientArgs, world: &mut World<'_>) -> Resul
         Command::ConfirmRemovals { cluster } => {
             removals::confirm(&cluster, &mut Session::open(client, world)?)
         }
+        Command::ImportAuditLog(args) => activity::import(&args, &mut Session::open(client, world)?),
         Command::Remove(args) => cluster_life::remove(args, &mut Session::open(client, world)?),
     }
 }

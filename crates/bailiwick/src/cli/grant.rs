@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Paging, Session, grant_history, grant_wait};
+use super::grant_history::Restored;
+use super::{Paging, Session, grant_history, grant_wait, permissions};
 use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{self, Format, Style, View, computed, field};
@@ -89,22 +90,42 @@ pub enum Command {
         id: String,
     },
 
-    /// Show what a grant said before, and who made it say so
-    #[command(after_help = "Example:\n  bailiwick grant history 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11")]
+    /// Show what a grant said before, or what somebody was given, and who did it
+    ///
+    /// Of a grant, its versions; of a user or an agency, the changes of what was granted to them alone, with what they
+    /// had afterwards.
+    #[command(after_help = "Examples:\n  bailiwick grant history 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11\n  \
+        bailiwick grant history ada")]
     History {
-        /// The grant's id
-        id: String,
+        /// The grant's id, else the id or name of a user or an agency
+        of: String,
     },
 
-    /// Make a grant say again what it said in an earlier version
-    #[command(after_help = "Example:\n  \
-        bailiwick grant restore 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11 --generation 2")]
+    /// Make a grant say again what it said, or give somebody again what they had
+    ///
+    /// What somebody was given since goes with it, as far as you administer it. `bailiwick grant history` shows the numbers.
+    #[command(after_help = "Examples:\n  \
+        bailiwick grant restore 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11 2\n  \
+        bailiwick grant restore ada 1042")]
     Restore {
+        /// The grant's id, else the id or name of a user or an agency
+        of: String,
+        /// Generation of the grant, or revision of the change after which they had it [default: before the last change]
+        #[arg(value_name = "GENERATION|REVISION")]
+        number: Option<u64>,
+        /// Generation of the grant
+        #[arg(long, value_name = "N", conflicts_with = "number")]
+        generation: Option<u64>,
+    },
+
+    /// Accept what the custom role of a grant allows now, where the grant is held because the role grew
+    ///
+    /// What it now allows stands in the reason of the state `held`. What is accepted is what the role holds when the
+    /// cluster is next looked at, moments later.
+    #[command(after_help = "Example:\n  bailiwick grant confirm 3f0e6f5a-7f0d-4c3e-9d57-0a4f6f1c2b11")]
+    Confirm {
         /// The grant's id
         id: String,
-        /// Which version [default: the one before the present one]
-        #[arg(long, value_name = "N")]
-        generation: Option<u32>,
     },
 
     /// Delete a grant: what it allowed is revoked in every cluster
@@ -173,9 +194,15 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
             let grant = session.client.get(&path::native(&[GRANTS, &id])?)?;
             print(session, &grant)
         }
-        Command::History { id } => grant_history::history(&id, session),
-        Command::Restore { id, generation } => {
-            let grant = grant_history::restore(&id, generation, session)?;
+        Command::History { of } => grant_history::history(&of, session),
+        Command::Restore { of, number, generation } => {
+            match grant_history::restore(&of, number.or(generation), session)? {
+                Restored::Grant(grant) => print(session, &grant),
+                Restored::Permissions(done) => permissions::print(session, &done),
+            }
+        }
+        Command::Confirm { id } => {
+            let grant = session.client.write("POST", &path::native(&[GRANTS, &id, "confirm"])?, json!({}))?;
             print(session, &grant)
         }
         Command::Delete { id } => session.delete(GRANTS, &id),

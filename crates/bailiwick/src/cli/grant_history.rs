@@ -1,8 +1,8 @@
-//! `bailiwick grant history` and `grant restore`: what a grant said before.
+//! `bailiwick grant history` and `grant restore`: what a grant said before, or what somebody was given.
 
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{Session, permissions};
 use crate::client::path;
 use crate::failure::Failure;
 use crate::output::{self, View, computed, field};
@@ -23,41 +23,115 @@ const VIEW: View = View {
     details: &[],
 };
 
-/// Prints the versions of a grant.
+/// What somebody was given directly, commit by commit.
+const OF_HOLDER: View = View {
+    id: "revision",
+    plural: "changes of permissions",
+    columns: &[
+        field("REVISION", "revision"),
+        field("AT", "at"),
+        computed("BY", by),
+        field("IN", "dialect"),
+        computed("ADDED", added),
+        computed("REMOVED", removed),
+        computed("AFTERWARDS", afterwards),
+    ],
+    details: &[],
+};
+
+/// What was restored.
+pub enum Restored {
+    /// A grant, as it is now.
+    Grant(Value),
+    /// Somebody's direct permissions, as they are now.
+    Permissions(Value),
+}
+
+/// Whose history an argument names, and where it is.
+enum Past {
+    Grant(String),
+    Holder(String),
+}
+
+/// Prints the versions of a grant, or the changes of what a user or an agency was given.
 ///
 /// # Errors
 /// If the server refuses or does not answer.
-pub fn history(id: &str, session: &mut Session<'_, '_>) -> Result<(), Failure> {
-    let versions = versions(id, session)?;
-    Ok(output::many(session.world.out, session.style, &VIEW, versions)?)
+pub fn history(of: &str, session: &mut Session<'_, '_>) -> Result<(), Failure> {
+    let (path, view) = match past(of, session)? {
+        Past::Grant(path) => (path, &VIEW),
+        Past::Holder(path) => (path, &OF_HOLDER),
+    };
+    let entries = session.client.list(&path, &[], None)?;
+    Ok(output::many(session.world.out, session.style, view, entries)?)
 }
 
-/// Makes a grant say again what it said before, by default in the version before the present one. Answers the grant.
+/// Makes a grant say again what it said before, or gives somebody what they had; by default what was so before the last
+/// change.
 ///
 /// # Errors
-/// If the server refuses or does not answer, or there is no earlier version.
-pub fn restore(id: &str, generation: Option<u32>, session: &mut Session<'_, '_>) -> Result<Value, Failure> {
-    let number = |version: &Value| version.get("generation").and_then(Value::as_i64).unwrap_or_default();
-    let generation = match generation {
-        Some(generation) => i64::from(generation),
-        None => {
-            let versions = versions(id, session)?;
-            let earlier = versions.iter().rev().nth(1).map(number);
-            earlier.ok_or_else(|| Failure::refused("the grant has no earlier version"))?
-        }
+/// If the server refuses or does not answer, or there is nothing earlier.
+pub fn restore(of: &str, number: Option<u64>, session: &mut Session<'_, '_>) -> Result<Restored, Failure> {
+    let past = past(of, session)?;
+    let (path, key) = match &past {
+        Past::Grant(path) => (path, "generation"),
+        Past::Holder(path) => (path, "revision"),
     };
-    let generation = generation.to_string();
-    let path = path::native(&["grants", id, "history", &generation, "restore"])?;
-    session.client.write("POST", &path, json!({}))
+    let number = match number {
+        Some(number) => number.to_string(),
+        None => earlier(&session.client.list(path, &[], None)?, key)?,
+    };
+    let done = session.client.write("POST", &format!("{path}/{number}/restore"), json!({}))?;
+    Ok(match past {
+        Past::Grant(_) => Restored::Grant(done),
+        Past::Holder(_) => Restored::Permissions(done),
+    })
 }
 
-fn versions(id: &str, session: &mut Session<'_, '_>) -> Result<Vec<Value>, Failure> {
-    session.client.list(&path::native(&["grants", id, "history"])?, &[], None)
+/// The number of the last entry but one: grants list the first version first, holders the last change.
+fn earlier(entries: &[Value], key: &str) -> Result<String, Failure> {
+    let number = |entry: &Value| entry.get(key).and_then(Value::as_u64);
+    let mut numbers: Vec<u64> = entries.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    let earlier = numbers.iter().rev().nth(1).map(u64::to_string);
+    earlier.ok_or_else(|| Failure::refused("there is nothing earlier to restore"))
+}
+
+/// What the argument names: a grant by its id, else a user or an agency by id or name.
+fn past(of: &str, session: &mut Session<'_, '_>) -> Result<Past, Failure> {
+    for (parts, make) in [
+        (&["grants", of, "history"][..], Past::Grant as fn(String) -> Past),
+        (&["users", of, "permissions", "history"], Past::Holder),
+        (&["agencies", of, "permissions", "history"], Past::Holder),
+    ] {
+        let path = path::native(parts)?;
+        if session.client.find(&format!("{path}?limit=1"))?.is_some() {
+            return Ok(make(path));
+        }
+    }
+    Err(Failure::refused(format!("`{of}` is the id of no grant, and the id or name of no user or agency")))
 }
 
 /// Who made a version: by name, else by id.
-fn by(version: &Value) -> String {
+pub(super) fn by(version: &Value) -> String {
     let text = |key| version.get(key).and_then(Value::as_str).unwrap_or_default();
     let name = text("actorName");
     if name.is_empty() { text("actor").to_owned() } else { name.to_owned() }
+}
+
+fn added(past: &Value) -> String {
+    permissions_of(past, "added")
+}
+
+fn removed(past: &Value) -> String {
+    permissions_of(past, "removed")
+}
+
+fn afterwards(past: &Value) -> String {
+    permissions_of(past, "permissions")
+}
+
+fn permissions_of(past: &Value, key: &str) -> String {
+    let list = past.get(key).and_then(Value::as_array);
+    list.into_iter().flatten().map(permissions::permission).collect::<Vec<_>>().join(", ")
 }

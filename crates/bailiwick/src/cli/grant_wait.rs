@@ -50,9 +50,13 @@ impl Outcome {
     /// If a cluster refused or does not answer, or not all have spoken in time.
     pub fn verdict(&self) -> Result<(), Failure> {
         let failed = in_state(&self.grant, State::Failed);
+        let held = in_state(&self.grant, State::Held);
         let unreachable = in_state(&self.grant, State::Unreachable);
         if !failed.is_empty() {
             return Err(Failure::refused(format!("the grant failed in {}", failed.join(", "))));
+        }
+        if !held.is_empty() {
+            return Err(Failure::refused(format!("the grant is held in {}", held.join(", "))));
         }
         if !self.settled {
             return Err(Failure::refused(format!("the grant is not in effect after {} s", self.timeout))
@@ -88,6 +92,7 @@ fn is_settled(grant: &Value) -> bool {
             Some(
                 State::Effective
                 | State::Failed
+                | State::Held
                 | State::Unreachable
                 | State::Revoked
                 | State::RevokedResidual,
@@ -135,6 +140,7 @@ mod tests {
             (vec![("effective", 2), ("failed", 2), ("unreachable", 2), ("recorded", 0)], true),
             (vec![("effective", 2), ("pending", 0)], false),
             (vec![("applied", 2)], false),
+            (vec![("held", 2)], true),
             (vec![("effective", 1)], false),
             (vec![("something-new", 2)], false),
         ] {
@@ -148,6 +154,7 @@ mod tests {
             (vec![("effective", 2), ("recorded", 0)], true, None),
             (vec![("effective", 2), ("failed", 2)], true, Some("failed in `c-failed` (why)")),
             (vec![("pending", 0), ("failed", 2)], false, Some("failed in `c-failed` (why)")),
+            (vec![("held", 2)], true, Some("held in `c-held` (why)")),
             (vec![("unreachable", 2)], true, Some("not in effect in `c-unreachable`")),
             (vec![("pending", 0)], false, Some("not in effect after 9 s")),
         ] {

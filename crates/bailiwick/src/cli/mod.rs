@@ -5,6 +5,7 @@
 //! work on this machine without a server.
 
 mod account;
+mod activity;
 mod agency;
 mod audit;
 mod backup;
@@ -27,6 +28,7 @@ mod issued;
 mod key;
 mod kubeconfig;
 mod master_key;
+mod permissions;
 mod policy;
 mod project;
 mod recover;

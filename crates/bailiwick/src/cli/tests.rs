@@ -424,3 +424,81 @@ fn an_update_sends_what_was_given_and_nothing_else() {
     let (_, seen) = against(vec![(200, shown())], "", &["cluster", "update", "one", "--label", "a=b"]);
     assert!(seen[0].ends_with(r#"{"labels":{"a":"b"}}"#), "{}", seen[0]);
 }
+
+fn not_found() -> (u16, Value) {
+    (404, json!({"error": {"code": "not_found", "message": "`x` does not exist"}}))
+}
+
+#[test]
+fn a_history_is_that_of_a_grant_else_of_a_user_else_of_an_agency() {
+    let place = json!({"cluster": "c1", "namespace": "shop"});
+    let past = json!({"revision": 42, "at": "2026-11-21T20:00:00Z", "actorName": "root", "dialect": "native",
+        "added": [], "removed": [{"place": place, "role": "viewer"}], "permissions": []});
+    let page = || (200, json!({"items": [past]}));
+    let (ran, seen) = against(vec![not_found(), page(), page()], "", &["grant", "history", "Ada L"]);
+    assert!(ran.code == 0 && ran.out.contains("42") && ran.out.contains("viewer c1/shop"), "{}", ran.out);
+    assert!(seen[0].starts_with("GET /bailiwick/v1/grants/Ada%20L/history?limit=1 "), "{}", seen[0]);
+    assert!(
+        seen[2].starts_with("GET /bailiwick/v1/users/Ada%20L/permissions/history?limit=1000 "),
+        "{}",
+        seen[2]
+    );
+    let restored = (200, json!({"permissions": [{"place": place, "role": "viewer"}]}));
+    let answers = vec![not_found(), not_found(), page(), restored];
+    let (ran, seen) = against(answers, "", &["grant", "restore", "backup", "41"]);
+    assert!(ran.code == 0 && ran.out.contains("c1       shop"), "{}{}", ran.out, ran.err);
+    assert!(
+        seen[3].starts_with("POST /bailiwick/v1/agencies/backup/permissions/history/41/restore "),
+        "{}",
+        seen[3]
+    );
+    let (ran, _) = against(vec![not_found(), not_found(), not_found()], "", &["grant", "history", "x"]);
+    assert!(ran.code == 1 && ran.err.contains("the id of no grant"), "{}", ran.err);
+    // A refusal is no reason to look elsewhere.
+    let refused = (403, json!({"error": {"code": "forbidden", "message": "no"}}));
+    let (ran, _) = against(vec![refused], "", &["grant", "history", "x"]);
+    assert_eq!((ran.code, ran.err.as_str()), (1, "error: no\n"));
+}
+
+#[test]
+fn each_way_in_which_something_is_held_is_a_line() {
+    let through = json!([
+        {"grant": "g1", "grantName": "n", "kind": "group", "group": {"id": "q", "name": "ops"}, "actor": "u9"},
+        {"grant": "g2", "grantName": "m", "kind": "direct"}
+    ]);
+    let row = json!({"place": {"cluster": null, "namespace": null}, "role": "viewer", "owner": false, "through": through});
+    let held = || (200, json!({"holder": {"id": "u1"}, "complete": false, "items": [row]}));
+    let (ran, seen) = against(vec![held()], "", &["user", "permissions", "ada"]);
+    assert!(seen[0].starts_with("GET /bailiwick/v1/users/ada/permissions "), "{}", seen[0]);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(lines.len() == 3 && lines[1].contains("group ops") && lines[2].contains("direct"), "{}", ran.out);
+    assert!(lines[1].starts_with("*        *          viewer"), "{}", ran.out);
+    assert!(ran.err.contains("there may be more"), "{}", ran.err);
+    let (ran, _) = against(vec![held()], "", &["user", "permissions", "ada", "-q"]);
+    assert_eq!(ran.out, "g1\ng2\n");
+}
+
+#[test]
+fn an_absent_scope_is_no_scope_and_all_is_said_as_null() {
+    let done = || (200, json!({"permissions": []}));
+    let line = ["user", "add-permission", "ada", "--role", "viewer", "--all-clusters", "--all-namespaces"];
+    let (ran, seen) = against(vec![done()], "", &line);
+    assert_eq!((ran.code, ran.err.as_str()), (0, "no direct permissions\n"));
+    assert!(
+        seen[0].ends_with(
+            r#"{"change":"add","permissions":[{"place":{"cluster":null,"namespace":null},"role":"viewer"}]}"#
+        ),
+        "{}",
+        seen[0]
+    );
+    for scope in
+        [&["--all-clusters"][..], &["--all-clusters", "-n", "shop"], &["--cluster", "c", "--all-clusters"]]
+    {
+        let line = [&["agency", "remove-permission", "a", "--role", "viewer"], scope].concat();
+        assert_eq!(run_in(&Environment::default(), "", &line).code, 2, "{line:?}");
+    }
+    let line = ["agency", "clean", "a", "--cluster", "one", "--cluster", "two", "--force"];
+    let (ran, seen) = against(vec![(204, Value::Null)], "", &line);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "a holds nothing any more there\n"));
+    assert!(seen[0].starts_with("DELETE /bailiwick/v1/agencies/a/permissions?cluster=one%2Ctwo&force=true "));
+}

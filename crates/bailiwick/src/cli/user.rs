@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::permissions::{self, CleanArgs, PermissionArgs, SetArgs};
 use super::{Paging, Session, stdin};
 use crate::client::path;
 use crate::failure::Failure;
@@ -122,6 +123,45 @@ pub enum Command {
         user: String,
     },
 
+    /// Show what a user holds in which clusters, and from where
+    ///
+    /// Each line is one way in which it is held: `direct` by a grant that says this and nothing else, `shared` by a grant
+    /// that says more, `group` by a group, `owner` by owning the cluster. Everybody may see their own.
+    #[command(
+        after_help = "Examples:\n  bailiwick user permissions ada\n  bailiwick user permissions ada -o json"
+    )]
+    Permissions {
+        /// The user's id or name
+        user: String,
+    },
+
+    /// Grant a user one role in one place
+    ///
+    /// A predefined role takes the place of another predefined one that was granted directly there.
+    #[command(after_help = "Examples:\n  \
+        bailiwick user add-permission ada --role developer --cluster prod -n shop\n  \
+        bailiwick user add-permission ada --role viewer --all-clusters --all-namespaces")]
+    AddPermission(PermissionArgs),
+
+    /// Take one role in one place away from a user
+    ///
+    /// Only what was granted directly: what comes from a group or a shared grant is changed there.
+    #[command(after_help = "Example:\n  \
+        bailiwick user remove-permission ada --role developer --cluster prod -n shop")]
+    RemovePermission(PermissionArgs),
+
+    /// Make direct permissions exactly those of a file, as far as you administer their places
+    #[command(after_help = "Example:\n  bailiwick user set-permissions ada --file permissions.json")]
+    SetPermissions(SetArgs),
+
+    /// Take everything away from a user, for those who leave
+    ///
+    /// Refused if something would stay, by a group or by owning a cluster; and without --force if they were active in one
+    /// of these clusters in the last 7 days, or that is not known: `bailiwick cluster import-audit-log` makes it known.
+    #[command(after_help = "Examples:\n  bailiwick user clean ada\n  \
+        bailiwick user clean ada --cluster prod --cluster staging --force")]
+    Clean(CleanArgs),
+
     /// Delete a user: the keys die, the grants forget the user, the id is never given again
     #[command(after_help = "Example:\n  bailiwick user delete ada")]
     Delete {
@@ -204,6 +244,11 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
         }
         Command::List { paging } => session.list(USERS, &VIEW, &[], &paging),
         Command::Show { user } => session.show(USERS, &VIEW, &user),
+        Command::Permissions { user } => permissions::list(USERS, &user, session),
+        Command::AddPermission(args) => permissions::change(USERS, "add", args, session),
+        Command::RemovePermission(args) => permissions::change(USERS, "remove", args, session),
+        Command::SetPermissions(args) => permissions::set(USERS, &args, session),
+        Command::Clean(args) => permissions::clean(USERS, &args, session),
         Command::Delete { user } => session.delete(USERS, &user),
     }
 }

@@ -21,6 +21,18 @@ impl Client<'_> {
         self.json("GET", path, None)
     }
 
+    /// Reads one thing, if it is there.
+    ///
+    /// # Errors
+    /// If the server refuses for another reason, or does not answer.
+    pub fn find(&self, path: &str) -> Result<Option<Value>, Failure> {
+        match self.asked("GET", path, None)? {
+            Asked::Done(value) => Ok(Some(value)),
+            Asked::Refused(answer) if answer.status == 404 => Ok(None),
+            Asked::Refused(answer) => Err(refusal(self, &answer)),
+        }
+    }
+
     /// Sends `body` without its nulls, which stand for options that were not given.
     ///
     /// # Errors
@@ -100,6 +112,13 @@ impl Client<'_> {
     /// # Errors
     /// If the server refuses or does not answer.
     pub fn json(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        match self.asked(method, path, body)? {
+            Asked::Done(value) => Ok(value),
+            Asked::Refused(answer) => Err(refusal(self, &answer)),
+        }
+    }
+
+    fn asked(&self, method: &str, path: &str, body: Option<Value>) -> Result<Asked, Failure> {
         if self.key().is_none() {
             return Err(Failure::usage("no access key to sign with").hint(
                 "set BAILIWICK_ACCESS_KEY_ID and BAILIWICK_SECRET_ACCESS_KEY, or write a profile to \
@@ -114,13 +133,20 @@ impl Client<'_> {
         };
         let answer = self.send(&request)?;
         if !answer.is_success() {
-            return Err(refusal(self, &answer));
+            return Ok(Asked::Refused(answer));
         }
         if answer.body.is_empty() {
-            return Ok(Value::Null);
+            return Ok(Asked::Done(Value::Null));
         }
-        serde_json::from_slice(&answer.body).map_err(|_| not_ours(self, "something that is not JSON"))
+        let read = serde_json::from_slice(&answer.body);
+        read.map(Asked::Done).map_err(|_| not_ours(self, "something that is not JSON"))
     }
+}
+
+/// What the server made of a request.
+enum Asked {
+    Done(Value),
+    Refused(Answer),
 }
 
 fn without_nulls(body: Value) -> Value {

@@ -266,6 +266,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             grant_requires: settings.dialects.grant_requires(),
             cluster_requires: settings.dialects.cluster_requires(),
             checklist: Arc::new(api::checklist(settings.dialects.rows_file())?),
+            role_growth: settings.role_growth,
         },
     )?;
     let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));

@@ -44,6 +44,8 @@ pub struct Settings {
     pub quotas: service::Quotas,
     /// So many bindings may go at once in a cluster though no recorded revoke explains it.
     pub unexplained_removals: usize,
+    /// What happens to a grant whose custom role grows.
+    pub role_growth: service::RoleGrowth,
     /// How many days the audit is kept.
     pub audit_retention_days: u32,
     /// What the dialects let one set.
@@ -77,6 +79,7 @@ struct File {
     seen_dir: Option<PathBuf>,
     tls: TlsFile,
     clusters: ClustersFile,
+    grants: GrantsFile,
     audit: AuditFile,
     limits: LimitsFile,
     quotas: QuotasFile,
@@ -94,6 +97,12 @@ struct TlsFile {
 struct ClustersFile {
     allowed_networks: Vec<String>,
     unexplained_removals: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct GrantsFile {
+    custom_role_growth: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -166,6 +175,7 @@ impl Settings {
             rates: rates(&file.limits)?,
             quotas: quotas(&file.quotas),
             unexplained_removals: file.clusters.unexplained_removals.unwrap_or(5),
+            role_growth: role_growth(file.grants.custom_role_growth.as_deref())?,
             demo: args.demo,
             plain_http: args.insecure_plain_http || file.insecure_plain_http,
             listen,
@@ -247,6 +257,7 @@ impl Settings {
             format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
             format!("quotas.sessions_per_principal = {}", quotas.sessions_per_principal),
             format!("clusters.unexplained_removals = {}", self.unexplained_removals),
+            format!("grants.custom_role_growth = {}", growth_in_words(self.role_growth)),
             format!("audit.retention_days = {}", self.audit_retention_days),
         ];
         lines.extend(self.dialects.describe());
@@ -393,6 +404,21 @@ fn retention(days: Option<u32>) -> Result<u32> {
     }
 }
 
+fn role_growth(text: Option<&str>) -> Result<service::RoleGrowth> {
+    match text {
+        None | Some("hold") => Ok(service::RoleGrowth::Hold),
+        Some("follow") => Ok(service::RoleGrowth::Follow),
+        Some(_) => Err(Error::invalid("grants.custom_role_growth", "must be `hold` or `follow`")),
+    }
+}
+
+fn growth_in_words(growth: service::RoleGrowth) -> &'static str {
+    match growth {
+        service::RoleGrowth::Hold => "hold",
+        service::RoleGrowth::Follow => "follow",
+    }
+}
+
 fn location(database: Option<&str>, data_dir: &Path) -> Result<Location> {
     match database {
         Some(url) => Location::parse("database", url),
@@ -518,6 +544,7 @@ mod tests {
             ("[cce]\npolicy_types = 'x'", "policy_types"),
             ("[clusters]\nallowed_networks = ['10.0.0.0/33']", "10.0.0.0/33"),
             ("listen = 'localhost'", "listen"),
+            ("grants.custom_role_growth = 'grow'", "grants.custom_role_growth"),
             ("audit.retention_days = 0", "audit.retention_days"),
             ("limits.connections = 0", "limits"),
             ("metrics_listen = 'x'", "metrics_listen"),

@@ -27,19 +27,23 @@ const CASES: [Case; 17] = [
             "ok only this machine reaches the server",
             "ok the first start makes a master key",
             "cce.policy_types current: CCEAdminPolicy is operator, CCEClusterAdminPolicy is administrator default",
+            "ack.max_rows 5000: permissions of one user in an answer or a request default",
         ],
         ..GOOD
     },
     Case {
         what: "a flag wins over a variable, a variable over the file",
-        file: "listen = '127.0.0.1:1'\ndata_dir = '/nowhere'\naudit.retention_days = 7\n[cce]\npolicy_types = '2025-08'",
+        file: "listen = '127.0.0.1:1'\ndata_dir = '/nowhere'\naudit.retention_days = 7\ngrants.custom_role_growth = 'follow'\n[cce]\npolicy_types = '2025-08'\n\
+               [ack]\nmax_removed_per_replace = 9",
         arguments: &["--listen", "127.0.0.1:3"],
         environment: &[("BAILIWICK_LISTEN", "127.0.0.1:2"), ("BAILIWICK_METRICS_LISTEN", "127.0.0.1:9")],
         says: &[
             "listen 127.0.0.1:3 --listen",
             "metrics_listen 127.0.0.1:9 BAILIWICK_METRICS_LISTEN",
             "audit.retention_days 7 file",
+            "grants.custom_role_growth follow file",
             "CCEClusterAdminPolicy is operator file",
+            "ack.max_removed_per_replace 9: replacing that would take away more is refused file",
         ],
         ..GOOD
     },

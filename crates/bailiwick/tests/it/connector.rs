@@ -30,6 +30,7 @@ fn cluster_role(object: &Value) -> ClusterRoleSpec {
         resources: strings(&rule["resources"]),
         verbs: strings(&rule["verbs"]),
         resource_names: strings(&rule["resourceNames"]),
+        non_resource_urls: strings(&rule["nonResourceURLs"]),
     };
     let selectors = object["aggregationRule"]["clusterRoleSelectors"].as_array();
     ClusterRoleSpec {

@@ -334,9 +334,10 @@ impl Lines {
     }
 }
 
-/// Whether the path is of requests for signatures. Names in it are escaped, so there is no way out of the folder.
+/// Whether the path is of requests for signatures.
 fn is_signing_request(path: &str) -> bool {
-    path.strip_prefix(SIGNING_REQUESTS).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    let is_below = |rest: &str| rest.starts_with('/') && !rest.split('/').any(|part| part == "..");
+    path.strip_prefix(SIGNING_REQUESTS).is_some_and(|rest| rest.is_empty() || is_below(rest))
 }
 
 /// A path segment: names come from API servers, too, and must not become another path.

@@ -12,6 +12,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
+mod contact;
+
 const AUTHORITY: &str = include_str!("test-authority.pem");
 const CERTIFICATE: &str = include_str!("test-server.pem");
 const KEY: &str = include_str!("test-server-key.pem");

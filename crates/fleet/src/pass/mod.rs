@@ -1,5 +1,6 @@
 //! The decisions of one pass over one cluster: what to do, and what came of it. Pure; [`crate::worker`] does it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use domain::{ClusterId, ClusterScope, Grant, GrantId, State};
@@ -8,6 +9,7 @@ use rbac::{Binding, Change, Desired, ObjectName, Owner, Placement, Plan, Slot, S
 use service::fleet::{FleetDesired, StateUpdate};
 
 use crate::apply::Outcome;
+use crate::custom::{self, Judged, Withheld};
 use crate::excess::Excess;
 use crate::explain;
 use crate::failure::Failure;
@@ -34,12 +36,34 @@ pub(crate) struct Look {
     pub(crate) excess: Excess,
     /// Who gets something new where.
     pub(crate) added: HashMap<Slot, BTreeSet<Subject>>,
+    /// What became of grants of custom roles.
+    pub(crate) judged: Judged,
+    /// Who has nothing by grants of which nothing is bound, and where it would be.
+    withheld: BTreeMap<Slot, BTreeSet<Subject>>,
+}
+
+impl Look {
+    /// Leaves out those who lose something because a grant is withheld: nobody ended it, and yet it is no mistake.
+    pub(crate) fn drop_withheld(&self, lost: &mut BTreeMap<ObjectName, BTreeSet<Subject>>, view: &View) {
+        for (slot, subjects) in &self.withheld {
+            for (object, lost) in lost.iter_mut().filter(|(object, _)| object.scope == slot.scope) {
+                let role = view.binding(object).map(|binding| binding.role_name.as_str());
+                if role == Some(slot.role.cluster_role()) {
+                    lost.retain(|subject| !subjects.contains(subject));
+                }
+            }
+        }
+        lost.retain(|_, lost| !lost.is_empty());
+    }
 }
 
 /// Compares what should be with what is.
 pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
     let namespaces = view.namespaces();
-    let desired = rbac::desired(&owner.cluster, &fleet.grants, &fleet.names, &namespaces);
+    let judged = custom::judge(fleet, view);
+    let (bound, withheld) = apart(&fleet.grants, &judged);
+    let mut desired = rbac::desired(&owner.cluster, &bound, &fleet.names, &namespaces);
+    desired.placements.extend(withheld.iter().map(|grant| (grant.id.clone(), Placement::default())));
     let mut plan = rbac::plan(owner, &desired, view.bindings(), &fleet.recorded);
     let excess = Excess::cut(&mut plan, owner, fleet, view);
     let former: Vec<Grant> = fleet.revoked.iter().map(|grant| as_it_was(grant, &owner.cluster)).collect();
@@ -49,9 +73,20 @@ pub(crate) fn look(owner: &Owner, fleet: &FleetDesired, view: &View) -> Look {
         labelled: labelled(owner, fleet, view),
         excess,
         added: plan.grow.iter().filter_map(|change| added(change, view)).collect(),
+        withheld: rbac::desired(&owner.cluster, &withheld, &fleet.names, &namespaces).slots,
+        judged,
         desired,
         plan,
     }
+}
+
+/// The grants that are bound, and those that are withheld.
+fn apart<'a>(grants: &'a [Grant], judged: &Judged) -> (Cow<'a, [Grant]>, Vec<Grant>) {
+    if judged.withheld.is_empty() {
+        return (Cow::Borrowed(grants), Vec::new());
+    }
+    let (withheld, bound) = grants.iter().cloned().partition(|grant| judged.withheld.contains_key(&grant.id));
+    (Cow::Owned(bound), withheld)
 }
 
 fn labelled(owner: &Owner, fleet: &FleetDesired, view: &View) -> Vec<ObjectName> {
@@ -103,9 +138,24 @@ pub(crate) struct Facts {
     pub(crate) leftovers: Vec<Leftover>,
     /// Names of ours that others hold.
     pub(crate) taken: Vec<Taken>,
+    /// Grants of which nothing is bound.
+    pub(crate) withheld: BTreeMap<GrantId, Withheld>,
 }
 
 impl Facts {
+    /// What came of what was to be done.
+    pub(crate) fn new(
+        fleet: FleetDesired,
+        owner: Owner,
+        look: Look,
+        troubles: BTreeMap<Slot, Trouble>,
+        leftovers: Vec<Leftover>,
+    ) -> Self {
+        let Look { desired, former, plan, judged, .. } = look;
+        let (taken, withheld) = (plan.taken, judged.withheld);
+        Self { fleet, owner, desired, former, troubles, leftovers, taken, withheld }
+    }
+
     /// Each grant and each revoke, with where it is or was.
     pub(crate) fn grants(&self) -> impl Iterator<Item = (&Grant, Aim, &Placement)> {
         let granted = self.fleet.grants.iter().map(|grant| (grant, Aim::Granted, &self.desired.placements));
@@ -120,14 +170,21 @@ impl Facts {
         let update = |(grant, aim, placement): (&Grant, Aim, &Placement)| {
             let tracked = tracker.get(&grant.id)?;
             let (state, reason) = match aim {
-                Aim::Granted => states::granted(
-                    grant,
-                    placement,
-                    &self.troubles,
-                    self.leftover_of_earlier(grant, aim, placement),
-                    tracked,
-                    &remarks::of_grant(self, grant, placement),
-                ),
+                Aim::Granted => match self.withheld.get(&grant.id) {
+                    Some(withheld) => {
+                        let own = self.leftover(grant);
+                        let left = own.or_else(|| self.leftover_of_earlier(grant, aim, placement));
+                        states::withheld(withheld, left, tracked)
+                    }
+                    None => states::granted(
+                        grant,
+                        placement,
+                        &self.troubles,
+                        self.leftover_of_earlier(grant, aim, placement),
+                        tracked,
+                        &remarks::of_grant(self, grant, placement),
+                    ),
+                },
                 Aim::Revoked => {
                     let own = self.leftover(grant);
                     let left = own.or_else(|| self.leftover_of_earlier(grant, aim, placement));

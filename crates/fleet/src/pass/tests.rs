@@ -47,6 +47,8 @@ fn fleet(grants: Vec<Grant>, revoked: Vec<Grant>) -> FleetDesired {
         stamp: None,
         hold: None,
         most_bindings: 3,
+        accepted: std::collections::HashMap::new(),
+        role_growth: service::RoleGrowth::Hold,
     }
 }
 
@@ -162,8 +164,11 @@ fn a_slot_is_in_trouble_when_its_binding_or_its_role_could_not_be_written() {
 
 #[test]
 fn a_role_that_the_connector_may_not_bind_names_what_lets_it() {
-    let view = view_of(Vec::new());
+    let mut view = view_of(Vec::new());
     let custom = Role::Custom(domain::ClusterRoleName::parse("role", "deployer").unwrap());
+    let something = cluster_roles::all().into_iter().find(|role| !role.rules.is_empty()).unwrap();
+    let role = ClusterRoleSpec { name: "deployer".into(), ..something };
+    view.observe(Object::ClusterRole { role, version: "1".into() }).unwrap();
     let roles = [
         (Role::Administrator, "bind cluster-admin", "deploy/connector/administrator.yaml"),
         (Role::Viewer, "bind view", "deploy/connector/base.yaml"),
@@ -193,8 +198,7 @@ fn after_refusal(before: Vec<Grant>, grants: Vec<Grant>, revoked: Vec<Grant>) ->
 }
 
 fn facts(fleet: FleetDesired, look: Look, leftovers: Vec<Leftover>) -> Facts {
-    let Look { desired, former, plan, .. } = look;
-    Facts { fleet, owner: owner(), desired, former, troubles: BTreeMap::new(), leftovers, taken: plan.taken }
+    Facts::new(fleet, owner(), look, BTreeMap::new(), leftovers)
 }
 
 /// Facts after everything that was to be done was done.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::{Grant, Namespace, State};
 use rbac::{Placement, Scope, Slot, Subject};
 
+use crate::custom::Withheld;
 use crate::failure::clean;
 use crate::remarks::Remarks;
 use crate::tracker::{Tracked, Verdict};
@@ -105,6 +106,24 @@ pub(crate) fn granted(
             Some((State::Applied, join(reason, &about_missing)))
         }
         Verdict::Unasked | Verdict::Asking => tracked.changed.then_some((State::Applied, about_missing)),
+    }
+}
+
+/// Where a grant stands of which nothing is bound, because of what its role is; `None` if nothing is known that was not
+/// known before.
+pub(crate) fn withheld(
+    withheld: &Withheld,
+    leftover: Option<&Leftover>,
+    tracked: &Tracked,
+) -> Option<Standing> {
+    let remains = leftover.and_then(|leftover| Some((leftover, leftover.trouble.as_ref()?)));
+    match remains {
+        Some((leftover, Trouble::Refused(reason))) => {
+            Some((State::Failed, join(&leftover.told(reason), &withheld.reason)))
+        }
+        Some((leftover, Trouble::NoAnswer(reason))) => no_answer(tracked, &leftover.told(reason)),
+        Some((_, Trouble::Waiting)) => None,
+        Some((_, Trouble::NamespaceGone)) | None => Some((withheld.state, withheld.reason.clone())),
     }
 }
 

@@ -96,7 +96,8 @@ impl Object {
     pub(crate) fn mark_unread(&mut self) {
         match self {
             Self::Binding(binding) => binding.subjects = vec![unknown_subject()],
-            Self::Namespace { .. } | Self::ClusterRole { .. } => {}
+            Self::ClusterRole { role, .. } => role.rules = rbac::cluster_roles::unread(),
+            Self::Namespace { .. } => {}
         }
     }
 
@@ -120,6 +121,7 @@ impl Object {
                         + words(&r.resources)
                         + words(&r.verbs)
                         + words(&r.resource_names)
+                        + words(&r.non_resource_urls)
                 };
                 role.labels.iter().map(|(k, v)| 64 + k.len() + v.len()).sum::<usize>()
                     + role.rules.iter().map(rule).sum::<usize>()

@@ -34,6 +34,7 @@ use crate::states;
 use crate::tracker::{Aim, Tracker};
 use crate::view::Interest;
 
+mod accepting;
 mod passing;
 mod removing;
 mod stamping;

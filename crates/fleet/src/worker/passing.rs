@@ -32,7 +32,7 @@ impl Worker {
         if self.check_stamp(client, began).await? == Checked::Later {
             return Ok(());
         }
-        let mut fleet = self.shared.service.fleet_desired(&self.cluster).await?;
+        let mut fleet = self.wanted().await?;
         if fleet.hold.is_none() && !self.stamping.is_checked() {
             // The hold has just ended, and this server has yet to hear of it: the mark was not looked at.
             self.due = began + NOTICED;
@@ -90,8 +90,8 @@ impl Worker {
 
         let troubles = pass::troubles(&look, &grown, &role_failures);
         let leftovers = self.leftovers(&owner, &fleet, &look, &shrunk);
-        let Look { desired, former, added, plan, .. } = look;
-        let facts = Facts { fleet, owner, desired, former, troubles, leftovers, taken: plan.taken };
+        let added = std::mem::take(&mut look.added);
+        let facts = Facts::new(fleet, owner, look, troubles, leftovers);
         self.track(&facts, &added);
         let changed = self.observer.view().take_changed_roles();
         self.tracker.doubt(inquiry::bound_to(&facts, &changed).into_iter(), Instant::now());
@@ -127,8 +127,10 @@ impl Worker {
     }
 
     /// Writes down the names that will be applied, before they are: whatever happens then, they are known as ours. And
-    /// those of objects that are ours by their labels: labels can be taken away.
+    /// those of objects that are ours by their labels: labels can be taken away. And what custom roles that are bound for
+    /// the first time allow.
     async fn record(&self, look: &Look, fleet: &mut FleetDesired) -> domain::Result<()> {
+        self.shared.service.fleet_accept(&self.lease, &look.judged.new).await?;
         let applied =
             look.plan.changes().filter(|change| matches!(change, Change::Apply(_))).map(Change::object);
         let new: BTreeSet<ObjectName> = applied

@@ -40,7 +40,8 @@ impl Worker {
         let (mut waiting, lines) = {
             let view = self.observer.view();
             let (plan, desired, bindings) = (&look.plan, &look.desired, view.bindings());
-            let found = rbac::unexplained(plan, desired, bindings, &view.namespaces(), &evidence);
+            let mut found = rbac::unexplained(plan, desired, bindings, &view.namespaces(), &evidence);
+            look.drop_withheld(&mut found, &view);
             let line = |(object, lost): (&ObjectName, &BTreeSet<Subject>)| {
                 Some((object.clone(), line(view.binding(object)?, lost)))
             };

@@ -237,6 +237,8 @@ mod tests {
             stamp: Some(Stamp { lineage: "l".into(), sum, at: Timestamp::from_millis(0) }),
             hold: None,
             most_bindings: 100,
+            accepted: std::collections::HashMap::new(),
+            role_growth: service::RoleGrowth::Hold,
         }
     }
 

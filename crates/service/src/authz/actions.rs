@@ -71,6 +71,7 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:accessKey:show", Read),
     plain("bailiwick:accessKey:update", Permissions),
     plain("bailiwick:account:show", Read),
+    cluster("bailiwick:activity:import", Write),
     on("bailiwick:agency:assume", Write, "agency"),
     plain("bailiwick:agency:create", Permissions),
     plain("bailiwick:agency:delete", Permissions),

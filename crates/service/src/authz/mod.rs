@@ -181,11 +181,15 @@ fn known(action: &str) -> Result<&'static Action> {
 
 fn denied(call: &Call, action: &Action, thing: &Thing<'_>) -> Error {
     let decision = question::decide(call, action, thing);
+    let missing = match decision.effect {
+        Effect::ExplicitDeny => Missing::Nothing,
+        Effect::DefaultDeny | Effect::Allow => Missing::Policy,
+    };
     Error::denied(Denial {
         action: action.name.to_owned(),
         resource: thing.label(),
         reasons: reasons(call, &decision),
-        missing: Missing::Policy,
+        missing,
     })
 }
 

@@ -23,6 +23,8 @@ pub enum Holder<'a> {
 /// Who may do it for somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForOthers {
+    /// The account's root user, and nobody else even for themselves.
+    RootAlone,
     /// The account's root user.
     Root,
     /// The root user and the members of `administrators`.
@@ -33,21 +35,22 @@ impl Holder<'_> {
     /// The user or agency.
     ///
     /// # Errors
-    /// `NotFound` if there is none; `Conflict` if a user and an agency have that name.
+    /// `NotFound` naming `holder` if there is none; `Conflict` if a user and an agency have that name.
     pub(super) async fn find(self, tx: &mut ReadTx, call: &Call) -> Result<Principal> {
         let account = call.account();
         let (kind, which) = match self {
             Self::Caller => (Some(call.caller.kind), Which::Id(call.caller.principal.as_str())),
             Self::Named { kind, which } => (kind, which),
         };
+        let missing = |error: Error| error.at_field("holder");
         if let Some(kind) = kind {
-            return which.find(tx, account, kind).await;
+            return which.find(tx, account, kind).await.map_err(missing);
         }
         let user = which.find(tx, account, PrincipalKind::User).await;
         let agency = which.find(tx, account, PrincipalKind::Agency).await;
         match (user, agency) {
             (Ok(found), Err(_)) | (Err(_), Ok(found)) => Ok(found),
-            (Err(_), Err(_)) => Err(Error::not_found("user or agency", which.text())),
+            (Err(_), Err(_)) => Err(missing(Error::not_found("user or agency", which.text()))),
             (Ok(_), Ok(_)) => Err(Error::conflict(format!(
                 "a user and an agency are called `{}`: name one by its id",
                 which.text()
@@ -72,10 +75,11 @@ impl ForOthers {
     pub(super) fn allow(self, call: &Call, holder: Holder<'_>, action: &str) -> Result<()> {
         let caller = &call.caller;
         let may = match self {
-            Self::Root => caller.root,
+            Self::RootAlone | Self::Root => caller.root,
             Self::Administrators => caller.root || caller.is_unlimited_administrator(),
         };
-        if may || holder.is_caller(call) {
+        let is_own = self != Self::RootAlone && holder.is_caller(call);
+        if may || is_own {
             return Ok(());
         }
         let resource = match holder {
@@ -83,11 +87,13 @@ impl ForOthers {
             Holder::Named { which, .. } => format!("principal/{}", which.text()),
         };
         let who = match self {
-            Self::Root => "only the root user may",
+            Self::RootAlone | Self::Root => "only the root user may",
             Self::Administrators => "only the root user and administrators may",
         };
-        let reasons = format!("it is about somebody else; {who}");
+        let what =
+            if self == Self::RootAlone { "do this" } else { "have to do with the certificates of others" };
+        let reasons = format!("{who} {what}");
         let denial = Denial { action: action.to_owned(), resource, reasons, missing: Missing::Policy };
-        Err(Error::denied(denial).with_hint(&format!("{who} have to do with the certificates of others")))
+        Err(Error::denied(denial).with_hint(&format!("{who} {what}")))
     }
 }

@@ -57,7 +57,7 @@ pub struct IssuedCertificate {
 }
 
 /// What a list of certificates begins with.
-const LIST: &str = "bailiwick:certificate:list";
+pub(super) const LIST: &str = "bailiwick:certificate:list";
 
 impl Service {
     /// A page of the account's certificates, the oldest first: of a cluster, of a holder, or all. Who is gone is named by id.
@@ -69,27 +69,15 @@ impl Service {
         call: &Call,
         cluster: Option<&str>,
         holder: Option<Which<'_>>,
-        page: &PageRequest,
+        request: &PageRequest,
     ) -> Result<Paged<IssuedCertificate>> {
-        let all = self.certificates_of(call, cluster, holder).await?;
-        page.slice(&all, |issued| (issued.certificate.issued_at, issued.certificate.id.as_str().to_owned()))
-    }
-
-    /// All of them.
-    ///
-    /// # Errors
-    /// As [`Service::list_certificates`].
-    pub async fn certificates_of(
-        &self,
-        call: &Call,
-        cluster: Option<&str>,
-        holder: Option<Which<'_>>,
-    ) -> Result<Vec<IssuedCertificate>> {
         let right = authz::require_somewhere(call, LIST)?;
-        let only = match cluster {
+        let cluster = match cluster {
             Some(named) => Some(self.cluster_for(call, &right, named).await?.id),
             None => None,
         };
+        let mut page = request.to_page()?;
+        let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let mut tx = self.store.read().await?;
         let principal = match holder {
             None => None,
@@ -98,16 +86,27 @@ impl Service {
                 Some(found.map_or_else(|_| PrincipalId::stored(which.text()), |found| found.id))
             }
         };
-        let filter = CertificateFilter { cluster: only, principal };
+        let filter = CertificateFilter { cluster, principal };
         let clusters = tx.clusters(call.account()).await?;
-        let every = store::Page { after: None, limit: i64::MAX };
-        let found = tx.certificates(call.account(), &filter, &every).await?;
-        tx.end().await?;
-        let now = self.now();
         let is_seen = |id: &ClusterId| {
-            let known = known(&clusters, id);
-            right.holds_for(&known.map_or_else(|| Thing::unknown_cluster(id), Thing::cluster))
+            right.holds_for(&known(&clusters, id).map_or_else(|| Thing::unknown_cluster(id), Thing::cluster))
         };
+        let mut seen = Vec::new();
+        loop {
+            let found = tx.certificates(call.account(), &filter, &page).await?;
+            let is_last = found.len() < wanted;
+            page.after = found.last().map(key);
+            seen.extend(found.into_iter().filter(|found| is_seen(&found.cluster)));
+            if is_last || seen.len() >= wanted {
+                break;
+            }
+        }
+        tx.end().await?;
+        seen.truncate(wanted);
+        if seen.is_empty() {
+            right.unless_denied_outright()?;
+        }
+        let now = self.now();
         let issued = |certificate: Certificate| IssuedCertificate {
             state: CertificateState::of(&certificate, now),
             cluster_name: known(&clusters, &certificate.cluster)
@@ -115,12 +114,12 @@ impl Service {
                 .unwrap_or_default(),
             certificate,
         };
-        let seen: Vec<_> = found.into_iter().filter(|found| is_seen(&found.cluster)).map(issued).collect();
-        if seen.is_empty() {
-            right.unless_denied_outright()?;
-        }
-        Ok(seen)
+        request.paged(seen.into_iter().map(issued).collect(), |issued| key(&issued.certificate))
     }
+}
+
+fn key(certificate: &Certificate) -> (Timestamp, String) {
+    (certificate.issued_at, certificate.id.as_str().to_owned())
 }
 
 fn known<'a>(clusters: &'a [Cluster], id: &ClusterId) -> Option<&'a Cluster> {

@@ -7,9 +7,11 @@
 mod holder;
 mod kubeconfig;
 mod listing;
+mod place;
 mod request;
 mod revoking;
 mod signed;
+mod standing;
 
 use domain::{Cluster, Error, Principal, PrincipalKind, Result, Timestamp, certificate};
 use rbac::Owner;
@@ -18,14 +20,17 @@ use store::{Certificate, ReadTx};
 pub use holder::{ForOthers, Holder};
 pub use kubeconfig::Kubeconfig;
 pub use listing::{CertificateState, IssuedCertificate};
+pub use place::WhichCluster;
+pub use standing::{InCluster, OfHolder, Presence};
 
 use crate::authz;
-use crate::call::Call;
+use crate::call::{Call, SessionFacts};
 use crate::connection::Connection;
 use crate::connection::contact::{Ours, SigningRequest};
 use crate::fleet::object_name;
 use crate::quotas::room;
 use crate::service::Service;
+use crate::sessions::SessionKind;
 
 /// What it takes to have a certificate.
 const ISSUE: &str = "bailiwick:certificate:issue";
@@ -89,11 +94,11 @@ impl Service {
     pub async fn issue_certificate(
         &self,
         call: &Call,
-        cluster: &str,
+        cluster: impl Into<WhichCluster<'_>> + Send,
         wanted: Wanted<'_>,
     ) -> Result<Kubeconfig> {
         let right = authz::require_somewhere(call, ISSUE)?;
-        let cluster = self.cluster_for(call, &right, cluster).await?;
+        let cluster = self.certifying(call, &right, cluster.into()).await?;
         wanted.for_others.allow(call, wanted.holder, ISSUE)?;
         let prepared = self.prepare(call, cluster, wanted).await?;
         let begun = self.begin_certificate(call, &prepared, wanted).await?;
@@ -202,7 +207,8 @@ impl Service {
         };
         let soon = expires_at.min(now.plus_seconds(SIGNED_WITHIN));
         tx.insert_certificate(&Certificate { expires_at: soon, ..new.clone() }).await?;
-        let kept = i64::from(self.settings.audit_retention_days).saturating_mul(24 * 3600);
+        // Those of the last week are asked for, however soon the audit forgets.
+        let kept = i64::from(self.settings.audit_retention_days.max(8)).saturating_mul(24 * 3600);
         tx.forget_certificates(now.plus_seconds(-kept)).await?;
         self.commit_for_fleet(tx, call, ISSUE, &resource(&new)).await?;
         Ok(new)
@@ -229,9 +235,15 @@ impl Service {
             let rule = format!("must be at least {MIN_SECONDS} seconds and at most {MAX_HOURS} hours");
             return Err(Error::invalid("lifetime", rule));
         }
-        // Who was let in as an agency is so for a while: a certificate must not make it for ever.
-        let session = call.caller.session().filter(|_| call.caller.kind == PrincipalKind::Agency);
-        Ok(session.map_or(end, |session| end.min(session.expires_at)))
+        // What somebody was given for a while must not become theirs for ever by a certificate. Who logged in by a password
+        // has more than their token.
+        let caller = &call.caller;
+        let is_lent = |session: &&SessionFacts| {
+            session.kind == SessionKind::TemporaryKey
+                || caller.kind == PrincipalKind::Agency
+                || !caller.rights.limits.is_empty()
+        };
+        Ok(caller.session().filter(is_lent).map_or(end, |session| end.min(session.expires_at)))
     }
 
     async fn sign(

@@ -1,10 +1,10 @@
 //! The end of certificates: revoked, or ended sooner or later than they were to.
 
 use domain::{CertificateId, ClusterId, Error, PrincipalId, Result};
-use store::{Certificate, CertificateFilter, Page, WriteTx};
+use store::{Certificate, CertificateFilter, Page, ReadTx, WriteTx};
 
 use super::holder::{ForOthers, Holder};
-use super::{MAX_HOURS, resource};
+use super::{MAX_HOURS, WhichCluster, resource};
 use crate::authz::{self, Right, Thing};
 use crate::call::Call;
 use crate::service::Service;
@@ -24,12 +24,12 @@ impl Service {
     pub async fn revoke_certificates(
         &self,
         call: &Call,
-        cluster: &str,
+        cluster: impl Into<WhichCluster<'_>> + Send,
         holder: Holder<'_>,
         for_others: ForOthers,
     ) -> Result<u64> {
         let right = authz::require_somewhere(call, REVOKE)?;
-        let cluster = self.cluster_for(call, &right, cluster).await?;
+        let cluster = self.certifying(call, &right, cluster.into()).await?;
         for_others.allow(call, holder, REVOKE)?;
         let mut tx = self.begin(call).await?;
         let holder = once_there(&mut tx, call, holder).await?;
@@ -67,17 +67,13 @@ impl Service {
     pub async fn set_certificate_lifetime(
         &self,
         call: &Call,
-        cluster: &str,
+        cluster: impl Into<WhichCluster<'_>> + Send,
         holder: Holder<'_>,
         hours: i64,
     ) -> Result<()> {
         let right = authz::require_somewhere(call, SET_LIFETIME)?;
-        let cluster = self.cluster_for(call, &right, cluster).await?;
-        if !call.caller.root {
-            // Nobody else chooses, not even for themselves: asking for somebody who has no name is refused to all others.
-            let anybody = Holder::Named { kind: None, which: Which::Id("") };
-            ForOthers::Root.allow(call, anybody, SET_LIFETIME)?;
-        }
+        let cluster = self.certifying(call, &right, cluster.into()).await?;
+        ForOthers::RootAlone.allow(call, holder, SET_LIFETIME)?;
         if !(1..=MAX_HOURS).contains(&hours) {
             return Err(Error::invalid("hours", format!("must be 1 to {MAX_HOURS}")));
         }
@@ -92,7 +88,7 @@ impl Service {
 }
 
 /// The id of somebody who is there, or of whom certificates are known.
-async fn once_there(tx: &mut WriteTx, call: &Call, holder: Holder<'_>) -> Result<PrincipalId> {
+pub(super) async fn once_there(tx: &mut ReadTx, call: &Call, holder: Holder<'_>) -> Result<PrincipalId> {
     let missing = match holder.find(tx, call).await {
         Ok(found) => return Ok(found.id),
         Err(missing) => missing,

@@ -39,7 +39,7 @@ pub enum Asked {
 }
 
 impl Asked {
-    fn action(self) -> &'static str {
+    pub(super) fn action(self) -> &'static str {
         match self {
             Self::Grant => "bailiwick:grant:create",
             Self::Update => "bailiwick:grant:update",
@@ -54,7 +54,8 @@ pub struct PermissionChange {
     pub change: Change,
     /// As what it was asked for.
     pub asked: Asked,
-    /// The permissions that are listed. One predefined role for each place, any number of custom ones.
+    /// The permissions that are listed, each once. To replace or add: one predefined role for each place, any number of
+    /// custom ones.
     pub permissions: Vec<Permission>,
     /// So many may be listed.
     pub most: usize,
@@ -85,6 +86,18 @@ impl Service {
     ) -> Result<Vec<Permission>> {
         let right = authz::require_somewhere(call, wanted.asked.action())?;
         check(wanted)?;
+        self.change_checked(call, right, holder, wanted).await
+    }
+
+    /// The same with a list whose entries need not keep to the rules for new ones: they were there before.
+    pub(super) async fn change_checked(
+        &self,
+        call: &Call,
+        right: Right<'_>,
+        holder: &str,
+        wanted: &PermissionChange,
+    ) -> Result<Vec<Permission>> {
+        check_count(wanted)?;
         let mut tx = self.store.read().await?;
         let found = find_holder(&mut tx, call, holder).await?;
         let seen = tx.permissions_revision(call.account(), &found.id).await?;
@@ -357,12 +370,17 @@ fn contended(holder: &Principal) -> Error {
     )
 }
 
+fn check_count(wanted: &PermissionChange) -> Result<()> {
+    let (have, most) = (wanted.permissions.len(), wanted.most);
+    if have <= most {
+        return Ok(());
+    }
+    Err(Error::invalid("permissions", format!("must list at most {most} entries, not {have}")))
+}
+
 /// The rules that need no database: nothing twice, and one predefined role in each place.
 fn check(wanted: &PermissionChange) -> Result<()> {
-    if wanted.permissions.len() > wanted.most {
-        let (have, most) = (wanted.permissions.len(), wanted.most);
-        return Err(Error::invalid("permissions", format!("must list at most {most} entries, not {have}")));
-    }
+    check_count(wanted)?;
     let mut all: BTreeMap<&Permission, usize> = BTreeMap::new();
     let mut predefined: BTreeMap<&Place, usize> = BTreeMap::new();
     for (index, permission) in wanted.permissions.iter().enumerate() {
@@ -370,7 +388,9 @@ fn check(wanted: &PermissionChange) -> Result<()> {
         if let Some(first) = all.insert(permission, index) {
             return Err(Error::invalid(&field, format!("must not repeat entry {first}: {permission}")));
         }
-        if is_predefined(&permission.role)
+        // Several that came about in other ways are taken away in one go.
+        if wanted.change != Change::Remove
+            && is_predefined(&permission.role)
             && let Some(first) = predefined.insert(&permission.place, index)
         {
             return Err(Error::invalid(

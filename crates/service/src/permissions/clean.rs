@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{ClusterId, ClusterScope, Error, Grant, GrantSpec, Principal, Principals, Result};
+use domain::{Cluster, ClusterId, ClusterScope, Error, Grant, GrantSpec, Principal, Principals, Result};
 use store::{HeldGrants, WriteTx};
 
 use super::find_holder;
@@ -64,16 +64,17 @@ impl Service {
         {
             return Err(Error::not_found("cluster", missing.as_str()));
         }
-        if cleaning.activity == Activity::Spares {
-            self.refuse_active(&mut tx, call, &found, &scope).await?;
-        }
+        // Whether or not a grant is there, there may be ways in. And before anything is told about them.
+        self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
         let held = tx.held_grants(call.account(), &found.id).await?;
         refuse_what_stays(&found, &held, &scope)?;
         let steps = steps(&found, &held, &scope)?;
         let touched: Vec<&GrantSpec> = steps.iter().map(Step::before).collect();
         self.may_write(&mut tx, call, &right, &touched).await?;
-        // Whether or not a grant is there, there may be ways in.
-        self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
+        if cleaning.activity == Activity::Spares {
+            let concerned = self.concerned(&mut tx, &found, &touched, &scope).await?;
+            self.refuse_active(&mut tx, &found, &concerned).await?;
+        }
         self.take_away(&mut tx, call, steps).await?;
         self.end_certificates(&mut tx, &found, &scope).await?;
         self.commit_for_fleet(tx, call, right.action(), &format!("{}/{}", found.kind, found.id)).await
@@ -117,19 +118,30 @@ impl Service {
         Ok(())
     }
 
-    /// Refuses to take everything away from somebody of whom it is not known that they have been idle.
-    async fn refuse_active(
+    /// The clusters in which something is taken away, or that were named.
+    async fn concerned(
         &self,
-        _tx: &mut WriteTx,
-        _call: &Call,
+        tx: &mut WriteTx,
         holder: &Principal,
-        _scope: &ClusterScope,
-    ) -> Result<()> {
-        Err(Error::conflict(format!(
-            "it is not known whether {} `{}` was active in the last 7 days: there is no record of activity in these clusters; \
-             force it to go on without",
-            holder.kind, holder.id
-        )))
+        touched: &[&GrantSpec],
+        scope: &ClusterScope,
+    ) -> Result<Vec<Cluster>> {
+        let account = tx.account().clone();
+        let mut concerned = Vec::new();
+        for cluster in tx.clusters(&account).await? {
+            let id = &cluster.id;
+            let is_concerned = match scope {
+                ClusterScope::Listed(ids) => ids.contains(id),
+                ClusterScope::All => {
+                    touched.iter().any(|spec| spec.clusters.contains(id))
+                        || tx.count_certificates_of(id, &holder.id, self.now()).await? > 0
+                }
+            };
+            if is_concerned {
+                concerned.push(cluster);
+            }
+        }
+        Ok(concerned)
     }
 }
 

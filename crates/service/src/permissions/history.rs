@@ -104,7 +104,7 @@ impl Service {
             most,
             most_removed: None,
         };
-        self.change_permissions(call, holder, &wanted).await
+        self.change_checked(call, right, holder, &wanted).await
     }
 }
 

@@ -8,6 +8,7 @@
 mod change;
 mod clean;
 mod history;
+mod holder;
 mod namespaces;
 mod owner;
 mod rows;
@@ -22,8 +23,9 @@ use domain::{
 use store::{HeldGrants, ReadTx};
 
 pub use change::{Asked, Change, PermissionChange};
-pub use clean::Cleaning;
+pub use clean::{Activity, Cleaning};
 pub use history::PastPermissions;
+pub use holder::Purpose;
 pub use rows::{PermissionRow, Through, ThroughKind};
 
 use crate::administration::Administration;
@@ -241,7 +243,7 @@ pub(crate) async fn find_holder(tx: &mut ReadTx, call: &Call, id: &str) -> Resul
 }
 
 fn unknown(id: &str) -> Error {
-    Error::not_found("user or agency", id)
+    Error::not_found("user or agency", id).at_field("holder")
 }
 
 /// The direct permission that a grant is of a holder: it names nobody else and one place.

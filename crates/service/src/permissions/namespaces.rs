@@ -12,14 +12,17 @@ use crate::service::Service;
 const LIST: &str = "bailiwick:namespace:list";
 
 impl Service {
-    /// The namespaces of a cluster in which the caller holds a role, by name.
+    /// The namespaces, by name, in which the caller holds a role; of a cluster by its id, for names are no ids here.
     ///
     /// # Errors
     /// `NotFound` if there is no such cluster; `Forbidden`, also if the caller holds no role there; `Conflict` with a sentence
     /// for people if the cluster has no connection or does not answer.
-    pub async fn list_namespaces(&self, call: &Call, cluster: &str) -> Result<Vec<Namespace>> {
+    pub async fn list_namespaces(&self, call: &Call, id: &str) -> Result<Vec<Namespace>> {
         let right = authz::require_somewhere(call, LIST)?;
-        let cluster = self.cluster_for(call, &right, cluster).await?;
+        let cluster = self.cluster_for(call, &right, id).await?;
+        if cluster.id.as_str() != id {
+            return Err(Error::not_found("cluster", id));
+        }
         let mut tx = self.store.read().await?;
         let administration = self.own_administration(&mut tx, call).await?;
         let held = tx.held_grants(call.account(), &call.caller.principal).await?;

@@ -2,6 +2,7 @@
 
 use domain::{ConnectionState, ErrorKind, State};
 use rbac::{ObjectName, Scope};
+use service::accepted_roles::Acceptance;
 use service::fleet::{FleetReport, StateUpdate};
 use service::{NewCluster, Service};
 use store::LeaseRow;
@@ -73,6 +74,8 @@ async fn who_lost_a_lease_writes_nothing_any_more() {
 
         assert!(!service.fleet_confirm(&lease).await.unwrap());
         let names = [ObjectName { scope: Scope::Cluster, name: "x".into() }];
+        let (id, generation) = (grant.id.clone(), grant.generation);
+        let accepted = Acceptance { grant: id, generation, cluster_role: "x".into(), rules: Vec::new() };
         let report = FleetReport {
             connection: ConnectionState::Connected,
             reason: String::new(),
@@ -86,6 +89,7 @@ async fn who_lost_a_lease_writes_nothing_any_more() {
         };
         for refused in [
             service.fleet_record(&lease, &names).await,
+            service.fleet_accept(&lease, &[accepted]).await,
             service.fleet_forget(&lease, &names).await,
             service.fleet_report(&lease, report).await,
         ] {
@@ -93,6 +97,7 @@ async fn who_lost_a_lease_writes_nothing_any_more() {
         }
         assert_eq!(number(&world.store, "SELECT COUNT(*) FROM applied_names").await, 0);
         assert_eq!(number(&world.store, "SELECT COUNT(*) FROM grant_states").await, 0);
+        assert_eq!(number(&world.store, "SELECT COUNT(*) FROM accepted_roles").await, 0);
         service.fleet_release(&lease).await.unwrap();
         assert_eq!(seen(&world, "c1").await.server, "somebody-else", "nor does it give back what it lost");
     }

@@ -14,10 +14,13 @@
 )]
 
 mod accounts;
+mod activity;
 mod audit;
 mod authorization;
+mod certificates;
 mod clusters;
 mod concurrency;
+mod custom_roles;
 mod decisions;
 mod directory;
 mod directory_rules;
@@ -29,6 +32,7 @@ mod leases;
 mod migrations;
 mod names;
 mod owners;
+mod permissions;
 mod policies;
 mod policy_ladder;
 mod quotas;
@@ -41,6 +45,7 @@ mod rotation;
 mod secrets;
 mod sessions;
 mod sight;
+mod signer;
 mod through_trust;
 mod tokens;
 mod trust;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use crate::signer::Signer;
 use domain::clock::Fixed;
 use domain::{
     Cluster, ClusterIdentity, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, PolicyId, Principal,
@@ -33,6 +34,8 @@ pub struct World {
     pub stranger: Call,
     /// What API servers say of themselves.
     pub api_servers: Arc<ApiServers>,
+    /// Who signs certificates in them.
+    pub signer: Arc<Signer>,
 }
 
 /// API servers by their addresses. Those that are not here do not answer.
@@ -111,7 +114,8 @@ impl World {
         )
         .unwrap();
         let api_servers = Arc::new(ApiServers::default());
-        let service = service.with_prober(api_servers.clone());
+        let signer = Arc::new(Signer::default());
+        let service = service.with_prober(api_servers.clone()).with_contact(signer.clone());
         let (root, stranger) = (root_of(&prepared), root_of(&other));
         Self {
             database,
@@ -123,6 +127,7 @@ impl World {
             root,
             stranger,
             api_servers,
+            signer,
         }
     }
 

@@ -2,7 +2,7 @@
 //! present SDKs read keys in either case, the older one in upper case alone, and the real services differ; so every
 //! body has both.
 
-use domain::{Error, ErrorKind};
+use domain::{Error, ErrorKind, Missing};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -24,7 +24,31 @@ struct Body<'a> {
     code: &'a str,
     message: &'a str,
     status: u16,
+    #[serde(rename = "AccessDeniedDetail", skip_serializing_if = "Option::is_none")]
+    upper_detail: Option<Detail<'a>>,
+    #[serde(rename = "accessDeniedDetail", skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail<'a>>,
 }
+
+/// What a refused caller is told besides. The explanation is not the vendor's: by its id the audit has the reasons.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Detail<'a> {
+    auth_action: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_permission_type: Option<&'static str>,
+    explanation: &'a str,
+}
+
+/// An unknown cluster. The vendor's Terraform provider takes this for an answer.
+pub(super) const CLUSTER_NOT_FOUND: &str = "ErrorClusterNotFound";
+
+/// Permissions for somebody who is not there. The vendor's own code is not documented.
+pub(super) const USER_NOT_FOUND: &str = "ErrorUserNotFound";
+
+/// Codes of the clusters' service for what is not there; they travel as the error's field.
+const MISSING: [(&str, StatusCode); 2] =
+    [(CLUSTER_NOT_FOUND, StatusCode::NOT_FOUND), (USER_NOT_FOUND, StatusCode::BAD_REQUEST)];
 
 /// A failure of authentication: its code, its status, and what is said of it.
 struct Refusal {
@@ -100,14 +124,14 @@ pub(super) fn of_failure(failure: &Failure, token: Option<&str>, string_to_sign:
 /// The failure as an answer. Its id is also in a header, which every answer of the dialect has.
 pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpResponse {
     let id = reply::request_id(request_id);
-    let refusal = (error.kind() == ErrorKind::Unauthenticated)
-        .then(|| REFUSALS.iter().find(|refusal| Some(refusal.code) == error.field()))
-        .flatten();
-    let message = if refusal.is_some() { error.message().to_owned() } else { error.to_string() };
-    let (status, code) = match refusal {
-        Some(refusal) => (refusal.status, refusal.code),
-        None => status_and_code(path, error),
+    let (status, code, message) = match coded(error) {
+        Some((status, code)) => (status, code, error.message().to_owned()),
+        None => {
+            let (status, code) = status_and_code(path, error);
+            (status, code, in_words(path, error))
+        }
     };
+    let detail = detail(error);
     let body = Body {
         upper_request_id: &id,
         upper_code: code,
@@ -116,17 +140,62 @@ pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpRespo
         code,
         message: &message,
         status: status.as_u16(),
+        upper_detail: detail,
+        detail,
     };
     reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()
 }
 
+/// The code that an error brings along.
+fn coded(error: &Error) -> Option<(StatusCode, &'static str)> {
+    let field = error.field()?;
+    if error.kind() == ErrorKind::Unauthenticated {
+        let found = REFUSALS.iter().find(|refusal| refusal.code == field);
+        return found.map(|refusal| (refusal.status, refusal.code));
+    }
+    let found = MISSING.iter().find(|(code, _)| *code == field);
+    found.filter(|_| error.kind() == ErrorKind::NotFound).map(|(code, status)| (*status, *code))
+}
+
+fn detail(error: &Error) -> Option<Detail<'_>> {
+    let (told, denial) = (error.told()?, error.denial()?);
+    let no_permission_type = match denial.missing {
+        Missing::Policy => Some("ImplicitDeny"),
+        Missing::Nothing => Some("ExplicitDeny"),
+        Missing::Administration => None,
+    };
+    Some(Detail { auth_action: &told.action, no_permission_type, explanation: &told.explanation })
+}
+
+/// The message; of a policy's refusal, in the clusters' service, the vendor's own, which programs look for.
+fn in_words(path: &str, error: &Error) -> String {
+    match (error.told(), error.denial().map(|denial| denial.missing)) {
+        (Some(told), Some(Missing::Policy | Missing::Nothing)) if path != STS => {
+            let limit = if told.in_session { "STSToken" } else { "RAM" };
+            format!("{limit} policy Forbidden for action {}", told.action)
+        }
+        (Some(_) | None, Some(_) | None) => error.to_string(),
+    }
+}
+
+/// The path of STS; all others are of the clusters' service.
+const STS: &str = "/";
+
 fn status_and_code(path: &str, error: &Error) -> (StatusCode, &'static str) {
-    let sts = path == "/";
+    let sts = path == STS;
+    let missing = error.denial().map(|denial| denial.missing);
+    let of_namespaces = error.denial().is_some_and(|denial| denial.action == "bailiwick:namespace:list");
     let unknown_operation = error.message() == "there is no such operation";
     match error.kind() {
         ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "InvalidParameter"),
         ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         ErrorKind::Forbidden if sts => (StatusCode::FORBIDDEN, "NoPermission"),
+        ErrorKind::Forbidden if missing == Some(Missing::Administration) && of_namespaces => {
+            (StatusCode::FORBIDDEN, "ForbiddenQueryClusterNamespace")
+        }
+        ErrorKind::Forbidden if missing == Some(Missing::Administration) => {
+            (StatusCode::FORBIDDEN, "ForbiddenGrantPermissions")
+        }
         ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "StatusForbidden"),
         ErrorKind::NotFound if unknown_operation => (StatusCode::NOT_FOUND, "InvalidAction.NotFound"),
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, "EntityNotExist"),
@@ -146,6 +215,7 @@ fn status_and_code(path: &str, error: &Error) -> (StatusCode, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{Denial, Told};
     use http_body_util::BodyExt;
 
     const ALL: [ErrorKind; 13] = [
@@ -181,6 +251,43 @@ mod tests {
             assert_eq!(body["Code"], body["code"]);
             assert_eq!(body["RequestId"], "4C467B38-3910-447D-87BC-AC049166F216");
             assert_eq!(body["RequestId"], body["requestId"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_the_vendors_words_and_where_an_administrator_finds_the_reasons() {
+        let refused = |missing, in_session| {
+            let denial = Denial {
+                action: "bailiwick:grant:list".into(),
+                resource: "cluster/c".into(),
+                reasons: "policy `secret` denies it".into(),
+                missing,
+            };
+            let told = Told {
+                action: "cs:GetUserPermissions".into(),
+                in_session,
+                explanation: "e1".into(),
+                sealed: None,
+            };
+            Error::denied(denial).telling(told)
+        };
+        let ram = "RAM policy Forbidden for action cs:GetUserPermissions";
+        let sts = "STSToken policy Forbidden for action cs:GetUserPermissions";
+        let other = "you are not allowed to perform `cs:GetUserPermissions` on `cluster/c`";
+        for (missing, in_session, code, message, kind) in [
+            (Missing::Policy, false, "StatusForbidden", ram, Some("ImplicitDeny")),
+            (Missing::Nothing, false, "StatusForbidden", ram, Some("ExplicitDeny")),
+            (Missing::Nothing, true, "StatusForbidden", sts, Some("ExplicitDeny")),
+            (Missing::Administration, true, "ForbiddenGrantPermissions", other, None),
+        ] {
+            let (status, body) = shown(&refused(missing, in_session)).await;
+            assert_eq!((status, &body["code"], &body["Message"]), (403, &code.into(), &message.into()));
+            let detail = &body["accessDeniedDetail"];
+            assert_eq!(detail, &body["AccessDeniedDetail"]);
+            assert_eq!(detail["AuthAction"], "cs:GetUserPermissions");
+            assert_eq!(detail["NoPermissionType"].as_str(), kind);
+            assert_eq!(detail["Explanation"], "e1");
+            assert!(!body.to_string().contains("secret"));
         }
     }
 

@@ -1,5 +1,6 @@
-//! The dialect of Alibaba Cloud's SDKs: STS so far, on the endpoint that their client for clusters is pointed at too.
+//! The dialect of Alibaba Cloud's SDKs: the clusters' service (ACK), and STS on the same endpoint.
 
+pub mod ack;
 pub mod acs3;
 mod fault;
 mod reply;
@@ -74,7 +75,7 @@ impl Alibaba {
     /// # Errors
     /// `Internal` if two operations share method and path.
     pub fn new() -> Result<Self> {
-        Ok(Self { table: Table::new(sts::operations())? })
+        Ok(Self { table: Table::new([sts::operations(), ack::operations()].concat())? })
     }
 }
 
@@ -163,7 +164,8 @@ async fn authenticate(app: &App, input: &Input) -> Result<Call> {
         fault::of_failure(&failure, signed.named().token, text)
     })?;
     check_version(head)?;
-    Ok(proof.call(head))
+    // By a GET somebody is given a credential: who records the request must not have another by sending it again.
+    if head.path.ends_with("/user_config") { Ok(proof.changing_call(head)) } else { Ok(proof.call(head)) }
 }
 
 /// The version of the interface that the caller means must be the one that is served there.

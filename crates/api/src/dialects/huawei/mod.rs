@@ -40,6 +40,7 @@ impl Huawei {
             cce::access_policies::operations(),
             cce::clusters::operations(),
             hss::operations(),
+            cce::certificates::operations(),
             iam::operations(),
             sts::operations(),
         ]

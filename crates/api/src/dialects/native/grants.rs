@@ -61,6 +61,14 @@ pub(super) fn operations() -> Vec<Operation> {
             BodyRule::None,
             Handler::Authenticated(|app, call, input| Box::pin(delete(app, call, input))),
         ),
+        row(
+            "POST",
+            "/bailiwick/v1/grants/{id}/confirm",
+            "grants.confirm",
+            "Accepts what the custom role of a grant allows now: where the grant is held it is bound again.",
+            BodyRule::None,
+            Handler::Authenticated(|app, call, input| Box::pin(confirm(app, call, input))),
+        ),
     ]
 }
 
@@ -99,6 +107,12 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     app.service.show_grant(&call, id).await?;
     let spec = read(app, &call, &input).await?;
     app.service.update_grant(&call, id, spec).await.map_err(field_names)?;
+    shown(app, &call, id).await
+}
+
+async fn confirm(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let id = input.parameters.get("id");
+    app.service.confirm_grant(&call, id).await?;
     shown(app, &call, id).await
 }
 
@@ -170,7 +184,8 @@ async fn principal_id(app: &App, call: &Call, kind: PrincipalKind, named: &str) 
     }
 }
 
-async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
+/// The id of a cluster that is named by id or name.
+pub(super) async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
     match app.service.show_cluster(call, named).await {
         Ok(cluster) => Ok(cluster.id),
         // Who may not look clusters up may still name them by id.
@@ -180,7 +195,7 @@ async fn cluster_id(app: &App, call: &Call, named: &str) -> Result<ClusterId> {
 }
 
 /// What a body names and does not exist is a fault of the body.
-fn missing(field: &str, error: Error) -> Error {
+pub(super) fn missing(field: &str, error: Error) -> Error {
     if error.kind() == domain::ErrorKind::NotFound {
         return Error::invalid(field, error.message().to_owned());
     }

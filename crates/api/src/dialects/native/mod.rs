@@ -1,6 +1,7 @@
 //! Our own dialect, under `/bailiwick/v1`, and the health checks. It claims whatever no other dialect claimed.
 
 mod access_keys;
+mod activity;
 mod agencies;
 mod attachments;
 mod audit;
@@ -14,6 +15,7 @@ mod health;
 mod history;
 mod kubeconfigs;
 mod openapi;
+mod permissions;
 mod policies;
 mod principals;
 mod projects;
@@ -65,6 +67,8 @@ fn rows() -> Vec<Operation> {
         checks::operations(),
         grants::operations(),
         history::operations(),
+        permissions::operations(),
+        activity::operations(),
         kubeconfigs::operations(),
         removals::operations(),
         revocations::operations(),

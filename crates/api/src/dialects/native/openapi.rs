@@ -88,12 +88,15 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
+        "userPermissions.clean" | "agencyPermissions.clean" => &["cluster", "force"],
+        // All rows at once: a page of them could be taken for all there are.
+        "userPermissions.list" | "agencyPermissions.list" => &[],
         "kubeconfigs.list" => &["cluster", "holder", "limit", "cursor"],
         "policies.list" => &["origin", "attached", "limit", "cursor"],
         name if name.starts_with("policies.attach") || name.starts_with("policies.detach") => {
             &["project", "enterpriseProject"]
         }
-        name if name.ends_with(".list") || name == "grants.history" => &["limit", "cursor"],
+        name if name.ends_with(".list") || name.ends_with(".history") => &["limit", "cursor"],
         _ => &[],
     };
     found.extend(
@@ -102,6 +105,21 @@ fn parameters(row: &Operation) -> Vec<Value> {
     found
 }
 
+/// Changes that answer with what they left, and make nothing new.
+const WITH_ANSWER: [&str; 11] = [
+    "activity.import",
+    "agencyPermissions.change",
+    "agencyPermissions.replace",
+    "agencyPermissions.restore",
+    "authorize.ask",
+    "clusters.resume",
+    "clusters.rotate",
+    "grants.update",
+    "userPermissions.change",
+    "userPermissions.replace",
+    "userPermissions.restore",
+];
+
 fn responses(row: &Operation) -> Value {
     let error = json!({
         "description": "refused; `error` says why",
@@ -109,8 +127,9 @@ fn responses(row: &Operation) -> Value {
     });
     let (status, content) = match row.method {
         "DELETE" if row.name != "clusters.delete" => ("204", None),
-        "PUT" if !["grants.update", "clusters.rotate"].contains(&row.name) => ("204", None),
-        "POST" if !["clusters.resume", "authorize.ask"].contains(&row.name) => ("201", response_schema(row)),
+        _ if WITH_ANSWER.contains(&row.name) => ("200", response_schema(row)),
+        "PUT" => ("204", None),
+        "POST" => ("201", response_schema(row)),
         _ => ("200", response_schema(row)),
     };
     let done = match content {
@@ -142,14 +161,22 @@ fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
         "clusters.delete" | "clusters.showRemoval" => "Removal",
+        "activity.import" => "ImportedActivity",
+        "userPermissions.list" | "agencyPermissions.list" => return Some(reference("HeldPermissions")),
+        "userPermissions.history" | "agencyPermissions.history" => "PastPermissions",
+        name if name.contains("Permissions.") => "Permissions",
         _ => noun(row)?,
     };
-    let item = json!({"$ref": format!("#/components/schemas/{noun}")});
-    if row.name.ends_with(".list") {
+    let item = reference(noun);
+    if row.name.ends_with(".list") || noun == "PastPermissions" {
         let properties = json!({"items": {"type": "array", "items": item}, "next": {"type": "string"}});
         return Some(json!({"type": "object", "required": ["items"], "properties": properties}));
     }
     Some(item)
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
 fn request_schema(row: &Operation) -> String {
@@ -161,6 +188,9 @@ fn request_schema(row: &Operation) -> String {
         "clusters.rotate" => "NewConnection",
         "policies.update" => "PolicyUpdate",
         "authorize.ask" => "Inquiry",
+        "activity.import" => "Activity",
+        "userPermissions.replace" | "agencyPermissions.replace" => "Permissions",
+        "userPermissions.change" | "agencyPermissions.change" => "PermissionChange",
         _ => return format!("#/components/schemas/New{}", noun(row).unwrap_or("Project")),
     };
     format!("#/components/schemas/{name}")
@@ -172,7 +202,9 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn schemas() -> Value {
     let mut all = schemas_of_things();
-    for more in [schemas_of_revocations(), schemas_of_policies(), schemas_of_kubeconfigs()] {
+    let more =
+        [schemas_of_revocations(), schemas_of_policies(), schemas_of_permissions(), schemas_of_kubeconfigs()];
+    for more in more {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
         }
@@ -202,6 +234,50 @@ fn schemas_of_revocations() -> Value {
             "accessKeys": {"type": "array", "items": text},
             "sessions": {"type": "array", "items": session}
         }))
+    })
+}
+
+/// What somebody holds, and who was active.
+fn schemas_of_permissions() -> Value {
+    let (text, integer, boolean) =
+        (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "boolean"}));
+    let named = object(&["id", "name"], json!({"id": text, "name": text}));
+    let or_null = json!({"type": ["string", "null"]});
+    let place = object(&["cluster", "namespace"], json!({"cluster": or_null, "namespace": or_null}));
+    let permission = object(&["place", "role"], json!({"place": place, "role": text}));
+    let permissions = json!({"type": "array", "items": permission});
+    let through = object(
+        &["grant", "grantName", "kind"],
+        json!({
+            "grant": text, "grantName": text, "kind": {"enum": ["direct", "shared", "group", "owner"]}, "group": named,
+            "actor": text, "actorName": text, "at": text, "dialect": text
+        }),
+    );
+    let row = object(
+        &["place", "role", "owner", "through"],
+        json!({"place": place, "role": text, "owner": boolean, "through": {"type": "array", "items": through}}),
+    );
+    let holder = object(
+        &["type", "id", "name"],
+        json!({"type": {"enum": ["user", "agency"]}, "id": text, "name": text}),
+    );
+    let user = object(&["name", "lastSeen"], json!({"name": text, "lastSeen": text}));
+    json!({
+        "HeldPermissions": object(&["holder", "complete", "items"], json!({
+            "holder": holder, "complete": boolean, "items": {"type": "array", "items": row}
+        })),
+        "Permissions": object(&["permissions"], json!({"permissions": permissions})),
+        "PermissionChange": object(&["change", "permissions"], json!({
+            "change": {"enum": ["add", "remove"]}, "permissions": permissions
+        })),
+        "PastPermissions": object(&["revision", "at", "added", "removed", "permissions"], json!({
+            "revision": integer, "at": text, "actor": text, "actorName": text, "dialect": text,
+            "added": permissions, "removed": permissions, "permissions": permissions
+        })),
+        "Activity": object(&[], json!({
+            "from": text, "to": text, "users": {"type": "array", "items": user}
+        })),
+        "ImportedActivity": object(&["known", "unknown"], json!({"known": integer, "unknown": integer}))
     })
 }
 

@@ -1,6 +1,7 @@
-//! CCE: access policies and clusters.
+//! CCE: access policies, clusters, and kubeconfigs for them.
 
 pub mod access_policies;
+pub mod certificates;
 pub mod clusters;
 pub mod policy_type;
 mod wire;

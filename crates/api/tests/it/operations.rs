@@ -92,6 +92,7 @@ fn body(row: &Operation) -> &'static str {
         "ack.grantPermissions" | "ack.updateUserPermissions" => "[]",
         "accessKeys.create" => r#"{"user":"u"}"#,
         "accessKeys.update" => r#"{"enabled":false}"#,
+        "clusters.check" => "{}",
         "clusters.update" => r#"{"labels":{}}"#,
         "clusters.rotate" => r#"{"kubeconfig":"x"}"#,
         "policies.create" => r#"{"name":"n","document":{}}"#,

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::cluster_check::{self, CheckArgs};
 use super::cluster_life::{self, ConnectionArgs, RemoveArgs, RotateArgs};
 use super::connector::Manifest;
 use super::{ClientArgs, Paging, Session, World, activity, removals};
@@ -79,6 +80,15 @@ pub enum Command {
         /// The cluster's id or name
         cluster: String,
     },
+
+    /// Ask a cluster what the credential of its connection may really do there
+    ///
+    /// Every right is asked of the cluster itself, in the name of that credential. Exits with 1 if something that is
+    /// needed is not allowed, and if the cluster could not be asked.
+    #[command(after_help = "Examples:\n  bailiwick cluster check prod\n  \
+        bailiwick cluster check prod --manifest | kubectl --context prod apply -f -\n  \
+        bailiwick cluster check prod --since last -o json")]
+    Check(CheckArgs),
 
     /// List bindings that would go though no revoke of them is recorded; they wait
     #[command(after_help = "Example:\n  bailiwick cluster removals prod")]
@@ -235,6 +245,7 @@ pub fn run(command: Command, client: ClientArgs, world: &mut World<'_>) -> Resul
         }
         Command::Rotate(args) => cluster_life::rotate(*args, &mut Session::open(client, world)?),
         Command::Resume { cluster } => cluster_life::resume(&cluster, &mut Session::open(client, world)?),
+        Command::Check(args) => cluster_check::run(&args, &mut Session::open(client, world)?),
         Command::Removals { cluster } => removals::list(&cluster, &mut Session::open(client, world)?),
         Command::ConfirmRemovals { cluster } => {
             removals::confirm(&cluster, &mut Session::open(client, world)?)

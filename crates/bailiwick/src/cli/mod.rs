@@ -13,6 +13,7 @@ mod call;
 mod call_print;
 mod check_config;
 mod cluster;
+mod cluster_check;
 mod cluster_life;
 mod completion;
 mod connector;

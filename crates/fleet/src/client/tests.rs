@@ -298,3 +298,78 @@ async fn which_cluster_it_is_is_read_as_far_as_that_is_allowed() {
         assert!(found(broken).await.is_err(), "no answer is not the same as nothing");
     }
 }
+
+/// Says yes to everything but lists, and by which name it knows who asks: in a review of oneself, or in a refusal.
+fn reviews(request: &str) -> String {
+    match request.split_whitespace().nth(1) {
+        Some("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews") => {
+            let allowed = !request.contains(r#""verb":"list""#);
+            json(&format!(r#"{{"kind":"SelfSubjectAccessReview","status":{{"allowed":{allowed}}}}}"#))
+        }
+        Some("/bailiwick-who-am-i") => {
+            let body = r#"{"kind":"Status","message":"forbidden: User \"opaque\" cannot get path"}"#;
+            let length = body.len();
+            format!("HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+        }
+        _ => refused("404 Not Found"),
+    }
+}
+
+fn newer(request: &str) -> String {
+    if request.contains("/selfsubjectreviews ") {
+        return json(r#"{"kind":"SelfSubjectReview","status":{"userInfo":{"username":"told"}}}"#);
+    }
+    reviews(request)
+}
+
+async fn checked(answer: Answer) -> Result<(Vec<bool>, Option<String>), String> {
+    let server = serve(answer).await;
+    let connection = Connection {
+        server: format!("https://127.0.0.1:{}", server.port),
+        ca_pem: Some(AUTHORITY.to_owned()),
+        credential: Credential::Token(Secret::new("hunter2".to_owned())),
+        tls_server_name: None,
+    };
+    let probe = |verb: &str| rbac::probe::Probe {
+        verb: verb.to_owned(),
+        group: String::new(),
+        resource: "pods".to_owned(),
+        namespace: None,
+        name: None,
+    };
+    let questions = ["get", "list", "watch"].map(probe);
+    let client = client(server.port, AUTHORITY).unwrap();
+    let reviewed = crate::checking::check(&client, &connection, &questions).await;
+    reviewed.map(|reviewed| (reviewed.allowed, reviewed.identity)).map_err(|unasked| unasked.0)
+}
+
+#[tokio::test]
+async fn a_credential_is_checked_in_order_and_its_holder_is_called_as_the_cluster_does() {
+    let allowed = vec![true, false, true];
+    assert_eq!(checked(Answer::By(reviews)).await, Ok((allowed.clone(), Some("opaque".to_owned()))));
+    assert_eq!(checked(Answer::By(newer)).await, Ok((allowed, Some("told".to_owned()))));
+}
+
+#[tokio::test]
+async fn a_lie_is_never_read_as_a_no() {
+    let lies: [fn(&str) -> String; 6] = [
+        |_| json(r#"{"kind":"SelfSubjectAccessReview","status":{}}"#),
+        |_| json(r#"{"kind":"SelfSubjectAccessReview","status":{"allowed":"no"}}"#),
+        |_| json(r#"{"kind":"Status","status":{"allowed":false}}"#),
+        |_| json("<html>"),
+        |_| json(""),
+        |_| "HTTP/1.1 201 X\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
+    ];
+    for lie in lies {
+        let told = checked(Answer::By(lie)).await.unwrap_err();
+        assert!(told.contains("is no Kubernetes API server"), "{told}");
+    }
+    for status in ["401 X", "403 X", "404 X", "500 X", "503 X"] {
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: 7\r\n\r\nhunter2");
+        let told = checked(Answer::Once(Box::leak(text.into_boxed_str()))).await.unwrap_err();
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let busy = "HTTP/1.1 429 X\r\nretry-after: 60\r\ncontent-length: 0\r\n\r\n";
+    assert!(checked(Answer::Once(busy)).await.unwrap_err().contains("too busy"));
+    assert!(checked(Answer::Endless(ENDLESS, CHUNK)).await.unwrap_err().contains("no end in sight"));
+}

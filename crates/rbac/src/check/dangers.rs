@@ -128,7 +128,7 @@ pub fn dangers() -> Vec<Danger> {
             resources: owned(resources),
             verbs: owned(verbs),
             resource_names: owned(names),
-            non_resource_urls: Vec::new(),
+            ..Rule::default()
         },
         namespace: namespace.map(str::to_owned),
         why: (*why).to_owned(),

@@ -103,7 +103,7 @@ fn rules(missing: &[Probe]) -> Vec<Rule> {
         resources: owned(&resources),
         verbs: verbs.into_iter().map(str::to_owned).collect(),
         resource_names: name.map(str::to_owned).into_iter().collect(),
-        non_resource_urls: Vec::new(),
+        ..Rule::default()
     };
     together.into_iter().map(rule).collect()
 }

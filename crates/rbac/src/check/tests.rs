@@ -14,7 +14,7 @@ fn rule(groups: &[&str], resources: &[&str], verbs: &[&str], names: &[&str]) -> 
         resources: words(resources),
         verbs: words(verbs),
         resource_names: words(names),
-        non_resource_urls: Vec::new(),
+        ..Rule::default()
     }
 }
 

@@ -128,7 +128,7 @@ fn read_row(value: &Value) -> Result<Row, String> {
             resources: list(map, "resources", is_resource)?,
             verbs: list(map, "verbs", is_verb)?,
             resource_names,
-            non_resource_urls: Vec::new(),
+            ..Rule::default()
         },
         function: text(map, "function", MAX_NAME)?,
         advice: text(map, "advice", MAX_ADVICE)?,

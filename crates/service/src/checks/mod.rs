@@ -124,7 +124,7 @@ impl Service {
     pub async fn check_cluster(&self, call: &Call, cluster: &str) -> Result<Check> {
         let right = authz::require_somewhere(call, CHECK)?;
         let cluster = self.cluster_for(call, &right, cluster).await?;
-        self.check_now(call, &cluster).await
+        self.ask_all(call, &cluster).await
     }
 
     /// The same for whoever belongs to the account, unless a policy denies it outright: some dialects ask for no right.
@@ -134,7 +134,7 @@ impl Service {
     /// As [`Service::check_cluster`].
     pub async fn check_cluster_as_member(&self, call: &Call, id: &str) -> Result<Check> {
         let cluster = self.cluster_of_member(call, CHECK, id).await?;
-        self.check_now(call, &cluster).await
+        self.ask_all(call, &cluster).await
     }
 
     /// A cluster of the caller's account by its id, unless a policy denies the action on it outright.
@@ -148,7 +148,7 @@ impl Service {
         Ok(found)
     }
 
-    async fn check_now(&self, call: &Call, cluster: &Cluster) -> Result<Check> {
+    async fn ask_all(&self, call: &Call, cluster: &Cluster) -> Result<Check> {
         let mut tx = self.store.read().await?;
         let row = tx.cluster_row(&cluster.id).await?;
         tx.end().await?;

@@ -18,6 +18,7 @@ mod activity;
 mod audit;
 mod authorization;
 mod certificates;
+mod checks;
 mod clusters;
 mod concurrency;
 mod custom_roles;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::{Error, Namespace, Result};
-use service::connection::contact::{Ours, SigningRequest};
+use service::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
 use service::connection::prober::Pending;
 use service::connection::{Connection, Contact};
 
@@ -56,6 +56,14 @@ impl Contact for Signer {
 
     fn namespaces<'a>(&'a self, _: &'a Connection) -> Pending<'a, Result<Vec<Namespace>>> {
         Box::pin(async { Ok(vec![Namespace::stored("default")]) })
+    }
+
+    fn review<'a>(
+        &'a self,
+        _: &'a Connection,
+        _: &'a [rbac::probe::Probe],
+    ) -> Pending<'a, Result<Reviewed, Unasked>> {
+        Box::pin(async { Err(Unasked("it only signs".to_owned())) })
     }
 }
 

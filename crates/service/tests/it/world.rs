@@ -12,7 +12,7 @@ use domain::{
 use service::authz::{Fact, NamedAction, NamedKey, Shipped, Vocabulary};
 use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::connection::prober::Pending;
-use service::connection::{AddressPolicy, Connection, Prober};
+use service::connection::{AddressPolicy, Connection, Contact, Prober};
 use service::leases::Lease;
 use service::policies::{NewPolicy, PolicyFilter, WhichPrincipal, WhichScope};
 use service::{
@@ -150,7 +150,16 @@ impl World {
         self.server(self.bootstrap.master_key.clone(), settings)
     }
 
+    /// Another server that speaks to clusters by `contact`.
+    pub fn another_server_asking(&self, contact: Arc<dyn Contact>, settings: Settings) -> Arc<Service> {
+        Arc::new(self.door(self.bootstrap.master_key.clone(), settings).with_contact(contact))
+    }
+
     fn server(&self, master_key: service::MasterKeys, settings: Settings) -> Arc<Service> {
+        Arc::new(self.door(master_key, settings))
+    }
+
+    fn door(&self, master_key: service::MasterKeys, settings: Settings) -> Service {
         let service = Service::new(
             self.store.clone(),
             self.clock.clone(),
@@ -159,7 +168,7 @@ impl World {
             domain::InstallationId::stored("i"),
             Settings { vocabulary: vocabulary(), ..settings },
         );
-        Arc::new(service.unwrap().with_prober(self.api_servers.clone()))
+        service.unwrap().with_prober(self.api_servers.clone())
     }
 
     /// The lease of a cluster, as the supervisor of workers would have it.

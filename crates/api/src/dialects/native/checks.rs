@@ -3,6 +3,7 @@
 use domain::{Error, Result, Timestamp};
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Value, json};
 use service::Call;
 use service::checks::{Check, CheckedRow, Found, MAX_LISTED, Missing, PastCheck};
 
@@ -35,6 +36,44 @@ pub(super) fn operations() -> Vec<Operation> {
             Handler::Authenticated(|app, call, input| Box::pin(list(app, call, input))),
         ),
     ]
+}
+
+/// What bodies and answers look like, for the OpenAPI document.
+pub(super) fn schemas() -> Value {
+    let (text, boolean) = (json!({"type": "string"}), json!({"type": "boolean"}));
+    let texts = json!({"type": "array", "items": text});
+    let object = |required: &[&str], properties: Value| -> Value {
+        json!({"type": "object", "required": required, "properties": properties})
+    };
+    let list = |item: Value| json!({"type": "array", "items": item});
+    let missing = object(
+        &["verb", "group", "resource"],
+        json!({"verb": text, "group": text, "resource": text, "name": text}),
+    );
+    let row = object(
+        &["set", "function", "apiGroups", "resources", "authorized", "missing", "advice"],
+        json!({
+            "set": text, "function": text, "apiGroups": texts, "resources": texts, "authorized": boolean,
+            "missing": list(missing), "advice": text
+        }),
+    );
+    let (rows, surplus) = (list(row), list(object(&["what", "why"], json!({"what": text, "why": text}))));
+    let identity = json!({"type": ["string", "null"]});
+    let past = object(
+        &["firstAt", "checkedAt", "identity", "rows", "surplus"],
+        json!({"firstAt": text, "checkedAt": text, "identity": identity, "rows": rows, "surplus": surplus}),
+    );
+    json!({
+        "NewCheck": object(&[], json!({"manifest": boolean, "subject": text})),
+        "Check": object(
+            &["clusterId", "authorized", "identity", "rows", "surplus", "checkedAt"],
+            json!({
+                "clusterId": text, "authorized": boolean, "identity": identity, "rows": rows, "surplus": surplus,
+                "checkedAt": text, "manifest": text
+            }),
+        ),
+        "Checks": object(&["items"], json!({"items": list(past)})),
+    })
 }
 
 async fn check(app: &App, call: Call, input: Input) -> Result<Reply> {

@@ -88,6 +88,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
+        "clusters.listChecks" => &["until", "limit"],
         "userPermissions.clean" | "agencyPermissions.clean" => &["cluster", "force"],
         // All rows at once: a page of them could be taken for all there are.
         "userPermissions.list" | "agencyPermissions.list" => &[],
@@ -106,12 +107,13 @@ fn parameters(row: &Operation) -> Vec<Value> {
 }
 
 /// Changes that answer with what they left, and make nothing new.
-const WITH_ANSWER: [&str; 11] = [
+const WITH_ANSWER: [&str; 12] = [
     "activity.import",
     "agencyPermissions.change",
     "agencyPermissions.replace",
     "agencyPermissions.restore",
     "authorize.ask",
+    "clusters.check",
     "clusters.resume",
     "clusters.rotate",
     "grants.update",
@@ -160,6 +162,8 @@ fn noun(row: &Operation) -> Option<&'static str> {
 fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
+        "clusters.check" => "Check",
+        "clusters.listChecks" => "Checks",
         "clusters.delete" | "clusters.showRemoval" => "Removal",
         "activity.import" => "ImportedActivity",
         "userPermissions.list" | "agencyPermissions.list" => return Some(reference("HeldPermissions")),
@@ -185,6 +189,7 @@ fn request_schema(row: &Operation) -> String {
         "accessKeys.create" => "NewAccessKey",
         "accessKeys.update" => "AccessKeyUpdate",
         "clusters.update" => "ClusterUpdate",
+        "clusters.check" => "NewCheck",
         "clusters.rotate" => "NewConnection",
         "policies.update" => "PolicyUpdate",
         "authorize.ask" => "Inquiry",
@@ -202,8 +207,13 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn schemas() -> Value {
     let mut all = schemas_of_things();
-    let more =
-        [schemas_of_revocations(), schemas_of_policies(), schemas_of_permissions(), schemas_of_kubeconfigs()];
+    let more = [
+        schemas_of_revocations(),
+        schemas_of_policies(),
+        schemas_of_permissions(),
+        schemas_of_kubeconfigs(),
+        super::checks::schemas(),
+    ];
     for more in more {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);

@@ -229,6 +229,7 @@ def _holder(kind):
 
 NATIVE = "/bailiwick/v1"
 
+MULTI_CLOUD = "/v5/{project_id}/container/kubernetes/multi-cloud"
 CLUSTER_OF_PROJECT = "/api/v3/projects/{project_id}/clusters/{cluster_id}"
 
 AGENCIES, CREDENTIALS, USERS = "/v3.0/OS-AGENCY/agencies", "/v3.0/OS-CREDENTIAL/credentials", "/v3.0/OS-USER/users"
@@ -245,6 +246,10 @@ BODIES = {
     "POST /v5/policies/{policy_id}/detach-user": [_holder("user")],
     "POST /v5/policies/{policy_id}/detach-group": [_holder("group")],
     "POST /v5/policies/{policy_id}/detach-agency": [_holder("agency")],
+    f"POST {MULTI_CLOUD}/clusters": [lambda _: {"kube_config": "x", "name": f"walk-{secrets.token_hex(4)}"}],
+    f"PUT {MULTI_CLOUD}/clusters/{{cluster_id}}": [lambda _: {"current_expiration_date": 1814080859608}],
+    f"POST {MULTI_CLOUD}/clusters/status-synchronize": [lambda things: {"data_list": [{"cluster_id": things["cluster"]}]}],
+    f"POST {MULTI_CLOUD}/config-analyze": [lambda _: {"kube_config": "x"}],
     f"POST {NATIVE}/policies": [lambda _: {"name": f"walk-{secrets.token_hex(4)}", "document": _document()}],
     f"PATCH {NATIVE}/policies/{{policy}}": [lambda _: {"description": "walked"}],
     f"POST {NATIVE}/policies/{{policy}}/versions": [lambda _: {"document": _document()}],
@@ -343,6 +348,7 @@ QUERIES = {
         ("enterpriseProject", "enterprise_project"),
     ],
     "GET /api/v3/access-policies": [("cluster_id", "cluster")],
+    f"GET {MULTI_CLOUD}/clusters": [("cluster_id", "cluster"), ("enterprise_project_id", "enterprise_project")],
     "DELETE /users/{Uid}/permissions": [("ClusterIds", "cluster"), ("ClusterIds.1", "cluster")],
     "GET /api/v1/clusters": [("cluster_id", "cluster"), ("name", "cluster_name")],
     "GET /clusters": [("name", "cluster_name"), ("resource_group_id", "enterprise_project")],

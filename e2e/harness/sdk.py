@@ -4,6 +4,7 @@ import secrets
 import warnings
 
 import huaweicloudsdkcce.v3 as cce
+import huaweicloudsdkhss.v5 as hss
 import huaweicloudsdkiam.v3 as iam
 import huaweicloudsdksts.v1 as sts
 import huaweicloudsdkiam.v5 as iam_v5
@@ -31,6 +32,11 @@ def _build(client, credentials, base):
 def cce_client(base, key_id, secret, project=None):
     """The cluster service's client; without a project it sends no project header."""
     return _build(cce.CceClient, BasicCredentials(key_id, secret, project), base)
+
+
+def hss_client(base, key_id, secret, project):
+    """The client of the service for clusters that the vendor does not run; its paths name the project."""
+    return _build(hss.HssClient, BasicCredentials(key_id, secret, project), base)
 
 
 def temporary(key):

@@ -6,12 +6,12 @@ use domain::{
     Arrival, Cluster, ClusterId, ClusterScope, ConnectionState, Error, GroupMembers, NameTemplate,
     PrincipalId, PrincipalKind, Project, Result,
 };
-use store::WriteTx;
+use store::{Declared, WriteTx};
 
 use crate::administration::Territory;
 use crate::authz::{self, Right, Thing};
 use crate::call::Call;
-use crate::connection::{Connection, kubeconfig};
+use crate::connection::{Connection, Server, kubeconfig};
 use crate::quotas::room;
 use crate::seal::Record;
 use crate::service::{PageRequest, Paged, Service};
@@ -25,6 +25,8 @@ pub struct NewCluster {
     pub name: String,
     /// How to reach it; without it the cluster is detached.
     pub kubeconfig: Option<String>,
+    /// Where somebody says that the kubeconfig leads: nothing else may be in it.
+    pub server: Option<String>,
     /// The project, by id or name; the account's first otherwise.
     pub project: Option<String>,
     /// The enterprise project, by id or name.
@@ -40,6 +42,8 @@ pub struct NewCluster {
     pub labels: BTreeMap<String, String>,
     /// Under which names people arrive there; under their ids otherwise.
     pub arrival: ArrivalUpdate,
+    /// What is said of it, to be shown again.
+    pub declared: Declared,
 }
 
 /// What is to be changed about a cluster.
@@ -92,6 +96,7 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:cluster:create")?;
         check(&new)?;
         let connection = new.kubeconfig.as_deref().map(|text| self.parse_kubeconfig(text)).transpose()?;
+        check_server(new.server.as_deref(), connection.as_ref())?;
         let arrival = new.arrival.over(Arrival::default())?;
         let id = match &new.id {
             Some(text) => ClusterId::parse("id", text)?,
@@ -147,6 +152,9 @@ impl Service {
             None => None,
         };
         tx.insert_cluster(&store::NewCluster { cluster: cluster.clone(), sealed_connection }).await?;
+        if new.declared != Declared::default() {
+            tx.declare(&cluster.id, &new.declared).await?;
+        }
         if new.owner.is_some() {
             self.grant_to_owner(&mut tx, call, &cluster).await?;
         }
@@ -304,7 +312,18 @@ fn check(new: &NewCluster) -> Result<()> {
     crate::names::check("name", &new.name)?;
     crate::names::check_text("provider", new.provider.as_deref().unwrap_or_default(), 64)?;
     crate::names::check_text("region", new.region.as_deref().unwrap_or_default(), 64)?;
+    crate::names::check_text("imageRepository", &new.declared.image_repository, 256)?;
     check_labels(&new.labels)
+}
+
+/// Two addresses of which one counts would be a cluster that is not where people think it is.
+fn check_server(said: Option<&str>, connection: Option<&Connection>) -> Result<()> {
+    let Some(said) = said else { return Ok(()) };
+    let read = Server::parse("server", said)?.to_string();
+    match connection {
+        Some(connection) if connection.server == read => Ok(()),
+        Some(_) | None => Err(Error::invalid("server", "must be the kubeconfig's, or left out")),
+    }
 }
 
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {

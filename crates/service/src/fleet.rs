@@ -283,7 +283,8 @@ impl Service {
         let id = &lease.cluster;
         let news = self.news(id, report.states).await?;
         let mut tx = self.write_observed(lease).await?;
-        tx.set_connection_state(id, report.connection, &report.reason, report.version.as_deref()).await?;
+        let version = report.version.as_deref();
+        tx.set_connection_state(id, report.connection, &report.reason, version, self.now()).await?;
         for (update, since) in news {
             let state = ClusterGrantState {
                 cluster: id.clone(),

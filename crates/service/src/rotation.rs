@@ -1,7 +1,7 @@
 //! A new connection in the place of an old one. It may lead to the same cluster only: whoever could point a cluster's
 //! connection at an API server of his own would have everything that is decided by asking it.
 
-use domain::{Authority, Cluster, ClusterIdentity, ConnectionState, Error, Likeness, Result};
+use domain::{Authority, Cluster, ClusterIdentity, ConnectionState, Error, Likeness, Result, Timestamp};
 use store::{NewConnection, ReadTx};
 
 use crate::authz;
@@ -71,6 +71,21 @@ impl Service {
         kubeconfig: &str,
         if_other: IfOther,
     ) -> Result<Rotated> {
+        self.rotate_connection_until(call, cluster, kubeconfig, if_other, None).await
+    }
+
+    /// The same, saying until when the new connection is meant to last. Nothing depends on that.
+    ///
+    /// # Errors
+    /// As [`Service::rotate_connection`].
+    pub async fn rotate_connection_until(
+        &self,
+        call: &Call,
+        cluster: &str,
+        kubeconfig: &str,
+        if_other: IfOther,
+        declared_end: Option<Timestamp>,
+    ) -> Result<Rotated> {
         let right = authz::require_somewhere(call, "bailiwick:cluster:rotate")?;
         let new = self.parse_kubeconfig(kubeconfig)?;
         let cluster = self.cluster_for(call, &right, cluster).await?;
@@ -101,6 +116,7 @@ impl Service {
             sealed: String::new(),
             instead_of: known.version,
             state,
+            declared_end,
             identity: if same { merged(known.identity.as_ref(), found) } else { found },
         };
         let remains = self.put_connection(call, &cluster, &known, (&new, connection), &likeness).await?;

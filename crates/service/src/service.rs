@@ -25,6 +25,7 @@ use crate::key_ring::MasterKeys;
 use crate::key_use::KeyUse;
 use crate::leases::Leases;
 use crate::measures::Counters;
+use crate::membership::ClusterRequires;
 use crate::password::Passwords;
 use crate::permissions::KnownHolder;
 use crate::quotas::{Counted, Quotas};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub vocabulary: Arc<Vocabulary>,
     /// What changing a grant takes beside a policy.
     pub grant_requires: GrantRequires,
+    /// What changing a cluster takes, where a vendor's interface asks for no policy.
+    pub cluster_requires: ClusterRequires,
     /// What clusters are asked about the credentials of their connections.
     pub checklist: Arc<Checklist>,
     /// What happens to a grant whose custom role grows.
@@ -66,6 +69,7 @@ impl Default for Settings {
             rates: Rates::default(),
             vocabulary: Arc::new(Vocabulary::own()),
             grant_requires: GrantRequires::default(),
+            cluster_requires: ClusterRequires::default(),
             checklist: Arc::new(Checklist::default()),
             role_growth: RoleGrowth::default(),
         }

@@ -189,9 +189,11 @@ impl WriteTx {
         state: ConnectionState,
         reason: &str,
         version: Option<&str>,
+        now: Timestamp,
     ) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE clusters SET connection_state = $2, connection_reason = $3, \
+             connection_since = CASE WHEN connection_state <> $2 THEN $5 ELSE connection_since END, \
              kubernetes_version = COALESCE($4, kubernetes_version) \
              WHERE id = $1 AND sealed_connection IS NOT NULL AND (connection_state <> $2 OR connection_reason <> $3 \
              OR kubernetes_version <> COALESCE($4, kubernetes_version))",
@@ -200,6 +202,7 @@ impl WriteTx {
         .bind(state.as_str())
         .bind(reason)
         .bind(version.map(str::to_owned))
+        .bind(now.as_millis())
         .execute(self.connection())
         .await
         .map_err(database)?;

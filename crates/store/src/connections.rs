@@ -21,6 +21,8 @@ pub struct NewConnection {
     pub state: ConnectionState,
     /// The cluster behind it.
     pub identity: ClusterIdentity,
+    /// Until when it is meant to last; what was said of the former one otherwise.
+    pub declared_end: Option<Timestamp>,
 }
 
 /// What is known of a cluster's connection besides itself.
@@ -110,7 +112,8 @@ impl WriteTx {
         let done = sqlx::query(
             "UPDATE clusters SET server = $3, sealed_connection = $4, connection_version = connection_version + 1, \
              connection_state = $5, connection_reason = '', identified_at = $6, identity_uid = $7, \
-             identity_keys = $8, updated_at = $6 WHERE id = $1 AND connection_version = $2 AND removed_at IS NULL",
+             identity_keys = $8, connection_since = $6, declared_end = COALESCE($9, declared_end), updated_at = $6 \
+             WHERE id = $1 AND connection_version = $2 AND removed_at IS NULL",
         )
         .bind(id.as_str())
         .bind(new.instead_of)
@@ -120,6 +123,7 @@ impl WriteTx {
         .bind(now.as_millis())
         .bind(new.identity.uid.clone())
         .bind(lines(&new.identity.keys))
+        .bind(new.declared_end.map(Timestamp::as_millis))
         .execute(self.connection())
         .await
         .map_err(database)?;

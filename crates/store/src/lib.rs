@@ -51,6 +51,7 @@ mod session_ends;
 mod sessions;
 mod signed_requests;
 mod stamp_key;
+mod standing;
 mod states;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -85,5 +86,6 @@ pub use session_ends::{Derived, Ended};
 pub use sessions::{Ancestor, AncestorKind, LivingAncestors, Session, SessionKind};
 pub use signed_requests::{FirstOutcome, SignedRow};
 pub use stamp_key::STAMP_KEY;
+pub use standing::{Declared, Standing};
 pub use states::GrantStateRow;
 pub use transaction::{AccountRevision, Page, ReadTx, WriteTx};

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (16, include_str!("../migrations/0016_certificates.sql")),
     (17, include_str!("../migrations/0017_activity.sql")),
     (18, include_str!("../migrations/0018_checks.sql")),
+    (19, include_str!("../migrations/0019_cluster_standing.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

@@ -6,11 +6,15 @@ use serde::Deserialize;
 use super::{alibaba, huawei};
 
 /// The sections of the settings file that belong to dialects.
-pub const SECTIONS: [&str; 3] =
-    [huawei::settings::SECTION, alibaba::settings::SECTION, alibaba::ack::settings::SECTION];
+pub const SECTIONS: [&str; 4] = [
+    huawei::settings::SECTION,
+    huawei::hss::settings::SECTION,
+    alibaba::settings::SECTION,
+    alibaba::ack::settings::SECTION,
+];
 
 /// The settings of all dialects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Those of the first vendor.
     pub huawei: huawei::settings::Settings,
@@ -24,6 +28,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 struct File {
     cce: huawei::settings::Section,
+    hss: huawei::hss::settings::Section,
     alibaba: alibaba::settings::Section,
     ack: alibaba::ack::settings::Section,
 }
@@ -37,7 +42,7 @@ impl Settings {
         let file =
             File::deserialize(sections).map_err(|error| Error::invalid("config", error.to_string()))?;
         Ok(Self {
-            huawei: huawei::settings::Settings::read(&file.cce)?,
+            huawei: huawei::settings::Settings::read(&file.cce, &file.hss)?,
             alibaba: alibaba::settings::Settings::read(&file.alibaba)?,
             ack: alibaba::ack::settings::Settings::read(&file.ack)?,
         })
@@ -47,6 +52,18 @@ impl Settings {
     #[must_use]
     pub fn grant_requires(&self) -> service::GrantRequires {
         self.huawei.grant_requires
+    }
+
+    /// What changing a cluster takes, where a vendor's interface asks for no policy.
+    #[must_use]
+    pub fn cluster_requires(&self) -> service::ClusterRequires {
+        self.huawei.hss.authorization
+    }
+
+    /// What clusters are asked, in the place of what is shipped.
+    #[must_use]
+    pub fn rows_file(&self) -> Option<&std::path::Path> {
+        self.huawei.hss.rows_file.as_deref()
     }
 
     /// What is in force, in lines for people.

@@ -24,6 +24,7 @@ mod body_memory;
 mod caller_identity;
 mod credentials;
 mod metrics;
+mod multi_cloud;
 mod one_reading;
 mod operations;
 mod permissions;

@@ -219,6 +219,20 @@ impl Server {
         self.app.service.issue_token(&login, &scope, &origin()).await.unwrap().token.expose().to_owned()
     }
 
+    /// A project `x` with a cluster `x`: what the walks put in the place of every parameter.
+    pub async fn a_cluster_named_x(&self) {
+        let call = self.app.service.call_by_token(&self.root_token().await, origin()).await.unwrap();
+        self.app.service.create_project(&call, Some("x"), "x").await.unwrap();
+        let call = self.app.service.call_by_token(&self.root_token().await, origin()).await.unwrap();
+        let new = service::NewCluster {
+            id: Some("x".into()),
+            name: "x".into(),
+            project: Some("x".into()),
+            ..service::NewCluster::default()
+        };
+        self.app.service.create_cluster(&call, new).await.unwrap();
+    }
+
     /// How many grants there are: what a refused request must not change.
     pub async fn grants(&self) -> usize {
         let call = self.app.service.call_by_token(&self.root_token().await, origin()).await.unwrap();

@@ -200,7 +200,8 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let demo = if settings.demo { Demo::Yes } else { Demo::No };
     let entropy = Arc::clone(&opened.bootstrap.entropy);
     let bootstrap_file = settings.data_dir.join(first_start::FILE);
-    let of_api = api::Settings { dialects: settings.dialects, demo, bootstrap_file: Some(bootstrap_file) };
+    let of_api =
+        api::Settings { dialects: settings.dialects.clone(), demo, bootstrap_file: Some(bootstrap_file) };
     let app = Arc::new(App::new(Arc::clone(&service), entropy, of_api)?.with_tls(tls));
     if first.is_none() {
         remind(&app);
@@ -263,7 +264,8 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             rates: settings.rates,
             vocabulary: Arc::new(api::vocabulary()?),
             grant_requires: settings.dialects.grant_requires(),
-            checklist: Arc::new(api::checklist(None)?),
+            cluster_requires: settings.dialects.cluster_requires(),
+            checklist: Arc::new(api::checklist(settings.dialects.rows_file())?),
             role_growth: settings.role_growth,
         },
     )?;

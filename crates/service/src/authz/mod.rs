@@ -48,10 +48,20 @@ pub fn require(call: &Call, action: &str) -> Result<()> {
 /// `Forbidden` naming the action, if nothing that the caller holds allows it on anything.
 pub fn require_somewhere<'a>(call: &'a Call, action: &str) -> Result<Right<'a>> {
     let right = Right { call, action: known(action)? };
-    if call.caller.root || question::is_named_by_an_allow(call, right.action) {
+    let by_membership = call.caller.rights.is_by_membership(action);
+    if call.caller.root || by_membership || question::is_named_by_an_allow(call, right.action) {
         return Ok(right);
     }
     Err(denied(call, right.action, &Thing::none()))
+}
+
+/// Whether the caller may perform `action` on the thing, for what is shown to more people than them.
+///
+/// # Errors
+/// `Internal` for an action that there is not.
+pub(crate) fn is_allowed(call: &Call, action: &str, thing: &Thing<'_>) -> Result<bool> {
+    let right = Right { call, action: known(action)? };
+    Ok(right.holds_for(thing))
 }
 
 /// Lets the call pass unless a policy denies `action` on the thing outright. For what another action entails: it need not
@@ -96,7 +106,7 @@ impl Right<'_> {
     /// Whether the right holds for the thing, for lists that show what their reader may see.
     #[must_use]
     pub fn holds_for(&self, thing: &Thing<'_>) -> bool {
-        self.call.caller.root || question::effect(self.call, self.action, thing) == Effect::Allow
+        self.call.caller.root || holds(self.call, self.action, thing)
     }
 
     /// Whether the right holds for all clusters, those of the future included.
@@ -152,9 +162,15 @@ pub(crate) fn cluster_of<'a>(id: &'a ClusterId, known: &'a [Cluster]) -> Thing<'
 }
 
 fn require_on(call: &Call, action: &'static Action, thing: &Thing<'_>) -> Result<()> {
+    if holds(call, action, thing) { Ok(()) } else { Err(denied(call, action, thing)) }
+}
+
+/// Whether policies allow the action on the thing, or say nothing of what belonging to the account is enough for.
+fn holds(call: &Call, action: &Action, thing: &Thing<'_>) -> bool {
     match question::effect(call, action, thing) {
-        Effect::Allow => Ok(()),
-        Effect::ExplicitDeny | Effect::DefaultDeny => Err(denied(call, action, thing)),
+        Effect::Allow => true,
+        Effect::DefaultDeny => call.caller.rights.is_by_membership(action.name),
+        Effect::ExplicitDeny => false,
     }
 }
 

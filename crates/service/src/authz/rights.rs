@@ -44,6 +44,8 @@ pub struct Rights {
     pub(crate) groups: Vec<(PrincipalId, String)>,
     /// Limits of the session: of each set one document must allow as well, and each of them may deny.
     pub(crate) limits: Vec<Vec<Arc<Document>>>,
+    /// What belonging to the account is enough for, unless a policy denies it.
+    by_membership: &'static [&'static str],
     pub(crate) vocabulary: Arc<Vocabulary>,
 }
 
@@ -59,7 +61,7 @@ impl Rights {
     /// No rights at all.
     #[must_use]
     pub fn none(vocabulary: Arc<Vocabulary>) -> Self {
-        Self { held: Vec::new(), groups: Vec::new(), limits: Vec::new(), vocabulary }
+        Self { held: Vec::new(), groups: Vec::new(), limits: Vec::new(), by_membership: &[], vocabulary }
     }
 
     /// What a principal holds, itself and through its groups.
@@ -76,7 +78,7 @@ impl Rights {
         if groups.iter().any(|(_, name)| name == ADMINISTRATORS) {
             held.push(administration(vocabulary));
         }
-        Ok(Self { held, groups, limits: Vec::new(), vocabulary: Arc::clone(vocabulary) })
+        Ok(Self { held, groups, ..Self::none(Arc::clone(vocabulary)) })
     }
 
     /// What whoever may do everything has: a policy that allows it, which limits can limit.
@@ -87,6 +89,16 @@ impl Rights {
     /// The same within limits.
     pub(crate) fn within(&self, limits: Vec<Vec<Arc<Document>>>) -> Self {
         Self { limits, ..self.clone() }
+    }
+
+    /// The same where belonging to the account is enough for `actions`.
+    pub(crate) fn by_membership(&self, actions: &'static [&'static str]) -> Self {
+        Self { by_membership: actions, ..self.clone() }
+    }
+
+    /// Whether belonging to the account is enough for an action. In a session that is limited it is enough for nothing.
+    pub(super) fn is_by_membership(&self, action: &str) -> bool {
+        self.limits.is_empty() && self.by_membership.contains(&action)
     }
 
     /// One policy alone, as if somebody held nothing else.

@@ -27,6 +27,7 @@ mod directory;
 mod directory_rules;
 mod grants;
 mod key_rotation;
+mod kubeconfigs;
 mod ladder;
 mod leases;
 mod migrations;

@@ -55,8 +55,13 @@ pub(super) fn of_signature(failure: Failure) -> Error {
 /// The failure as an answer.
 pub(super) fn response(path: &str, error: &Error, request_id: &str) -> HttpResponse {
     let kind = error.kind();
-    let iam = path.starts_with("/v3/") || path.starts_with("/v3.0/") || path.starts_with("/v5/");
-    let code = if iam { iam_code(kind) } else { cce_code(kind) };
+    let hss = super::hss::is_at(path);
+    let iam = !hss && ["/v3/", "/v3.0/", "/v5/"].iter().any(|root| path.starts_with(root));
+    let code = match (hss, iam) {
+        (true, _) => hss_code(kind),
+        (false, true) => iam_code(kind),
+        (false, false) => cce_code(kind),
+    };
     let code = if unknown_operation(error) { "APIGW.0101" } else { code };
     // Whoever is too fast is stopped by the gateway, whichever service was asked.
     let code = if kind == ErrorKind::Limited { "APIGW.0308" } else { code };
@@ -124,6 +129,25 @@ fn cce_code(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// The two lists that are public contradict each other. These are those of the one that has more of them, and the nearest
+/// in meaning where it has none; of refused rights the gateway's.
+fn hss_code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid
+        | ErrorKind::NotFound
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::Conflict
+        | ErrorKind::Contended => "HSS.0003",
+        ErrorKind::Unauthenticated => "APIGW.0301",
+        ErrorKind::Forbidden => "APIGW.0302",
+        ErrorKind::TooLarge | ErrorKind::HeadTooLarge => "HSS.0006",
+        ErrorKind::UnsupportedMediaType => "HSS.0002",
+        ErrorKind::Limited => "HSS.0005",
+        ErrorKind::Unavailable => "HSS.0001",
+        ErrorKind::Internal => "HSS.0041",
+    }
+}
+
 fn iam_code(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Unauthenticated => "APIGW.0301",
@@ -146,6 +170,27 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
 
+    const HSS: &str = "/v5/p/container/kubernetes/multi-cloud/clusters";
+
+    #[tokio::test]
+    async fn each_service_has_codes_of_its_own() {
+        for (path, code, keystone) in [
+            (HSS, "HSS.0003", false),
+            ("/v5/users", "IAM.0011", true),
+            ("/v5/p/container/kubernetes/other", "IAM.0011", true),
+            ("/api/v3/access-policies", "CCE.01400001", false),
+        ] {
+            let answer = response(path, &Error::new(ErrorKind::Invalid, "because"), "r1");
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(
+                (&body["error_code"], body.get("error").is_some()),
+                (&code.into(), keystone),
+                "{path}"
+            );
+        }
+    }
+
     #[tokio::test]
     async fn every_kind_of_failure_is_an_object_with_both_spellings_and_no_message_key() {
         for kind in [
@@ -162,7 +207,7 @@ mod tests {
             ErrorKind::Unavailable,
             ErrorKind::Internal,
         ] {
-            for path in ["/api/v3/access-policies", "/v3/projects", "/other"] {
+            for path in ["/api/v3/access-policies", "/v3/projects", HSS, "/other"] {
                 let answer = response(path, &Error::new(kind, "because"), "r1");
                 assert!(answer.status().as_u16() >= 400);
                 let bytes = answer.into_body().collect().await.unwrap().to_bytes();

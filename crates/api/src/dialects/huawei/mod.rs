@@ -1,8 +1,9 @@
-//! The dialect of Huawei Cloud's SDKs: CCE and IAM on one endpoint.
+//! The dialect of Huawei Cloud's SDKs: CCE, HSS and IAM on one endpoint.
 
 pub mod cce;
 pub mod derived;
 mod fault;
+pub mod hss;
 pub mod iam;
 pub mod settings;
 mod sts;
@@ -38,6 +39,7 @@ impl Huawei {
         let rows = [
             cce::access_policies::operations(),
             cce::clusters::operations(),
+            hss::operations(),
             cce::certificates::operations(),
             iam::operations(),
             sts::operations(),

@@ -10,12 +10,14 @@ use super::cce::policy_type::PolicyTypes;
 pub const SECTION: &str = "cce";
 
 /// The dialect's settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Which reading of the access levels' names is in force.
     pub policy_types: PolicyTypes,
     /// What changing a grant takes beside a policy.
     pub grant_requires: GrantRequires,
+    /// Of the service for clusters that the vendor does not run.
+    pub hss: super::hss::settings::Settings,
 }
 
 /// The section as it is written.
@@ -27,11 +29,11 @@ pub struct Section {
 }
 
 impl Settings {
-    /// Reads the dialect's section of the settings file.
+    /// Reads the dialect's sections of the settings file.
     ///
     /// # Errors
     /// `Invalid` naming what is wrong.
-    pub fn read(section: &Section) -> Result<Self> {
+    pub fn read(section: &Section, hss: &super::hss::settings::Section) -> Result<Self> {
         let policy_types = section.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
         let grant_requires = match section.grant_requires.as_deref() {
             None | Some("administration") => GrantRequires::Administration,
@@ -40,7 +42,8 @@ impl Settings {
                 return Err(Error::invalid("cce.grant_requires", "must be `administration` or `iam`"));
             }
         };
-        Ok(Self { policy_types: policy_types.unwrap_or_default(), grant_requires })
+        let hss = super::hss::settings::Settings::read(hss)?;
+        Ok(Self { policy_types: policy_types.unwrap_or_default(), grant_requires, hss })
     }
 
     /// What is in force, in lines for people.
@@ -59,11 +62,12 @@ impl Settings {
                 "iam: whoever a policy lets write grants may give anybody every right in every cluster"
             }
         };
-        vec![
+        let own = vec![
             format!(
                 "cce.policy_types = {reading}: CCEAdminPolicy is {admin}, CCEClusterAdminPolicy is {cluster_admin}"
             ),
             format!("cce.grant_requires = {requires}"),
-        ]
+        ];
+        [own, self.hss.describe()].concat()
     }
 }

@@ -74,6 +74,7 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
         owner: body.optional_text("owner")?,
         labels: body.text_map("labels")?,
         arrival: arrival(&mut body)?,
+        ..NewCluster::default()
     };
     body.finish()?;
     let cluster = app.service.create_cluster(&call, new).await?;

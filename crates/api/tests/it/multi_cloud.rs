@@ -111,6 +111,7 @@ async fn a_kubeconfig_is_analyzed_in_either_spelling_and_nothing_is_kept() {
 async fn limits_of_parameters_are_the_documented_ones() {
     let world = World::start().await;
     let long = "x".repeat(257);
+    let long_of_id = long.get(..65).unwrap();
     for query in [
         ("limit", "9"),
         ("limit", "201"),
@@ -119,14 +120,14 @@ async fn limits_of_parameters_are_the_documented_ones() {
         ("offset", "2000001"),
         ("offset", "-1"),
         ("enterprise_project_id", long.as_str()),
-        ("cluster_id", &long[..65]),
+        ("cluster_id", long_of_id),
     ] {
         assert_eq!(refusal(&world.get("/clusters", &[query]).await), (400, "HSS.0003".into()), "{query:?}");
     }
     for query in [("limit", "10"), ("limit", "200"), ("offset", "2000000"), ("unknown", "1")] {
         assert_eq!(world.get("/clusters", &[query]).await.status, 200, "{query:?}");
     }
-    let long_id = format!("/clusters/{}", &long[..65]);
+    let long_id = format!("/clusters/{long_of_id}");
     assert_eq!(world.send("DELETE", &long_id, json!({})).await.status, 400);
     assert_eq!(refusal(&world.send("DELETE", "/clusters/none", json!({})).await), (404, "HSS.0003".into()));
     let elsewhere = World { root: world.root.replace(world.project.as_str(), "elsewhere"), ..world };

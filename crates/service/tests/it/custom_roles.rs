@@ -6,6 +6,7 @@ use domain::{ClusterId, ClusterRoleName, ErrorKind, Grant, GrantSpec, PrincipalK
 use rbac::cluster_roles::Rule;
 use service::accepted_roles::{Acceptance, Written};
 use service::fleet::FleetDesired;
+use service::permissions::{Activity, Cleaning};
 use service::{AuditFilter, NewCluster, PageRequest};
 use store::testing::number;
 
@@ -175,11 +176,23 @@ async fn a_grant_that_only_loses_somebody_or_a_cluster_accepts_nothing() {
     for world in worlds().await {
         let (service, root) = (&world.service, &world.root);
         let grant = granted(&world).await;
-        accept(&world, &grant, &[rule("get")]).await;
+        world.user("eve").await;
+        connected(&world, "c3").await;
+        let all = deployer(&["ada", "bob", "eve"], &["c1", "c2", "c3"]);
+        let grant = service.update_grant(root, grant.id.as_str(), all).await.unwrap();
+        for cluster in ["c1", "c3"] {
+            accept_in(&world, cluster, &grant, &[rule("get")]).await;
+        }
+        let everywhere = Cleaning { activity: Activity::Ignored, clusters: None };
+        service.clean_permissions(root, "eve", &everywhere).await.unwrap();
+        assert_eq!(number(&world.store, ROWS).await, 2, "{}", world.on());
         service.delete_principal(root, PrincipalKind::User, "bob").await.unwrap();
+        let in_c3 = Cleaning { clusters: Some(vec!["c3".into()]), ..everywhere };
+        service.clean_permissions(root, "ada", &in_c3).await.unwrap();
+        assert_eq!(number(&world.store, ROWS).await, 1, "{}: who comes back there accepts anew", world.on());
         service.delete_cluster(root, "c2", service::Removal::Abandon).await.unwrap();
         let now = service.show_grant(root, grant.id.as_str()).await.unwrap();
-        assert_eq!(now.generation, 3, "{}", world.on());
+        assert_eq!(now.generation, 6, "{}", world.on());
         assert!(is_accepted(&world, &grant, &[rule("get")]).await, "{}", world.on());
         service.delete_cluster(root, "c1", service::Removal::Abandon).await.unwrap();
         assert_eq!(number(&world.store, ROWS).await, 0, "{}: what is gone is forgotten", world.on());

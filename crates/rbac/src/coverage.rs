@@ -12,8 +12,10 @@ use crate::cluster_roles::Rule;
 
 /// So many places are named of what is not covered.
 const NAMED: usize = 3;
-/// How much is compared at most, roughly in words: whoever writes roles decides how much there is to compare.
+/// How much is compared of one role at most, roughly in words: whoever writes roles decides how much there is to compare.
 const WORK: usize = 1_000_000;
+/// So many bytes of a word are as much work as a short word.
+const LONG: usize = 64;
 
 /// What rules allow beyond others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,12 +67,62 @@ impl fmt::Display for Permission {
     }
 }
 
-/// What `rules` allow that `accepted` do not.
+/// How much may be compared altogether, over several comparisons.
+#[derive(Debug)]
+pub struct Effort(usize);
+
+impl Effort {
+    /// As much as ten roles may take that are hard to compare.
+    #[must_use]
+    pub fn of_a_pass() -> Self {
+        Self(10 * WORK)
+    }
+
+    /// Takes what one comparison may use.
+    fn take(&mut self) -> usize {
+        let taken = self.0.min(WORK);
+        self.0 -= taken;
+        taken
+    }
+
+    fn give_back(&mut self, left: usize) {
+        self.0 += left;
+    }
+}
+
+/// What `rules` allow that `accepted` do not, as far as there is effort left to tell.
 #[must_use]
-pub fn uncovered(rules: &[Rule], accepted: &[Rule]) -> Growth {
+pub fn uncovered(rules: &[Rule], accepted: &[Rule], effort: &mut Effort) -> Growth {
+    let work = effort.take();
+    // Putting rules in order is work, too.
+    let Some(left) = work.checked_sub(weight(rules).saturating_add(weight(accepted))) else {
+        return Growth { first: Vec::new(), more: true };
+    };
+    let (growth, left) = compare(rules, accepted, left);
+    effort.give_back(left);
+    growth
+}
+
+/// How much work it is to read rules once, roughly in words.
+#[must_use]
+pub fn weight(rules: &[Rule]) -> usize {
+    let words = |rule: &Rule| -> usize {
+        let lists =
+            [&rule.api_groups, &rule.resources, &rule.verbs, &rule.resource_names, &rule.non_resource_urls];
+        lists.into_iter().flatten().map(|word| word_weight(word)).sum()
+    };
+    rules.iter().map(|rule| 1 + words(rule)).sum()
+}
+
+fn word_weight(word: &str) -> usize {
+    1 + word.len() / LONG
+}
+
+/// Returns also how much work is left.
+fn compare(rules: &[Rule], accepted: &[Rule], left: usize) -> (Growth, usize) {
     let accepted: BTreeSet<Rule> = canonical(accepted).into_iter().collect();
     let known: Vec<Known<'_>> = accepted.iter().map(Known::new).collect();
-    let mut search = Search { known, left: WORK, growth: Growth::default() };
+    let mut search = Search { known, left, growth: Growth::default() };
     for rule in canonical(rules) {
         if accepted.contains(&rule) {
             continue;
@@ -80,7 +132,7 @@ pub fn uncovered(rules: &[Rule], accepted: &[Rule]) -> Growth {
             break;
         }
     }
-    search.growth
+    (search.growth, search.left)
 }
 
 /// Rules in one order and without repetition: neither the order of rules nor that of their words means anything. Those
@@ -178,14 +230,16 @@ impl Search<'_> {
                     let covers = |known: &Known<'_>| {
                         known.has_group(group) && known.has_resource(resource) && known.has_name(*name)
                     };
-                    let verbs = self.missing(&rule.verbs, 1, covers)?;
+                    let length = group.len() + resource.len() + name.map_or(0, str::len);
+                    let verbs = self.missing(&rule.verbs, 1 + length / LONG, covers)?;
                     self.found(verbs, || format!("{resource}{of_group}"), *name)?;
                 }
             }
         }
         for url in &rule.non_resource_urls {
             let urls = self.known.iter().map(|known| known.urls.len()).max().unwrap_or(0);
-            let verbs = self.missing(&rule.verbs, urls, |known| known.has_url(url))?;
+            let place = urls.saturating_mul(word_weight(url));
+            let verbs = self.missing(&rule.verbs, place, |known| known.has_url(url))?;
             self.found(verbs, || url.clone(), None)?;
         }
         Some(())
@@ -200,13 +254,14 @@ impl Search<'_> {
     ) -> Option<Vec<String>> {
         self.spend(self.known.len().saturating_mul(each.max(1)).saturating_add(1))?;
         let covering: Vec<&Known<'_>> = self.known.iter().filter(|known| covers(known)).collect();
-        let work = covering.len().saturating_mul(verbs.len());
         if covering.iter().any(|known| known.verbs.contains("*")) {
             return Some(Vec::new());
         }
         let is_missing = |verb: &&String| !covering.iter().any(|known| known.verbs.contains(verb.as_str()));
+        let words: usize = verbs.iter().map(|verb| word_weight(verb)).sum();
+        let left = self.left.checked_sub(covering.len().saturating_mul(words))?;
         let missing = verbs.iter().filter(is_missing).cloned().collect();
-        self.spend(work)?;
+        self.left = left;
         Some(missing)
     }
 

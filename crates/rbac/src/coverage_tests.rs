@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::cluster_roles::{self, Rule};
-use crate::coverage::{allow_something, canonical, uncovered};
+use crate::coverage::{Effort, Growth, allow_something, canonical, uncovered};
+
+fn uncovered_of(rules: &[Rule], accepted: &[Rule]) -> Growth {
+    uncovered(rules, accepted, &mut Effort::of_a_pass())
+}
 
 fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -67,7 +71,7 @@ fn what_kubernetes_would_call_covered_is_covered_and_nothing_else() {
         (rule(&["*"], &[], &["*"], &[]), vec![], ""),
     ];
     for (now, accepted, expected) in cases {
-        let growth = uncovered(std::slice::from_ref(&now), &accepted);
+        let growth = uncovered_of(std::slice::from_ref(&now), &accepted);
         assert_eq!(growth.is_none(), expected.is_empty(), "{now:?} by {accepted:?}");
         let said = if growth.is_none() { String::new() } else { growth.to_string() };
         assert_eq!(said, expected, "{now:?} by {accepted:?}");
@@ -77,10 +81,10 @@ fn what_kubernetes_would_call_covered_is_covered_and_nothing_else() {
 #[test]
 fn only_the_first_few_are_named() {
     let many = rule(&["get", "list"], &["apps"], &["a", "b", "c", "d"], &[]);
-    let growth = uncovered(&[many], &[]);
+    let growth = uncovered_of(&[many], &[]);
     assert_eq!(growth.to_string(), "get,list a.apps, get,list b.apps, get,list c.apps and more");
     let three = rule(&["get"], &[""], &["a", "b", "c"], &[]);
-    assert!(!uncovered(&[three], &[]).more);
+    assert!(!uncovered_of(&[three], &[]).more);
 }
 
 #[test]
@@ -95,13 +99,31 @@ fn rules_that_are_too_many_to_be_compared_are_not_covered() {
     };
     let mut less = wide.clone();
     less.verbs.pop();
-    let growth =
-        uncovered(std::slice::from_ref(&less), &[wide.clone(), Rule { verbs: words(2001), ..wide.clone() }]);
+    let growth = uncovered_of(
+        std::slice::from_ref(&less),
+        &[wide.clone(), Rule { verbs: words(2001), ..wide.clone() }],
+    );
     assert_eq!((growth.to_string().as_str(), growth.more), ("more than can be compared", true));
     assert!(
-        uncovered(std::slice::from_ref(&wide), std::slice::from_ref(&wide)).is_none(),
+        uncovered_of(std::slice::from_ref(&wide), std::slice::from_ref(&wide)).is_none(),
         "what is equal needs no comparing"
     );
+}
+
+#[test]
+fn all_comparisons_of_a_pass_together_take_no_more_than_its_effort() {
+    let words = |prefix: &str| (0..800).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
+    let rules: Vec<Rule> =
+        words("r").into_iter().map(|resource| rule(&["get"], &["apps"], &[&resource], &[])).collect();
+    let accepted: Vec<Rule> =
+        rules.iter().map(|rule| Rule { verbs: vec!["get".into(), "list".into()], ..rule.clone() }).collect();
+    let mut effort = Effort::of_a_pass();
+    let mut compare = || uncovered(&rules, &accepted, &mut effort).is_none();
+    let compared = (0..1_000).take_while(|_| compare()).count();
+    assert!((10..100).contains(&compared), "{compared}");
+    assert!(uncovered(&rules, &rules, &mut Effort::of_a_pass()).is_none());
+    let long = rule(&["get"], &["apps"], &[&"x".repeat(100_000_000)], &[]);
+    assert!(uncovered_of(&[long], &accepted).more, "a word that is long is much to compare");
 }
 
 #[test]
@@ -211,7 +233,7 @@ proptest! {
 
     #[test]
     fn coverage_agrees_with_asking_for_every_request(rules in any_rules(), accepted in any_rules()) {
-        prop_assert_eq!(!uncovered(&rules, &accepted).is_none(), some_request_is_new(&rules, &accepted));
+        prop_assert_eq!(!uncovered_of(&rules, &accepted).is_none(), some_request_is_new(&rules, &accepted));
     }
 
     #[test]
@@ -222,15 +244,15 @@ proptest! {
             rule.verbs.reverse();
             rule.resources.reverse();
         }
-        prop_assert!(uncovered(&rules, &accepted).is_none());
+        prop_assert!(uncovered_of(&rules, &accepted).is_none());
         prop_assert_eq!(canonical(&rules), canonical(&accepted));
-        prop_assert!(uncovered(&accepted, &[accepted.clone(), more].concat()).is_none());
-        prop_assert!(uncovered(&canonical(&rules), &accepted).is_none());
+        prop_assert!(uncovered_of(&accepted, &[accepted.clone(), more].concat()).is_none());
+        prop_assert!(uncovered_of(&canonical(&rules), &accepted).is_none());
     }
 
     #[test]
     fn a_rule_that_allows_more_is_not_covered(rules in any_rules(), added in any_rule()) {
         let wider = [rules.clone(), vec![added]].concat();
-        prop_assert_eq!(!uncovered(&wider, &rules).is_none(), some_request_is_new(&wider, &rules));
+        prop_assert_eq!(!uncovered_of(&wider, &rules).is_none(), some_request_is_new(&wider, &rules));
     }
 }

@@ -3,14 +3,15 @@
 //! A grant of a ClusterRole by its name gives whatever that role holds. Who granted it accepted what the role held when it
 //! was first bound; a role that grows later gives more than anybody granted, so workers compare, and wait.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use domain::{ClusterId, Error, Grant, GrantId, Result, Role};
 use rbac::cluster_roles::Rule;
 use rbac::coverage::canonical;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use store::ReadTx;
+use store::{ReadTx, WriteTx};
 
 use crate::authz;
 use crate::call::Call;
@@ -19,9 +20,14 @@ use crate::history;
 use crate::leases::Lease;
 use crate::service::Service;
 
-/// The most of a role's rules that is kept for one grant in one cluster, in bytes. Of larger ones it is known only
-/// whether they are the same.
+/// The most of a role's rules that is kept, in bytes. Of larger ones it is known only whether they are the same.
 const MAX_KEPT: usize = 64 << 10;
+
+/// The most that is kept of all rules in a cluster, in bytes: whoever writes its roles decides how many there are.
+const MAX_KEPT_IN_CLUSTER: i64 = 4 << 20;
+
+/// So many grants are written down in one transaction: it holds up whoever else writes in the account.
+const BATCH: usize = 500;
 
 /// What happens to a grant whose custom role grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,10 +44,10 @@ pub enum RoleGrowth {
 pub struct AcceptedRole {
     /// The ClusterRole.
     pub cluster_role: String,
-    /// [`digest`] of its rules.
+    /// [`Written::digest`] of its rules.
     pub digest: String,
     /// Its rules, as far as somebody asked for them and they are kept.
-    pub rules: Option<Vec<Rule>>,
+    pub rules: Option<Arc<[Rule]>>,
 }
 
 /// What a worker is about to bind for the first time.
@@ -54,7 +60,32 @@ pub struct Acceptance {
     /// The ClusterRole.
     pub cluster_role: String,
     /// What it holds.
-    pub rules: Vec<Rule>,
+    pub rules: Written,
+}
+
+/// Rules as they are written down. However many grants of a role there are, they share one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    digest: Arc<str>,
+    kept: Option<Arc<str>>,
+}
+
+impl Written {
+    /// Writes rules down, whatever their order.
+    ///
+    /// # Errors
+    /// `Internal` if they cannot be written down.
+    pub fn new(rules: &[Rule]) -> Result<Self> {
+        let text = to_json(rules)?;
+        let digest = hex::encode(Sha256::digest(text.as_bytes())).into();
+        Ok(Self { digest, kept: (text.len() <= MAX_KEPT).then(|| text.into()) })
+    }
+
+    /// Tells whether rules are the same.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,18 +117,6 @@ impl From<StoredRule> for Rule {
     }
 }
 
-/// Tells whether rules are the same, whatever their order.
-///
-/// # Errors
-/// `Internal` if they cannot be written down.
-pub fn digest(rules: &[Rule]) -> Result<String> {
-    to_json(rules).map(|text| digest_of(&text))
-}
-
-fn digest_of(text: &str) -> String {
-    hex::encode(Sha256::digest(text.as_bytes()))
-}
-
 fn to_json(rules: &[Rule]) -> Result<String> {
     let stored: Vec<StoredRule> = canonical(rules).into_iter().map(StoredRule::from).collect();
     serde_json::to_string(&stored).map_err(Error::internal)
@@ -116,22 +135,38 @@ pub(crate) async fn accepted(tx: &mut ReadTx, id: &ClusterId) -> Result<HashMap<
     Ok(tx.accepted_roles(id).await?.into_iter().map(accepted).collect())
 }
 
+/// Keeps the rules of each role once, as long as there is room for them.
+async fn keep(tx: &mut WriteTx, cluster: &ClusterId, batch: &[Acceptance]) -> Result<()> {
+    tx.forget_unused_rules(cluster).await?;
+    let mut size = tx.size_of_rules(cluster).await?;
+    let mut seen = HashSet::new();
+    for Written { digest, kept } in batch.iter().map(|role| &role.rules) {
+        let Some(text) = kept.as_ref().filter(|_| seen.insert(digest)) else { continue };
+        let more = i64::try_from(text.len()).unwrap_or(i64::MAX);
+        if size.saturating_add(more) <= MAX_KEPT_IN_CLUSTER && tx.keep_rules(cluster, digest, text).await? {
+            size += more;
+        }
+    }
+    // Whose grants changed meanwhile.
+    tx.forget_unused_rules(cluster).await
+}
+
 impl Service {
-    /// The rules that these grants are accepted to have in a cluster, of those whose rules are kept.
+    /// The rules with these digests that grants are accepted to have in a cluster, of those that are kept.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn fleet_accepted_rules(
         &self,
         id: &ClusterId,
-        grants: &[GrantId],
-    ) -> Result<BTreeMap<GrantId, Vec<Rule>>> {
+        digests: &BTreeSet<String>,
+    ) -> Result<HashMap<String, Arc<[Rule]>>> {
         let _share = self.shares.take(&self.account_of(id).await?).await;
         let mut tx = self.store.read().await?;
-        let mut found = BTreeMap::new();
-        for grant in grants {
-            if let Some(text) = tx.accepted_rules(id, grant).await? {
-                found.insert(grant.clone(), from_json(&text)?);
+        let mut found = HashMap::new();
+        for digest in digests {
+            if let Some(text) = tx.accepted_rules(id, digest).await? {
+                found.insert(digest.clone(), from_json(&text)?.into());
             }
         }
         tx.end().await?;
@@ -141,22 +176,26 @@ impl Service {
     /// Writes down what grants are accepted to allow, before it is bound. A grant that changed meanwhile is left out.
     ///
     /// # Errors
-    /// `Unavailable` if the database does not answer; `Conflict` if another server works for the cluster now.
+    /// `Unavailable` if the database does not answer; `Conflict` if another server works for the cluster now. Some may be
+    /// written down then.
     pub async fn fleet_accept(&self, lease: &Lease, roles: &[Acceptance]) -> Result<()> {
-        if roles.is_empty() {
-            return Ok(());
+        for batch in roles.chunks(BATCH) {
+            self.accept_batch(lease, batch).await?;
         }
+        Ok(())
+    }
+
+    async fn accept_batch(&self, lease: &Lease, batch: &[Acceptance]) -> Result<()> {
         let mut tx = self.write_observed(lease).await?;
-        for role in roles {
-            let text = to_json(&role.rules)?;
+        for role in batch {
             let row = store::AcceptedRole {
                 grant: role.grant.clone(),
                 cluster_role: role.cluster_role.clone(),
-                digest: digest_of(&text),
+                digest: role.rules.digest().to_owned(),
             };
-            let kept = (text.len() <= MAX_KEPT).then_some(text.as_str());
-            tx.accept_role(&lease.cluster, &row, role.generation, kept, self.now()).await?;
+            tx.accept_role(&lease.cluster, &row, role.generation, self.now()).await?;
         }
+        keep(&mut tx, &lease.cluster, batch).await?;
         tx.commit().await
     }
 

@@ -139,6 +139,7 @@ impl WriteTx {
             "DELETE FROM grant_states WHERE cluster_id = $1",
             "DELETE FROM checks WHERE cluster_id = $1",
             "DELETE FROM accepted_roles WHERE cluster_id = $1",
+            "DELETE FROM accepted_rules WHERE cluster_id = $1",
         ] {
             sqlx::query(statement).bind(id.as_str()).execute(self.connection()).await.map_err(database)?;
         }

@@ -44,6 +44,24 @@ impl WriteTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn replace_grant(&mut self, grant: &Grant) -> Result<()> {
+        self.write_over(grant).await?;
+        self.forget_accepted_roles(&grant.id).await
+    }
+
+    /// Takes principals or clusters out of a grant. That accepts nothing: what its role was accepted to allow stays, but
+    /// for the clusters that are out.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn narrow_grant(&mut self, grant: &Grant) -> Result<()> {
+        self.write_over(grant).await?;
+        match grant.spec.clusters {
+            ClusterScope::All => Ok(()),
+            ClusterScope::Listed(_) => self.forget_dropped_clusters(&grant.id).await,
+        }
+    }
+
+    async fn write_over(&mut self, grant: &Grant) -> Result<()> {
         sqlx::query(
             "UPDATE grants SET name = $2, role = $3, principal_kind = $4, all_clusters = $5, all_namespaces = $6, \
              generation = $7, updated_at = $8 WHERE id = $1",
@@ -63,7 +81,6 @@ impl WriteTx {
             "DELETE FROM grant_principals WHERE grant_id = $1",
             "DELETE FROM grant_clusters WHERE grant_id = $1",
             "DELETE FROM grant_namespaces WHERE grant_id = $1",
-            "DELETE FROM accepted_roles WHERE grant_id = $1",
         ] {
             sqlx::query(statement)
                 .bind(grant.id.as_str())

@@ -56,8 +56,8 @@ fn rule(verbs: &[&str]) -> Rule {
 fn fleet(grants: Vec<Grant>, accepted: Option<&[Rule]>) -> FleetDesired {
     let accepted = accepted.map(|rules| AcceptedRole {
         cluster_role: ROLE.into(),
-        digest: accepted_roles::digest(rules).unwrap(),
-        rules: Some(rules.to_vec()),
+        digest: Written::new(rules).unwrap().digest().to_owned(),
+        rules: Some(rules.into()),
     });
     let of = |grant: &Grant| accepted.clone().map(|accepted| (grant.id.clone(), accepted));
     FleetDesired {
@@ -159,7 +159,10 @@ async fn a_role_that_is_not_there_is_not_bound_and_the_grant_failed_until_it_app
     let look = look(&fleet(), &present);
     assert_eq!(look.plan.grow.len(), 1);
     let new = &look.judged.new;
-    assert_eq!((new.len(), new[0].generation, &new[0].rules), (1, 1, &vec![rule(&["get"])]));
+    assert_eq!(
+        (new.len(), new[0].generation, &new[0].rules),
+        (1, 1, &Written::new(&[rule(&["get"])]).unwrap())
+    );
     assert_eq!(state(fleet(), &present).unwrap().0, State::Effective);
 }
 
@@ -275,8 +278,68 @@ fn accepted_rules_are_asked_for_only_where_the_role_is_not_the_same_any_more() {
     let fleet = fleet(vec![grant("g", "ann", &["a"])], Some(&[rule(&["get", "list"]), rule(&["watch"])]));
     let same = [rule(&["watch"]), rule(&["list", "get"])];
     assert!(differing(&fleet, &view(Some(&same))).is_empty());
-    assert_eq!(differing(&fleet, &view(Some(&same[..1]))), [GrantId::stored("g")]);
+    let accepted = fleet.accepted.values().map(|accepted| accepted.digest.clone()).collect();
+    assert_eq!(differing(&fleet, &view(Some(&same[..1]))), accepted);
     assert!(differing(&fleet, &view(None)).is_empty());
+}
+
+/// A role of about ten megabytes.
+fn large() -> Vec<Rule> {
+    let words = |length: usize| (0..100_000).map(|n| format!("{n:0length$}")).collect::<Vec<_>>();
+    vec![Rule { resources: words(100), ..rule(&["get"]) }]
+}
+
+#[test]
+fn many_grants_of_a_large_role_share_what_is_known_of_it() {
+    let grants: Vec<Grant> = (0..5_000).map(|n| grant(&format!("g{n}"), "ann", &["a"])).collect();
+    let view = view(Some(&large()));
+    let new = judge(&fleet(grants.clone(), None), &view).new;
+    assert_eq!(new.len(), grants.len());
+    let first = new[0].rules.digest().as_ptr();
+    assert!(new.iter().all(|acceptance| acceptance.rules.digest().as_ptr() == first));
+    let held = judge(&fleet(grants, Some(&[rule(&["list"])])), &view).withheld;
+    assert_eq!(held.len(), 5_000);
+    assert!(held.values().all(|held| held.state == State::Held && held.reason.len() < 300));
+}
+
+#[test]
+fn what_all_comparisons_of_a_pass_take_is_bounded_and_what_is_left_over_is_held() {
+    let resources = |from: usize| (from..from + 900).map(|n| format!("r{n}")).collect::<Vec<_>>();
+    let each = |verbs: &[&str], extra: usize| -> Vec<Rule> {
+        let named = |resource| Rule { resources: vec![resource], ..rule(verbs) };
+        resources(0).into_iter().chain([format!("extra-{extra}")]).map(named).collect()
+    };
+    let grants: Vec<Grant> = (0..200).map(|n| grant(&format!("g{n}"), "ann", &["a"])).collect();
+    let mut fleet = fleet(grants, Some(&[]));
+    for (n, accepted) in fleet.accepted.values_mut().enumerate() {
+        let rules = each(&["get", "list"], n);
+        accepted.digest = Written::new(&rules).unwrap().digest().to_owned();
+        accepted.rules = Some(rules.into());
+    }
+    let now: Vec<Rule> = each(&["get"], 0).into_iter().take(900).collect();
+    let judged = judge(&fleet, &view(Some(&now)));
+    assert!((100..200).contains(&judged.withheld.len()), "{}", judged.withheld.len());
+    let mut reasons = judged.withheld.values().map(|held| &held.reason);
+    assert!(reasons.all(|reason| reason.contains("more than can be compared")));
+}
+
+#[test]
+fn a_role_beyond_what_a_pass_reads_is_too_large_and_leaves_room_for_others() {
+    let words = (0..1_100_000).map(|n| n.to_string()).collect();
+    let huge = vec![Rule { resources: words, ..rule(&["get"]) }];
+    let mut view = view(Some(&huge));
+    let mut other = grant("other", "ann", &["a"]);
+    other.spec.role = Role::Custom(ClusterRoleName::parse("role", "small").unwrap());
+    let small = ClusterRoleSpec {
+        name: "small".into(),
+        labels: BTreeMap::new(),
+        rules: vec![rule(&["get"])],
+        aggregate: Vec::new(),
+    };
+    view.observe(Object::ClusterRole { role: small, version: "1".into() }).unwrap();
+    let judged = judge(&fleet(vec![grant("g", "ann", &["a"]), other], None), &view);
+    assert_eq!(judged.withheld[&GrantId::stored("g")].state, State::Failed);
+    assert_eq!(judged.new.len(), 1);
 }
 
 #[test]

@@ -93,7 +93,8 @@ impl Service {
                 Step::Update(grant, spec) => {
                     tx.expect_grant_states(&grant, now).await?;
                     let grant = Grant { spec, generation: grant.generation + 1, updated_at: now, ..grant };
-                    tx.replace_grant(&grant).await?;
+                    // Whoever cleans takes away, and accepts nothing of a custom role that grew.
+                    tx.narrow_grant(&grant).await?;
                     history::record(tx, call, &grant).await?;
                 }
             }

@@ -1,9 +1,12 @@
 //! What custom roles are accepted to allow: written down by workers, ended by decisions and by nothing else.
 
+use std::collections::BTreeSet;
+
 use domain::{ClusterId, ClusterRoleName, ErrorKind, Grant, GrantSpec, PrincipalKind, Role};
 use rbac::cluster_roles::Rule;
-use service::accepted_roles::{Acceptance, digest};
+use service::accepted_roles::{Acceptance, Written};
 use service::fleet::FleetDesired;
+use service::permissions::{Activity, Cleaning};
 use service::{AuditFilter, NewCluster, PageRequest};
 use store::testing::number;
 
@@ -12,6 +15,7 @@ use crate::ladder::{EVERYTHING, assert_refused, attach};
 use crate::world::{World, spec, worlds};
 
 const ROWS: &str = "SELECT COUNT(*) FROM accepted_roles";
+const KEPT: &str = "SELECT COUNT(*) FROM accepted_rules";
 
 fn deployer(users: &[&str], clusters: &[&str]) -> GrantSpec {
     GrantSpec {
@@ -29,27 +33,35 @@ fn rule(verb: &str) -> Rule {
     }
 }
 
-/// A cluster with a connection, and a grant of a custom role to `ada` and `bob` there.
+async fn connected(world: &World, name: &str) {
+    let (id, kubeconfig) = (Some(name.to_owned()), Some(KUBECONFIG.to_owned()));
+    let new = NewCluster { id, name: name.to_owned(), kubeconfig, ..NewCluster::default() };
+    world.service.create_cluster(&world.root, new).await.unwrap();
+}
+
+/// Two clusters with connections, and a grant of a custom role to `ada` and `bob` there.
 async fn granted(world: &World) -> Grant {
     for user in ["ada", "bob"] {
         world.user(user).await;
     }
     for name in ["c1", "c2"] {
-        let (id, kubeconfig) = (Some(name.to_owned()), Some(KUBECONFIG.to_owned()));
-        let new = NewCluster { id, name: name.to_owned(), kubeconfig, ..NewCluster::default() };
-        world.service.create_cluster(&world.root, new).await.unwrap();
+        connected(world, name).await;
     }
     world.service.create_grant(&world.root, deployer(&["ada", "bob"], &["c1", "c2"])).await.unwrap()
 }
 
 async fn accept(world: &World, grant: &Grant, rules: &[Rule]) {
+    accept_in(world, "c1", grant, rules).await;
+}
+
+async fn accept_in(world: &World, cluster: &str, grant: &Grant, rules: &[Rule]) {
     let accepted = Acceptance {
         grant: grant.id.clone(),
         generation: grant.generation,
         cluster_role: "deployer".into(),
-        rules: rules.to_vec(),
+        rules: Written::new(rules).unwrap(),
     };
-    world.service.fleet_accept(&world.lease("c1").await, &[accepted]).await.unwrap();
+    world.service.fleet_accept(&world.lease(cluster).await, &[accepted]).await.unwrap();
 }
 
 async fn desired(world: &World) -> FleetDesired {
@@ -58,7 +70,7 @@ async fn desired(world: &World) -> FleetDesired {
 
 async fn is_accepted(world: &World, grant: &Grant, rules: &[Rule]) -> bool {
     let accepted = desired(world).await.accepted.remove(&grant.id);
-    accepted.is_some_and(|accepted| accepted.digest == digest(rules).unwrap())
+    accepted.is_some_and(|accepted| accepted.digest == Written::new(rules).unwrap().digest())
 }
 
 #[tokio::test]
@@ -75,11 +87,11 @@ async fn what_a_worker_accepted_is_read_with_what_should_be_and_its_rules_when_a
             world.on()
         );
         let accepted = desired(&world).await.accepted.remove(&grant.id).unwrap();
-        assert_eq!((accepted.cluster_role.as_str(), accepted.rules), ("deployer", None));
+        assert_eq!((accepted.cluster_role.as_str(), &accepted.rules), ("deployer", &None));
         let id = ClusterId::stored("c1");
-        let asked = [grant.id.clone(), domain::GrantId::stored("none")];
+        let asked = BTreeSet::from([accepted.digest.clone(), "none".to_owned()]);
         let mut rules = world.service.fleet_accepted_rules(&id, &asked).await.unwrap();
-        assert_eq!(rules.remove(&grant.id).unwrap(), [url, named]);
+        assert_eq!(rules.remove(&accepted.digest).unwrap()[..], [url, named]);
         assert!(rules.is_empty());
         let elsewhere = world.service.fleet_desired(&ClusterId::stored("c2")).await.unwrap();
         assert!(elsewhere.accepted.is_empty(), "each cluster's role is its own");
@@ -164,11 +176,23 @@ async fn a_grant_that_only_loses_somebody_or_a_cluster_accepts_nothing() {
     for world in worlds().await {
         let (service, root) = (&world.service, &world.root);
         let grant = granted(&world).await;
-        accept(&world, &grant, &[rule("get")]).await;
+        world.user("eve").await;
+        connected(&world, "c3").await;
+        let all = deployer(&["ada", "bob", "eve"], &["c1", "c2", "c3"]);
+        let grant = service.update_grant(root, grant.id.as_str(), all).await.unwrap();
+        for cluster in ["c1", "c3"] {
+            accept_in(&world, cluster, &grant, &[rule("get")]).await;
+        }
+        let everywhere = Cleaning { activity: Activity::Ignored, clusters: None };
+        service.clean_permissions(root, "eve", &everywhere).await.unwrap();
+        assert_eq!(number(&world.store, ROWS).await, 2, "{}", world.on());
         service.delete_principal(root, PrincipalKind::User, "bob").await.unwrap();
+        let in_c3 = Cleaning { clusters: Some(vec!["c3".into()]), ..everywhere };
+        service.clean_permissions(root, "ada", &in_c3).await.unwrap();
+        assert_eq!(number(&world.store, ROWS).await, 1, "{}: who comes back there accepts anew", world.on());
         service.delete_cluster(root, "c2", service::Removal::Abandon).await.unwrap();
         let now = service.show_grant(root, grant.id.as_str()).await.unwrap();
-        assert_eq!(now.generation, 3, "{}", world.on());
+        assert_eq!(now.generation, 6, "{}", world.on());
         assert!(is_accepted(&world, &grant, &[rule("get")]).await, "{}", world.on());
         service.delete_cluster(root, "c1", service::Removal::Abandon).await.unwrap();
         assert_eq!(number(&world.store, ROWS).await, 0, "{}: what is gone is forgotten", world.on());
@@ -195,8 +219,61 @@ async fn of_rules_beyond_the_bound_only_whether_they_are_the_same_is_kept() {
         accept(&world, &grant, &large).await;
         assert!(is_accepted(&world, &grant, &large).await, "{}", world.on());
         let id = ClusterId::stored("c1");
-        let kept = world.service.fleet_accepted_rules(&id, std::slice::from_ref(&grant.id)).await.unwrap();
+        let asked = BTreeSet::from([Written::new(&large).unwrap().digest().to_owned()]);
+        let kept = world.service.fleet_accepted_rules(&id, &asked).await.unwrap();
         assert!(kept.is_empty(), "{}", world.on());
-        assert_eq!(number(&world.store, "SELECT COUNT(rules) FROM accepted_roles").await, 0);
+        assert_eq!(number(&world.store, KEPT).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn rules_are_kept_once_for_all_grants_of_a_cluster_and_go_with_the_last_of_them() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let first = granted(&world).await;
+        let mut grants = vec![first.clone()];
+        for _ in 0..3 {
+            grants.push(service.create_grant(root, deployer(&["ada"], &["c1"])).await.unwrap());
+        }
+        for grant in &grants {
+            accept(&world, grant, &[rule("get")]).await;
+        }
+        assert_eq!(number(&world.store, ROWS).await, 4, "{}", world.on());
+        assert_eq!(number(&world.store, KEPT).await, 1, "{}", world.on());
+        accept(&world, &first, &[rule("list")]).await;
+        assert_eq!(number(&world.store, KEPT).await, 2, "{}", world.on());
+        service.confirm_grant(root, first.id.as_str()).await.unwrap();
+        assert_eq!(number(&world.store, KEPT).await, 1, "{}: nobody else has these", world.on());
+        for grant in &grants[1..] {
+            assert_eq!(number(&world.store, KEPT).await, 1, "{}", world.on());
+            service.revoke_grant(root, grant.id.as_str()).await.unwrap();
+        }
+        assert_eq!(number(&world.store, KEPT).await, 0, "{}", world.on());
+        accept(&world, &first, &[rule("get")]).await;
+        assert_eq!(number(&world.store, KEPT).await, 0, "{}: it is of another generation now", world.on());
+    }
+}
+
+#[tokio::test]
+async fn all_rules_kept_for_a_cluster_together_are_bounded() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        granted(&world).await;
+        let mut accepted = Vec::new();
+        for n in 0..100 {
+            let grant = service.create_grant(root, deployer(&["ada"], &["c1"])).await.unwrap();
+            let rules = [rule(&format!("{n}-{}", "x".repeat(60_000)))];
+            accepted.push(Acceptance {
+                grant: grant.id,
+                generation: 1,
+                cluster_role: "deployer".into(),
+                rules: Written::new(&rules).unwrap(),
+            });
+        }
+        service.fleet_accept(&world.lease("c1").await, &accepted).await.unwrap();
+        assert_eq!(number(&world.store, ROWS).await, 100, "{}: the digests of all are known", world.on());
+        let kept =
+            number(&world.store, "SELECT CAST(SUM(LENGTH(rules)) AS BIGINT) FROM accepted_rules").await;
+        assert!((4_000_000..=4 << 20).contains(&kept), "{}: {kept}", world.on());
     }
 }

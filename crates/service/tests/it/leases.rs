@@ -75,7 +75,8 @@ async fn who_lost_a_lease_writes_nothing_any_more() {
         assert!(!service.fleet_confirm(&lease).await.unwrap());
         let names = [ObjectName { scope: Scope::Cluster, name: "x".into() }];
         let (id, generation) = (grant.id.clone(), grant.generation);
-        let accepted = Acceptance { grant: id, generation, cluster_role: "x".into(), rules: Vec::new() };
+        let rules = service::accepted_roles::Written::new(&[]).unwrap();
+        let accepted = Acceptance { grant: id, generation, cluster_role: "x".into(), rules };
         let report = FleetReport {
             connection: ConnectionState::Connected,
             reason: String::new(),

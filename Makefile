@@ -38,9 +38,9 @@ test: setup ## Everything, on a fresh Debian with Rust and build-essential: chec
 
 .PHONY: e2e
 e2e: setup ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
-	scripts/test-clock
 	scripts/static
-	cd e2e && $(PYTHON) -m pytest $(ARGS)
+	BAILIWICK_TEST_CLOCK_BIN="$$(realpath "$$(scripts/test-clock dev)")" && export BAILIWICK_TEST_CLOCK_BIN && \
+		cd e2e && $(PYTHON) -m pytest $(ARGS)
 
 .PHONY: static
 static: ## Build the program so that it needs no library of the machine it runs on

@@ -25,8 +25,10 @@ def program():
 
 
 def program_with_test_clock():
-    """The same program, built so that `BAILIWICK_TEST_NOW` tells it the time: `scripts/test-clock` puts it there."""
-    return program().with_name("bailiwick-test-clock")
+    """The same program, built so that `BAILIWICK_TEST_NOW` tells it the time: `scripts/test-clock` puts it beside the other;
+    `BAILIWICK_TEST_CLOCK_BIN` names one elsewhere."""
+    beside = program().with_name("bailiwick-test-clock")
+    return pathlib.Path(os.environ.get("BAILIWICK_TEST_CLOCK_BIN", beside)).resolve()
 
 
 LIVE = []

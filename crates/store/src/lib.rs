@@ -61,7 +61,7 @@ pub use agencies::{AgencyDetails, Trusting};
 pub use attachments::Holder;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
-pub use certificates::{Certificate, CertificateFilter, LiveCertificate};
+pub use certificates::{AskedWith, Certificate, CertificateFilter, LiveCertificate};
 pub use clusters::{ClusterRow, NewCluster};
 pub use connections::{ConnectionFacts, NewConnection};
 pub use history::{GrantVersion, Versions};

@@ -4,7 +4,7 @@
 //! Nothing is the same as not knowing. That somebody was idle is said only of time that logs cover, and only while the
 //! names in those logs mean who they mean today.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::activity::{Span, first_gap};
 use domain::{
@@ -43,9 +43,9 @@ pub struct ActivityReport {
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// So many names were somebody's.
+    /// So many names were of somebody who has something in the cluster.
     pub known: usize,
-    /// So many were nobody's, and are forgotten.
+    /// So many were of others, or nobody's.
     pub unknown: usize,
 }
 
@@ -64,28 +64,51 @@ impl Service {
         let right = authz::require_somewhere(call, "bailiwick:activity:import")?;
         let found = self.cluster_for(call, &right, cluster).await?;
         self.check(report)?;
+        // Before the account's turn is taken: a log names thousands.
+        let mut tx = self.store.read().await?;
+        let whose = whose(&mut tx, call, &found.arrival, &report.seen).await?;
+        let granted = self.granted_in(&mut tx, call, &found.id).await?;
+        tx.end().await?;
+        let now = self.now();
+        let (seen, known) = last_of_each(&whose, &granted, report, now);
         let mut tx = self.begin_grants(call).await?;
         let mut all = tx.clusters(call.account()).await?.into_iter();
-        let found = all.find(|now| now.id == found.id).ok_or_else(|| Error::not_found("cluster", cluster))?;
-        right.on(&Thing::cluster(&found).asked_for(cluster))?;
+        let same = all.find(|now| now.id == found.id).ok_or_else(|| Error::not_found("cluster", cluster))?;
+        right.on(&Thing::cluster(&same).asked_for(cluster))?;
+        if same.arrival != found.arrival {
+            return Err(Error::conflict(
+                "the names under which people arrive changed meanwhile; send it again",
+            ));
+        }
         let scope = ClusterScope::Listed(vec![found.id.clone()]);
         self.require_administration(&mut tx, call, right.action(), &[Territory::clusters(&scope)]).await?;
-        let now = self.now();
-        let whose = whose(&mut tx, call, &found.arrival, &report.seen).await?;
-        let mut known = 0;
-        for (name, at) in &report.seen {
-            let ids = whose.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            known += usize::from(!ids.is_empty());
-            for id in ids {
-                tx.note_seen(&found.id, id, (*at).min(now)).await?;
-            }
-        }
+        tx.note_seen(&found.id, &seen).await?;
         if let Some(span) = report.covered {
             let span = Span { from: span.from.min(now), to: span.to.min(now) };
             tx.note_covered(&found.id, span, now.plus_seconds(-KEPT_SECONDS)).await?;
         }
         self.commit(tx, call, right.action(), &format!("cluster/{}", found.id)).await?;
         Ok(Imported { known, unknown: report.seen.len() - known })
+    }
+
+    /// Who has something in a cluster, by themselves or by a group.
+    async fn granted_in(
+        &self,
+        tx: &mut ReadTx,
+        call: &Call,
+        cluster: &ClusterId,
+    ) -> Result<HashSet<PrincipalId>> {
+        let revision = tx.revision(call.account()).await?;
+        let all = self.grants_at(tx, call.account(), revision).await?;
+        let mut granted = HashSet::new();
+        for grant in all.grants.iter().filter(|grant| grant.covers(cluster)) {
+            granted.extend(grant.spec.principals.ids.iter().cloned());
+        }
+        let memberships = tx.granted_memberships(call.account()).await?;
+        let members = memberships.into_iter().filter(|(group, _)| granted.contains(group));
+        let members: Vec<PrincipalId> = members.map(|(_, member)| member).collect();
+        granted.extend(members);
+        Ok(granted)
     }
 
     fn check(&self, report: &ActivityReport) -> Result<()> {
@@ -159,6 +182,26 @@ async fn last_sign(tx: &mut WriteTx, cluster: &ClusterId, holder: &PrincipalId) 
 
 /// Whose each name is.
 type Whose<'a> = HashMap<&'a str, Vec<PrincipalId>>;
+
+/// When each of them was last seen, and how many of the names are somebody's who has something in the cluster: whose ids
+/// there are besides is nothing that an answer tells.
+fn last_of_each(
+    whose: &Whose<'_>,
+    granted: &HashSet<PrincipalId>,
+    report: &ActivityReport,
+    now: Timestamp,
+) -> (BTreeMap<PrincipalId, Timestamp>, usize) {
+    let (mut seen, mut known) = (BTreeMap::new(), 0);
+    for (name, at) in &report.seen {
+        let ids = whose.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        known += usize::from(ids.iter().any(|id| granted.contains(id)));
+        for id in ids {
+            let last = seen.entry(id.clone()).or_insert(*at);
+            *last = (*at).max(*last).min(now);
+        }
+    }
+    (seen, known)
+}
 
 /// Whose the names are. Several may share one: then it may have been any of them.
 async fn whose<'a>(

@@ -31,6 +31,8 @@ pub struct Confirmed {
     pub hold: Hold,
     /// How many tokens and temporary keys ended.
     pub tokens: u64,
+    /// How many client certificates ended.
+    pub certificates: u64,
 }
 
 /// What came of looking at the stamp of a cluster.
@@ -224,7 +226,8 @@ impl Bootstrap {
         Ok(hold.map(|hold| (hold, plans)))
     }
 
-    /// Ends the hold: this database counts from now on. Every token and temporary key ends, access keys stay as they are.
+    /// Ends the hold: this database counts from now on. Every token, temporary key and client certificate ends,
+    /// because some of them may have been revoked since the copy was made; access keys stay as they are.
     ///
     /// # Errors
     /// `Conflict` if there is no hold.
@@ -234,6 +237,7 @@ impl Bootstrap {
         tx.delete_hold().await?;
         let tokens = tx.delete_all_sessions().await?;
         let now = self.clock.now();
+        let certificates = tx.revoke_every_certificate(now).await?;
         // First, so that the commit of the confirmation does not count as one of what was before it.
         tx.insert_lineage(&self.lineage_id(), LineageKind::Confirm, now).await?;
         tx.advance_all().await?;
@@ -253,7 +257,7 @@ impl Bootstrap {
         };
         tx.audit(&event).await?;
         tx.commit().await?;
-        Ok(Confirmed { hold, tokens })
+        Ok(Confirmed { hold, tokens, certificates })
     }
 }
 

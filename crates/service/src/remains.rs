@@ -1,6 +1,6 @@
 //! What stays behind in a cluster that we let go of, and how to be rid of it.
 
-use domain::{ClusterId, InstallationId, Result};
+use domain::{ClusterId, InstallationId, Result, Timestamp};
 use rbac::{ObjectName, Owner, Scope};
 use store::ReadTx;
 
@@ -9,6 +9,9 @@ use store::ReadTx;
 pub struct Remains {
     /// Those that are recorded as applied and were not seen to be gone.
     pub objects: Vec<ObjectName>,
+    /// User names of client certificates that they bind, or may bind: nothing ends these before their own time but deleting
+    /// the bindings.
+    pub certificates: Vec<String>,
     /// What deletes them, run by somebody who may do that in that cluster.
     pub command: String,
 }
@@ -30,13 +33,19 @@ impl Remains {
         tx: &mut ReadTx,
         installation: &InstallationId,
         cluster: &ClusterId,
+        now: Timestamp,
     ) -> Result<Self> {
         let recorded = tx.applied_names(cluster).await?;
         let mut objects: Vec<ObjectName> = recorded.into_iter().map(crate::fleet::object_name).collect();
         objects.sort();
         let owner = Owner { installation: installation.clone(), cluster: cluster.clone() };
         let mark = Some(rbac::stamp::name(&owner)).filter(|mark| objects.contains(mark));
-        Ok(Self { command: command(&owner, mark.as_ref()), objects })
+        // Who is bound by nothing of ours has nothing by a certificate.
+        let certificates = match objects.is_empty() {
+            true => Vec::new(),
+            false => tx.certificates_left(cluster, now).await?,
+        };
+        Ok(Self { command: command(&owner, mark.as_ref()), objects, certificates })
     }
 }
 

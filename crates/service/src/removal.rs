@@ -1,6 +1,6 @@
 //! The end of a cluster: revoked and waited for, given up, or left as it is.
 
-use domain::{Cluster, ClusterId, Error, Result};
+use domain::{Cluster, ClusterId, Error, Result, Timestamp};
 use store::{ClusterRow, ReadTx};
 
 use crate::authz::{self, Right, Thing};
@@ -75,7 +75,7 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` if there is none in the account, or nothing of its removal is left to be done; `Conflict` if bindings
-    /// are to be revoked that are in the cluster as it was before it was replaced.
+    /// are to be revoked that are in the cluster as it was before it was replaced, or are to stay and name certificates.
     pub async fn delete_cluster(&self, call: &Call, id_or_name: &str, removal: Removal) -> Result<Removed> {
         let right = authz::require_somewhere(call, "bailiwick:cluster:delete")?;
         let mut tx = self.store.read().await?;
@@ -85,11 +85,14 @@ impl Service {
         // Again, now that nobody else can change it.
         let found = self.to_be_removed(&mut tx, call, &right, id_or_name).await?;
         let missing = || Error::not_found("cluster", id_or_name);
-        let id = found.cluster.id;
+        let id = found.cluster.id.clone();
         let row = tx.cluster_row(&id).await?;
-        let remains = Remains::read(&mut tx, &self.installation, &id).await?;
+        let remains = Remains::read(&mut tx, &self.installation, &id, self.now()).await?;
         if let (Removal::Revoke, Some(row)) = (removal, &row) {
             refuse_out_of_reach(row, &remains)?;
+        }
+        if removal == Removal::Keep {
+            refuse_certified(&mut tx, &found, self.now()).await?;
         }
         if found.is_active {
             let grants = tx.grants_of_cluster(&id).await?;
@@ -110,7 +113,8 @@ impl Service {
         self.commit_for_fleet(tx, call, removal.action(), &format!("cluster/{id}")).await?;
         if !under_way && !remains.objects.is_empty() {
             let (objects, command) = (remains.objects.len(), &remains.command);
-            tracing::warn!(cluster = %id, objects, "what stays in the removed cluster is deleted by: {command}");
+            let certificates = remains.certificates.len();
+            tracing::warn!(cluster = %id, objects, certificates, "what stays in the removed cluster is deleted by: {command}");
         }
         Ok(Removed { id, under_way, reason: after.reason, remains })
     }
@@ -150,11 +154,39 @@ impl Service {
         right.on(&removed.as_ref().map_or_else(|| Thing::unknown_cluster(&id), Thing::cluster))?;
         removed.ok_or_else(missing)?;
         let facts = tx.connection_facts(&id).await?.ok_or_else(missing)?;
-        let remains = Remains::read(&mut tx, &self.installation, &id).await?;
+        let remains = Remains::read(&mut tx, &self.installation, &id, self.now()).await?;
         tx.end().await?;
         let reason = if facts.sealed.is_some() { facts.reason } else { String::new() };
         Ok(Removed { under_way: facts.sealed.is_some(), reason, remains, id })
     }
+}
+
+/// What is kept is bound for ever, and the names of certificates with it: nobody would take them out when they end.
+async fn refuse_certified(tx: &mut ReadTx, found: &Found, now: Timestamp) -> Result<()> {
+    let names = tx.certificates_left(&found.cluster.id, now).await?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    let named = names.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let others = match names.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        others => format!(" and {others} others"),
+    };
+    let advice = match found.is_active {
+        true => {
+            let name = &found.cluster.name;
+            format!(
+                "revoke them first (`bailiwick kubeconfig list --cluster {name}`, `bailiwick kubeconfig revoke SERIAL`)"
+            )
+        }
+        false => {
+            "wait until nothing is left there, or give it up with `--abandon`, which names them".to_owned()
+        }
+    };
+    Err(Error::conflict(format!(
+        "bindings that stay would go on naming client certificates, and nobody could end those any more: {named}{others}; \
+         nothing was changed; {advice}"
+    )))
 }
 
 /// A cluster that may be removed, or whose removal may be given up.

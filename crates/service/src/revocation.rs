@@ -122,7 +122,7 @@ impl Service {
         } else {
             tx.end_sessions_of_principal(&found.id).await?;
         }
-        receipt.certificates = tx.revoke_certificates_of_principal(&found.id, self.now()).await?;
+        receipt.certificates += tx.revoke_certificates_of_principal(&found.id, self.now()).await?;
         let resource = format!("{}/{}", found.kind, found.id);
         self.commit_for_fleet(tx, call, ACTION, &resource).await?;
         Ok(receipt)
@@ -215,7 +215,7 @@ impl Service {
             SessionKind::Token => receipt.tokens += 1,
             SessionKind::TemporaryKey => receipt.temporary_keys += 1,
         }
-        tx.delete_session(id).await?;
+        tx.delete_session(id, self.now()).await?;
         let resource = format!("{}/{id}", kind.as_str());
         self.commit(tx, call, action, &resource).await?;
         Ok(receipt)
@@ -226,6 +226,7 @@ impl Service {
         let ended = tx.count_derived(from, now).await?;
         let sessions = tx.derived(from, now, MOST_NAMED).await?;
         receipt.add(ended, sessions);
+        receipt.certificates += tx.count_certificates_from(from, now).await?;
         Ok(())
     }
 }

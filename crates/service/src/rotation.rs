@@ -165,7 +165,7 @@ impl Service {
         let (remains, action) = match likeness {
             Likeness::Same => (None, "bailiwick:cluster:rotate"),
             Likeness::Other(_) | Likeness::Unknown(_) => {
-                let remains = Remains::read(&mut tx, &self.installation, &cluster.id).await?;
+                let remains = Remains::read(&mut tx, &self.installation, &cluster.id, self.now()).await?;
                 tx.suspend_cluster(&cluster.id, self.now()).await?;
                 tx.forget_activity(&cluster.id).await?;
                 // The former cluster signed them, and the new one does not know its authority.

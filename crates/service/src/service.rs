@@ -257,12 +257,16 @@ impl Service {
         let event = self.event(call, action, resource);
         tx.audit(&event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
-        let directory = tx.changes_directory();
+        let (directory, ends_sessions) = (tx.changes_directory(), tx.ends_sessions());
         tx.commit().await?;
         if directory {
             self.revisions.directory_reached(&account, revision);
         }
         self.revisions.reached(&account, revision);
+        if ends_sessions {
+            // Certificates end with what they were asked for with, and their names are bound in clusters.
+            self.poke();
+        }
         Ok(())
     }
 

@@ -11,6 +11,11 @@ CREATE TABLE certificates (
     lasting BIGINT NOT NULL,
     issued_at BIGINT NOT NULL,
     issued_by TEXT NOT NULL,
+    -- With what it was asked for, and what that was when it was. It ends when that ends: for an access key, the number of
+    -- its `ended`; for a token of one's own, that of its user; what was lent lives only while its session does.
+    asked_with TEXT NOT NULL CHECK (asked_with IN ('nothing', 'access-key', 'token', 'lent')),
+    asked_id TEXT NOT NULL,
+    asked_epoch BIGINT NOT NULL,
     -- When its name is bound no more. Before it is signed that is soon.
     expires_at BIGINT NOT NULL,
     -- When the certificate says that it ends, which may be later; nothing before it is signed.
@@ -23,6 +28,8 @@ CREATE INDEX certificates_by_cluster ON certificates (cluster_id, expires_at);
 CREATE INDEX certificates_by_principal ON certificates (principal_id, cluster_id);
 
 CREATE INDEX certificates_by_account ON certificates (account_id, issued_at, id);
+
+CREATE INDEX certificates_by_asked ON certificates (asked_id);
 
 -- For how many hours the lasting certificates of somebody are good in a cluster, where somebody chose that.
 CREATE TABLE certificate_lifetimes (

@@ -1,34 +1,47 @@
 //! Who was seen in a cluster when, and of which time that is known.
 
+use std::collections::BTreeMap;
+
 use domain::activity::{Span, merged};
 use domain::{ClusterId, PrincipalId, Result, Timestamp};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::database;
 use crate::transaction::{ReadTx, WriteTx};
 
+/// So many people are noted by one statement.
+const BATCH: usize = 200;
+
 impl WriteTx {
-    /// Notes that somebody was seen in a cluster, unless they were seen later.
+    /// Notes when people were last seen in a cluster, unless they were seen later. Who is gone is left out.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn note_seen(
         &mut self,
         cluster: &ClusterId,
-        principal: &PrincipalId,
-        at: Timestamp,
+        seen: &BTreeMap<PrincipalId, Timestamp>,
     ) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO activity (cluster_id, principal_id, last_seen) VALUES ($1, $2, $3) \
-             ON CONFLICT (cluster_id, principal_id) DO UPDATE SET last_seen = \
-             CASE WHEN excluded.last_seen > activity.last_seen THEN excluded.last_seen ELSE activity.last_seen END",
-        )
-        .bind(cluster.as_str())
-        .bind(principal.as_str())
-        .bind(at.as_millis())
-        .execute(self.connection())
-        .await
-        .map_err(database)?;
+        let seen: Vec<_> = seen.iter().collect();
+        for batch in seen.chunks(BATCH) {
+            let rows: Vec<String> = (0..batch.len())
+                .map(|row| format!("(CAST(${} AS TEXT), CAST(${} AS BIGINT))", 2 * row + 2, 2 * row + 3))
+                .collect();
+            let sql = format!(
+                "INSERT INTO activity (cluster_id, principal_id, last_seen) \
+                 SELECT CAST($1 AS TEXT), v.column1, v.column2 FROM (VALUES {}) AS v \
+                 WHERE EXISTS (SELECT p.id FROM principals p WHERE p.id = v.column1) \
+                 ON CONFLICT (cluster_id, principal_id) DO UPDATE SET last_seen = \
+                 CASE WHEN excluded.last_seen > activity.last_seen THEN excluded.last_seen ELSE activity.last_seen END",
+                rows.join(", ")
+            );
+            // Nothing of it but the numbers of its parameters is made here.
+            let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(cluster.as_str());
+            for (principal, at) in batch {
+                query = query.bind(principal.as_str()).bind(at.as_millis());
+            }
+            query.execute(self.connection()).await.map_err(database)?;
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use domain::{CertificateId, ClusterId, PrincipalId, Result, Timestamp};
 use sqlx::Row;
 
 use crate::error::database;
+use crate::sessions::Ancestor;
 use crate::transaction::{ReadTx, WriteTx};
 
 impl WriteTx {
@@ -108,6 +109,43 @@ impl WriteTx {
         self.revoke_all(statement, cluster.as_str(), now).await
     }
 
+    /// Revokes those of every account that are not over. Only within [`Store::write_all`](crate::Store::write_all).
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn revoke_every_certificate(&mut self, now: Timestamp) -> Result<u64> {
+        let done = sqlx::query(
+            "UPDATE certificates SET revoked_at = $1 WHERE revoked_at IS NULL AND expires_at > $1",
+        )
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(done.rows_affected())
+    }
+
+    /// Revokes those of the account that were asked for with a token, or with one that came from it. Returns nothing: they
+    /// are counted before, with those of other accounts.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn revoke_certificates_of_session(&mut self, session: &str, now: Timestamp) -> Result<()> {
+        let account = self.account().clone();
+        sqlx::query(
+            "UPDATE certificates SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > $3 \
+             AND asked_with IN ('token', 'lent') AND (asked_id = $2 OR asked_id IN \
+             (SELECT session_id FROM session_ancestors WHERE kind = 'session' AND ancestor_id = $2))",
+        )
+        .bind(account.as_str())
+        .bind(session)
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
+    }
+
     async fn revoke_all(&mut self, statement: &'static str, of: &str, now: Timestamp) -> Result<u64> {
         let done = sqlx::query(statement)
             .bind(of)
@@ -161,6 +199,52 @@ impl WriteTx {
 }
 
 impl ReadTx {
+    /// The user names of those certificates of a cluster that its API server still takes and that bindings may name: they are
+    /// not over, or ended with the removal of the cluster.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn certificates_left(&mut self, cluster: &ClusterId, now: Timestamp) -> Result<Vec<String>> {
+        let rows = sqlx::query(concat!(
+            "SELECT c.user_name AS user_name FROM certificates c JOIN clusters k ON k.id = c.cluster_id \
+             WHERE c.cluster_id = $1 AND COALESCE(c.not_after, c.expires_at) > $2 \
+             AND (c.revoked_at >= k.removed_at OR (c.revoked_at IS NULL AND c.expires_at > $2 AND ",
+            crate::certificates::still_asked!(),
+            ")) ORDER BY c.user_name",
+        ))
+        .bind(cluster.as_str())
+        .bind(now.as_millis())
+        .fetch_all(self.connection())
+        .await
+        .map_err(database)?;
+        rows.iter().map(|row| row.try_get("user_name").map_err(database)).collect()
+    }
+
+    /// How many certificates that are not over were asked for with something, or with a session that came from it, of
+    /// whatever account. Those that a principal holds are not counted with the principal.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn count_certificates_from(&mut self, from: &Ancestor, now: Timestamp) -> Result<u64> {
+        let row = sqlx::query(concat!(
+            "SELECT COUNT(*) AS n FROM certificates c WHERE c.expires_at > $2 AND c.revoked_at IS NULL \
+             AND ($1 <> 'principal' OR c.principal_id <> $3) AND ((c.asked_id = $3 AND $1 IN ('access-key', 'session')) \
+             OR ($1 = 'principal' AND c.issued_by = $3 AND c.asked_with IN ('token', 'access-key')) \
+             OR (c.asked_with IN ('token', 'lent') AND c.asked_id IN (SELECT d.session_id FROM session_ancestors d \
+             WHERE d.kind = $1 AND d.ancestor_id = $3 AND d.epoch = $4))) AND ",
+            crate::certificates::still_asked!(),
+        ))
+        .bind(from.kind.as_str())
+        .bind(now.as_millis())
+        .bind(from.id.as_str())
+        .bind(from.epoch)
+        .fetch_one(self.connection())
+        .await
+        .map_err(database)?;
+        let n: i64 = row.try_get("n").map_err(database)?;
+        Ok(u64::try_from(n).unwrap_or_default())
+    }
+
     /// The hours that were chosen for somebody's lasting certificates in a cluster.
     ///
     /// # Errors

@@ -7,6 +7,63 @@ use sqlx::any::AnyRow;
 use crate::error::{corrupt, database};
 use crate::transaction::{Page, ReadTx, WriteTx};
 
+/// With what a certificate was asked for: it ends when that ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskedWith {
+    /// With nothing: the server acted on somebody's behalf.
+    Nothing,
+    /// With an access key that lasts, until that is disabled or deleted.
+    AccessKey {
+        /// Which key.
+        id: String,
+        /// How often what came from it had been ended.
+        epoch: i64,
+    },
+    /// With a token of one's own. Its time ends nothing, its revocation does, and its user's.
+    Token {
+        /// The token's id.
+        id: String,
+        /// How often what came from its user had been ended.
+        epoch: i64,
+    },
+    /// With a session that lends for a while: it lives only while that does.
+    Lent {
+        /// The session's id.
+        id: String,
+    },
+}
+
+impl AskedWith {
+    fn stored(&self) -> (&'static str, &str, i64) {
+        match self {
+            Self::Nothing => ("nothing", "", 0),
+            Self::AccessKey { id, epoch } => ("access-key", id, *epoch),
+            Self::Token { id, epoch } => ("token", id, *epoch),
+            Self::Lent { id } => ("lent", id, 0),
+        }
+    }
+}
+
+/// SQL that is true if the certificate `c` was asked for with something that still is what it was, at `$2`. Looked at
+/// with every look at a certificate, as with sessions: whatever ends a key or a session, in whatever account, cannot
+/// forget the certificates.
+macro_rules! still_asked {
+    () => {
+        concat!(
+            "(CASE c.asked_with WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = c.asked_id \
+             AND k.enabled = 1 AND k.ended = c.asked_epoch) \
+             WHEN 'token' THEN (SELECT COUNT(*) FROM principals i WHERE i.id = c.issued_by AND i.enabled = 1 \
+             AND i.ended = c.asked_epoch) \
+             WHEN 'lent' THEN (SELECT COUNT(*) FROM sessions s WHERE s.id = c.asked_id AND s.expires_at > $2 \
+             AND NOT EXISTS (SELECT a.session_id FROM session_ancestors a WHERE a.session_id = s.id AND ",
+            crate::sessions::ancestor_lives!(),
+            " = 0)) ELSE 1 END > 0)"
+        )
+    };
+}
+
+pub(crate) use still_asked;
+
 /// A certificate that was issued. Neither it nor its key is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -30,6 +87,8 @@ pub struct Certificate {
     pub issued_at: Timestamp,
     /// By whom.
     pub issued_by: PrincipalId,
+    /// Whether that with which it was asked for has ended.
+    pub source_ended: bool,
     /// When its name is bound no more.
     pub expires_at: Timestamp,
     /// When it says itself that it ends, which may be later; `None` before it is signed.
@@ -63,10 +122,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn insert_certificate(&mut self, new: &Certificate) -> Result<()> {
+    pub async fn insert_certificate(&mut self, new: &Certificate, asked: &AskedWith) -> Result<()> {
+        let (asked_with, asked_id, asked_epoch) = asked.stored();
         sqlx::query(
             "INSERT INTO certificates (id, account_id, cluster_id, principal_id, principal_kind, principal_name, \
-             user_name, lasting, issued_at, issued_by, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             user_name, lasting, issued_at, issued_by, expires_at, asked_with, asked_id, asked_epoch) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         )
         .bind(new.id.as_str())
         .bind(new.account.as_str())
@@ -79,6 +140,9 @@ impl WriteTx {
         .bind(new.issued_at.as_millis())
         .bind(new.issued_by.as_str())
         .bind(new.expires_at.as_millis())
+        .bind(asked_with)
+        .bind(asked_id)
+        .bind(asked_epoch)
         .execute(self.connection())
         .await
         .map_err(database)?;
@@ -110,7 +174,8 @@ impl WriteTx {
 }
 
 impl ReadTx {
-    /// The certificates of a cluster whose names are to be bound: they are not over, and their holder may act.
+    /// The certificates of a cluster whose names are to be bound: they are not over, their holder may act, and that with
+    /// which they were asked for has not ended.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -119,11 +184,12 @@ impl ReadTx {
         cluster: &ClusterId,
         now: Timestamp,
     ) -> Result<Vec<LiveCertificate>> {
-        let rows = sqlx::query(
+        let rows = sqlx::query(concat!(
             "SELECT c.principal_id AS principal_id, c.user_name AS user_name, c.expires_at AS expires_at \
              FROM certificates c JOIN principals p ON p.id = c.principal_id AND p.account_id = c.account_id \
-             WHERE c.cluster_id = $1 AND c.expires_at > $2 AND c.revoked_at IS NULL AND p.enabled = 1",
-        )
+             WHERE c.cluster_id = $1 AND c.expires_at > $2 AND c.revoked_at IS NULL AND p.enabled = 1 AND ",
+            still_asked!(),
+        ))
         .bind(cluster.as_str())
         .bind(now.as_millis())
         .fetch_all(self.connection())
@@ -191,13 +257,14 @@ impl ReadTx {
         principal: &PrincipalId,
         now: Timestamp,
     ) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM certificates WHERE cluster_id = $1 AND principal_id = $2 \
-             AND expires_at > $3 AND revoked_at IS NULL",
-        )
+        let row = sqlx::query(concat!(
+            "SELECT COUNT(*) AS n FROM certificates c WHERE c.cluster_id = $1 AND c.principal_id = $3 \
+             AND c.expires_at > $2 AND c.revoked_at IS NULL AND ",
+            still_asked!(),
+        ))
         .bind(cluster.as_str())
-        .bind(principal.as_str())
         .bind(now.as_millis())
+        .bind(principal.as_str())
         .fetch_one(self.connection())
         .await
         .map_err(database)?;
@@ -208,13 +275,20 @@ impl ReadTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn certificate(&mut self, account: &AccountId, id: &str) -> Result<Option<Certificate>> {
-        let row = sqlx::query(
+    pub async fn certificate(
+        &mut self,
+        account: &AccountId,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Certificate>> {
+        let row = sqlx::query(concat!(
             "SELECT id, account_id, cluster_id, principal_id, principal_kind, principal_name, user_name, lasting, \
-             issued_at, issued_by, expires_at, not_after, revoked_at FROM certificates \
-             WHERE account_id = $1 AND id = $2",
-        )
+             issued_at, issued_by, expires_at, not_after, revoked_at, CASE WHEN ",
+            still_asked!(),
+            " THEN 0 ELSE 1 END AS source_ended FROM certificates c WHERE account_id = $1 AND id = $3",
+        ))
         .bind(account.as_str())
+        .bind(now.as_millis())
         .bind(id)
         .fetch_optional(self.connection())
         .await
@@ -231,21 +305,25 @@ impl ReadTx {
         account: &AccountId,
         filter: &CertificateFilter,
         page: &Page,
+        now: Timestamp,
     ) -> Result<Vec<Certificate>> {
         let cluster = filter.cluster.as_ref().map_or("", ClusterId::as_str);
         let principal = filter.principal.as_ref().map_or("", PrincipalId::as_str);
-        let rows = sqlx::query(
+        let rows = sqlx::query(concat!(
             "SELECT id, account_id, cluster_id, principal_id, principal_kind, principal_name, user_name, lasting, \
-             issued_at, issued_by, expires_at, not_after, revoked_at FROM certificates \
-             WHERE account_id = $1 AND ($2 = '' OR cluster_id = $2) AND ($3 = '' OR principal_id = $3) \
+             issued_at, issued_by, expires_at, not_after, revoked_at, CASE WHEN ",
+            still_asked!(),
+            " THEN 0 ELSE 1 END AS source_ended FROM certificates c \
+             WHERE account_id = $1 AND ($7 = '' OR cluster_id = $7) AND ($3 = '' OR principal_id = $3) \
              AND (issued_at > $4 OR (issued_at = $4 AND id > $5)) ORDER BY issued_at, id LIMIT $6",
-        )
+        ))
         .bind(account.as_str())
-        .bind(cluster)
+        .bind(now.as_millis())
         .bind(principal)
         .bind(page.after_millis())
         .bind(page.after_id())
         .bind(page.limit)
+        .bind(cluster)
         .fetch_all(self.connection())
         .await
         .map_err(database)?;
@@ -275,6 +353,7 @@ fn certificate(row: &AnyRow) -> Result<Certificate> {
         expires_at: Timestamp::from_millis(number("expires_at")?),
         not_after: time("not_after")?,
         revoked_at: time("revoked_at")?,
+        source_ended: number("source_ended")? == 1,
         id: CertificateId::stored(&id),
     })
 }

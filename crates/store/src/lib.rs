@@ -65,7 +65,7 @@ pub use agencies::{AgencyDetails, Trusting};
 pub use attachments::Holder;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
 pub use backup::BackupFacts;
-pub use certificates::{Certificate, CertificateFilter, LiveCertificate};
+pub use certificates::{AskedWith, Certificate, CertificateFilter, LiveCertificate};
 pub use checks::KeptCheck;
 pub use clusters::{ClusterRow, NewCluster};
 pub use connections::{ConnectionFacts, NewConnection};

@@ -39,6 +39,7 @@ impl WriteTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn delete_descendants(&mut self, kind: AncestorKind, id: &str) -> Result<()> {
+        self.note_ended();
         let account = self.account().clone();
         sqlx::query(
             "DELETE FROM sessions WHERE account_id = $1 AND id IN \
@@ -53,11 +54,13 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Deletes one session of the account; what comes from it is over with it. Returns whether there was one.
+    /// Deletes one session of the account; what comes from it is over with it, and certificates that were asked for with
+    /// any of that. Returns whether there was one.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn delete_session(&mut self, id: &str) -> Result<bool> {
+    pub async fn delete_session(&mut self, id: &str, now: Timestamp) -> Result<bool> {
+        self.revoke_certificates_of_session(id, now).await?;
         self.delete_descendants(AncestorKind::Session, id).await?;
         let account = self.account().clone();
         let done = sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND id = $2")

@@ -11,6 +11,22 @@ use sqlx::any::AnyRow;
 use crate::error::{corrupt, database};
 use crate::transaction::{ReadTx, WriteTx};
 
+/// SQL that counts 1 if the ancestor `a` of a session still is what it was when the session began, at `$2`.
+macro_rules! ancestor_lives {
+    () => {
+        "CASE a.kind \
+         WHEN 'principal' THEN (SELECT COUNT(*) FROM principals p LEFT JOIN agency_details d \
+             ON d.agency_id = p.id WHERE p.id = a.ancestor_id AND p.enabled = 1 AND p.ended = a.epoch \
+             AND (d.expires_at IS NULL OR d.expires_at > $2)) \
+         WHEN 'password' THEN (SELECT COUNT(*) FROM principals p WHERE p.id = a.ancestor_id \
+             AND p.passwords_set = a.epoch) \
+         WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = a.ancestor_id \
+             AND k.enabled = 1 AND k.ended = a.epoch) \
+         ELSE (SELECT COUNT(*) FROM sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) END"
+    };
+}
+pub(crate) use ancestor_lives;
+
 /// What is shown of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionKind {
@@ -223,22 +239,15 @@ impl ReadTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn living_ancestors(&mut self, id: &str, now: Timestamp) -> Result<Option<LivingAncestors>> {
-        let rows = sqlx::query(
+        let rows = sqlx::query(concat!(
             "SELECT a.kind, a.ancestor_id, a.account_id, a.epoch, COALESCE(CASE a.kind \
              WHEN 'principal' THEN (SELECT d.expires_at FROM agency_details d WHERE d.agency_id = a.ancestor_id) \
              WHEN 'session' THEN (SELECT s.expires_at FROM sessions s WHERE s.id = a.ancestor_id) \
-             END, o.expires_at) AS ends, o.expires_at AS own_end, CASE a.kind \
-             WHEN 'principal' THEN (SELECT COUNT(*) FROM principals p LEFT JOIN agency_details d \
-                 ON d.agency_id = p.id WHERE p.id = a.ancestor_id AND p.enabled = 1 AND p.ended = a.epoch \
-                 AND (d.expires_at IS NULL OR d.expires_at > $2)) \
-             WHEN 'password' THEN (SELECT COUNT(*) FROM principals p WHERE p.id = a.ancestor_id \
-                 AND p.passwords_set = a.epoch) \
-             WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = a.ancestor_id \
-                 AND k.enabled = 1 AND k.ended = a.epoch) \
-             ELSE (SELECT COUNT(*) FROM sessions s WHERE s.id = a.ancestor_id AND s.expires_at > $2) END AS alive \
-             FROM session_ancestors a JOIN sessions o ON o.id = a.session_id \
+             END, o.expires_at) AS ends, o.expires_at AS own_end, ",
+            ancestor_lives!(),
+            " AS alive FROM session_ancestors a JOIN sessions o ON o.id = a.session_id \
              WHERE a.session_id = $1 AND o.expires_at > $2",
-        )
+        ))
         .bind(id)
         .bind(now.as_millis())
         .fetch_all(self.connection())

@@ -29,6 +29,7 @@ pub struct WriteTx {
     touches: Touches,
     /// The last commit that changed more than grants, where it is known.
     directory: Option<i64>,
+    ends_sessions: bool,
 }
 
 /// What a write transaction may change.
@@ -145,6 +146,7 @@ impl Store {
             revision,
             touches: Touches::Everything,
             directory: None,
+            ends_sessions: false,
         })
     }
 
@@ -225,6 +227,17 @@ impl WriteTx {
     #[must_use]
     pub fn changes_directory(&self) -> bool {
         self.touches == Touches::Everything
+    }
+
+    /// Whether what somebody or something began was ended: certificates may have ended with it.
+    #[must_use]
+    pub fn ends_sessions(&self) -> bool {
+        self.ends_sessions
+    }
+
+    /// Notes that it was.
+    pub(crate) fn note_ended(&mut self) {
+        self.ends_sessions = true;
     }
 
     /// Makes the changes durable. If this future is dropped, they become so nevertheless.

@@ -64,9 +64,10 @@ pub fn run(command: Command, style: Style, world: &mut World<'_>) -> Result<(), 
             if style == Style::Full(Format::Table) {
                 return Ok(writeln!(
                     world.out,
-                    "confirmed: servers go on within a second; {} tokens ended; access keys are as they were in \
-                     this database, those deleted since it was copied included: look at `bailiwick key list`",
-                    confirmed.tokens
+                    "confirmed: servers go on within a second; {} tokens ended, and {} client certificates; access \
+                     keys are as they were in this database, those deleted since it was copied included: look at \
+                     `bailiwick key list`",
+                    confirmed.tokens, confirmed.certificates
                 )?);
             }
             let shown = json!({
@@ -74,6 +75,7 @@ pub fn run(command: Command, style: Style, world: &mut World<'_>) -> Result<(), 
                 "since": confirmed.hold.since.rfc3339_seconds(),
                 "reason": confirmed.hold.reason,
                 "tokensEnded": confirmed.tokens,
+                "certificatesEnded": confirmed.certificates,
             });
             Ok(output::one(world.out, style, &HOLD, &shown)?)
         }

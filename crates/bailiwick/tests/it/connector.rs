@@ -141,6 +141,32 @@ fn every_binding_of_the_manifests_gives_a_role_of_its_manifest_to_the_connector_
 #[test]
 fn the_policy_that_confines_is_about_the_connector_and_says_that_it_is_untested() {
     let user = "system:serviceaccount:bailiwick-system:bailiwick-connector";
-    assert!(documents("confine")[0]["spec"]["matchConditions"].to_string().contains(user));
+    let is_policy = |object: &&Value| object["kind"] == "ValidatingAdmissionPolicy";
+    let all = documents("confine");
+    let policies: Vec<&Value> = all.iter().filter(is_policy).collect();
+    assert_eq!(policies.len(), 2);
+    for policy in &policies {
+        assert!(policy["spec"]["matchConditions"].to_string().contains(user));
+        let bound = |object: &Value| object["spec"]["policyName"] == policy["metadata"]["name"];
+        assert_eq!(all.iter().filter(|object| bound(object)).count(), 1);
+    }
     assert!(read("deploy/connector/confine.yaml").contains("NOT TESTED"));
+}
+
+#[test]
+fn the_policy_that_confines_knows_the_signing_requests_that_the_program_makes() {
+    let policies = documents("confine");
+    let policy =
+        policies.iter().find(|object| object["metadata"]["name"] == "bailiwick-connector-certificates");
+    let policy = policy.unwrap()["spec"].to_string();
+    let serial = domain::certificate::serial(&domain::entropy::Fixed::new(1));
+    assert_eq!(serial.as_str().len(), 16);
+    let signs = read("crates/fleet/src/signing.rs");
+    for word in ["digital signature", "client auth", "app.kubernetes.io/managed-by"] {
+        assert!(signs.contains(word) && policy.contains(word), "{word}");
+    }
+    let rights = rights(&cluster_roles_of("certificates")["bailiwick:connector-certificates"]);
+    let approves = "approve certificates.k8s.io/signers kubernetes.io/kube-apiserver-client";
+    assert!(rights.contains(approves) && policy.contains("kubernetes.io/kube-apiserver-client"));
+    assert!(policy.contains("^bailiwick-[0-9a-f]{16}$") && policy.contains("oldObject.spec.username"));
 }

@@ -122,6 +122,7 @@ mod tests {
             lasting: true,
             issued_at: at,
             issued_by: PrincipalId::stored("ann"),
+            source_ended: false,
             expires_at: at,
             not_after: Some(at),
             revoked_at: None,

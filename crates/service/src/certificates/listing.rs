@@ -18,7 +18,7 @@ pub enum CertificateState {
     Live,
     /// Its time is over.
     Expired,
-    /// It was revoked, its holder or its cluster is gone, or it never came to be.
+    /// It was revoked, its holder, its cluster or that with which it was asked for is gone, or it never came to be.
     Revoked,
 }
 
@@ -37,6 +37,7 @@ impl CertificateState {
     pub(super) fn of(certificate: &Certificate, now: Timestamp) -> Self {
         match (certificate.revoked_at, certificate.not_after) {
             (Some(_), _) => Self::Revoked,
+            (None, _) if certificate.source_ended && certificate.expires_at > now => Self::Revoked,
             (None, None) if certificate.expires_at <= now => Self::Revoked,
             (None, None) => Self::Signing,
             (None, Some(_)) if certificate.expires_at <= now => Self::Expired,
@@ -93,7 +94,7 @@ impl Service {
         };
         let mut seen = Vec::new();
         loop {
-            let found = tx.certificates(call.account(), &filter, &page).await?;
+            let found = tx.certificates(call.account(), &filter, &page, self.now()).await?;
             let is_last = found.len() < wanted;
             page.after = found.last().map(key);
             seen.extend(found.into_iter().filter(|found| is_seen(&found.cluster)));

@@ -13,9 +13,9 @@ mod revoking;
 mod signed;
 mod standing;
 
-use domain::{Cluster, Error, Principal, PrincipalKind, Result, Timestamp, certificate};
+use domain::{Cluster, Error, ErrorKind, Principal, PrincipalKind, Result, Timestamp, certificate};
 use rbac::Owner;
-use store::{Certificate, ReadTx};
+use store::{AskedWith, Certificate, ReadTx};
 
 pub use holder::{ForOthers, Holder};
 pub use kubeconfig::Kubeconfig;
@@ -24,7 +24,7 @@ pub use place::WhichCluster;
 pub use standing::{InCluster, OfHolder, Presence};
 
 use crate::authz;
-use crate::call::{Call, SessionFacts};
+use crate::call::{Call, Proof, SessionFacts};
 use crate::connection::Connection;
 use crate::connection::contact::{Ours, SigningRequest};
 use crate::fleet::object_name;
@@ -200,13 +200,15 @@ impl Service {
             lasting: wanted.lifetime == Lifetime::Lasting,
             issued_at: now,
             issued_by: call.caller.principal.clone(),
+            source_ended: false,
             expires_at,
             not_after: None,
             revoked_at: None,
             id,
         };
         let soon = expires_at.min(now.plus_seconds(SIGNED_WITHIN));
-        tx.insert_certificate(&Certificate { expires_at: soon, ..new.clone() }).await?;
+        let asked = asked_with(&mut tx, call).await?;
+        tx.insert_certificate(&Certificate { expires_at: soon, ..new.clone() }, &asked).await?;
         // Those of the last week are asked for, however soon the audit forgets.
         let kept = i64::from(self.settings.audit_retention_days.max(8)).saturating_mul(24 * 3600);
         tx.forget_certificates(now.plus_seconds(-kept)).await?;
@@ -235,15 +237,9 @@ impl Service {
             let rule = format!("must be at least {MIN_SECONDS} seconds and at most {MAX_HOURS} hours");
             return Err(Error::invalid("lifetime", rule));
         }
-        // What somebody was given for a while must not become theirs for ever by a certificate. Who logged in by a password
-        // has more than their token.
-        let caller = &call.caller;
-        let is_lent = |session: &&SessionFacts| {
-            session.kind == SessionKind::TemporaryKey
-                || caller.kind == PrincipalKind::Agency
-                || !caller.rights.limits.is_empty()
-        };
-        Ok(caller.session().filter(is_lent).map_or(end, |session| end.min(session.expires_at)))
+        // What somebody was given for a while must not become theirs for ever by a certificate.
+        let lent = call.caller.session().filter(|session| is_lent(call, session));
+        Ok(lent.map_or(end, |session| end.min(session.expires_at)))
     }
 
     async fn sign(
@@ -284,6 +280,35 @@ impl Service {
         let mut tx = self.store.write(&begun.account).await?;
         tx.revoke_certificate(&begun.id, self.now()).await?;
         self.commit_for_fleet(tx, call, "bailiwick:certificate:revoke", &resource(begun)).await
+    }
+}
+
+/// Whether a session gives somebody something for a while. Who logged in by a password has more than their token.
+fn is_lent(call: &Call, session: &SessionFacts) -> bool {
+    let caller = &call.caller;
+    session.kind == SessionKind::TemporaryKey
+        || caller.kind == PrincipalKind::Agency
+        || !caller.rights.limits.is_empty()
+}
+
+/// With what the call asks, as it is now.
+async fn asked_with(tx: &mut ReadTx, call: &Call) -> Result<AskedWith> {
+    let over =
+        || Error::new(ErrorKind::Unauthenticated, "the credential ended while the request was waiting");
+    let account = call.account();
+    match &call.caller.proof {
+        Proof::Server => Ok(AskedWith::Nothing),
+        Proof::AccessKey(id) => {
+            let key = tx.key_as_ancestor(account, id.as_str()).await?.ok_or_else(over)?;
+            Ok(AskedWith::AccessKey { id: key.id, epoch: key.epoch })
+        }
+        Proof::Session(session) if is_lent(call, session) => {
+            Ok(AskedWith::Lent { id: session.id.as_str().to_owned() })
+        }
+        Proof::Session(session) => {
+            let user = tx.principal_as_ancestor(account, &call.caller.principal).await?.ok_or_else(over)?;
+            Ok(AskedWith::Token { id: session.id.as_str().to_owned(), epoch: user.epoch })
+        }
     }
 }
 

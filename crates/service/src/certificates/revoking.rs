@@ -46,7 +46,7 @@ impl Service {
     pub async fn revoke_certificate(&self, call: &Call, serial: &str) -> Result<Certificate> {
         let right = authz::require_somewhere(call, REVOKE)?;
         let mut tx = self.begin(call).await?;
-        let found = tx.certificate(call.account(), serial).await?;
+        let found = tx.certificate(call.account(), serial, self.now()).await?;
         let found = found.ok_or_else(|| Error::not_found("certificate", serial))?;
         on_cluster(&mut tx, call, &right, &found.cluster).await?;
         let holder = Holder::Named { kind: None, which: Which::Id(found.principal.as_str()) };
@@ -96,7 +96,8 @@ pub(super) async fn once_there(tx: &mut ReadTx, call: &Call, holder: Holder<'_>)
     let Holder::Named { which, .. } = holder else { return Err(missing) };
     let id = PrincipalId::stored(which.text());
     let filter = CertificateFilter { principal: Some(id.clone()), cluster: None };
-    let known = tx.certificates(call.account(), &filter, &Page { after: None, limit: 1 }).await?;
+    let known =
+        tx.certificates(call.account(), &filter, &Page { after: None, limit: 1 }, call.origin.at).await?;
     if known.is_empty() { Err(missing) } else { Ok(id) }
 }
 

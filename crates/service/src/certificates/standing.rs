@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Cluster, PrincipalId, PrincipalKind, Result};
+use domain::{Cluster, PrincipalId, PrincipalKind, Result, Timestamp};
 use store::{Certificate, CertificateFilter, Page, ReadTx};
 
 use super::listing::{CertificateState, LIST};
@@ -54,7 +54,7 @@ impl Service {
         let mut tx = self.store.read().await?;
         let holder = super::revoking::once_there(&mut tx, call, holder).await?;
         let filter = CertificateFilter { principal: Some(holder), cluster: None };
-        let found = every(&mut tx, call, &filter).await?;
+        let found = every(&mut tx, call, &filter, self.now()).await?;
         let clusters = tx.clusters(call.account()).await?;
         tx.end().await?;
         let in_cluster = |cluster: Cluster| {
@@ -79,7 +79,7 @@ impl Service {
         let mut tx = self.store.read().await?;
         let filter = CertificateFilter { principal: None, cluster: Some(cluster.id) };
         let mut by_holder: BTreeMap<PrincipalId, Vec<Certificate>> = BTreeMap::new();
-        for found in every(&mut tx, call, &filter).await? {
+        for found in every(&mut tx, call, &filter, self.now()).await? {
             by_holder.entry(found.principal.clone()).or_default().push(found);
         }
         let mut all = Vec::new();
@@ -119,6 +119,11 @@ impl Service {
     }
 }
 
-async fn every(tx: &mut ReadTx, call: &Call, filter: &CertificateFilter) -> Result<Vec<Certificate>> {
-    tx.certificates(call.account(), filter, &Page { after: None, limit: i64::MAX }).await
+async fn every(
+    tx: &mut ReadTx,
+    call: &Call,
+    filter: &CertificateFilter,
+    now: Timestamp,
+) -> Result<Vec<Certificate>> {
+    tx.certificates(call.account(), filter, &Page { after: None, limit: i64::MAX }, now).await
 }

@@ -257,8 +257,9 @@ async fn a_kubeconfig_of_the_last_week_is_activity() {
             &world.store,
             &format!(
                 "INSERT INTO certificates (id, account_id, cluster_id, principal_id, principal_kind, principal_name, \
-                 user_name, lasting, issued_at, issued_by, expires_at) VALUES ('0a', '{}', 'prod', 'ada', 'user', 'ada', \
-                 'ada:0a', 0, {issued}, 'root', {issued})",
+                 user_name, lasting, issued_at, issued_by, expires_at, asked_with, asked_id, asked_epoch) \
+                 VALUES ('0a', '{}', 'prod', 'ada', 'user', 'ada', \
+                 'ada:0a', 0, {issued}, 'root', {issued}, 'nothing', '', 0)",
                 world.root.account()
             ),
         )
@@ -266,5 +267,27 @@ async fn a_kubeconfig_of_the_last_week_is_activity() {
         assert!(cleaned(&world, "ada").await.contains("a kubeconfig was issued to them"), "{}", world.on());
         world.clock.advance_seconds(1);
         assert_eq!(cleaned(&world, "ada").await, "", "{}", world.on());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_does_not_tell_which_ids_there_are_beyond_the_cluster() {
+    for world in prepared(&["ada"]).await {
+        let service = &world.service;
+        world.user("secret").await;
+        world.user("bob").await;
+        world.principal(domain::PrincipalKind::Group, "ops").await;
+        service.add_member(&world.root, "ops", "bob").await.unwrap();
+        let mut of_group = crate::world::spec(&["ops"], &["prod"], &[]);
+        of_group.principals.kind = domain::PrincipalKind::Group;
+        service.create_grant(&world.root, of_group).await.unwrap();
+        let seen = [("ada", DAY), ("ada:0a1b", HOUR), ("bob", DAY), ("secret", DAY), ("nobody", DAY)];
+        let report = log(&world, 8 * DAY, 0, &seen);
+        let done = service.import_activity(&world.root, "prod", &report).await.unwrap();
+        assert_eq!((done.known, done.unknown), (3, 2), "{}", world.on());
+        // What was seen counts nevertheless, the last time of each.
+        assert_eq!(testing::number(&world.store, "SELECT COUNT(*) FROM activity").await, 3, "{}", world.on());
+        let last = "SELECT last_seen FROM activity WHERE principal_id = 'ada'";
+        assert_eq!(testing::number(&world.store, last).await, at(&world, -HOUR).as_millis());
     }
 }

@@ -17,6 +17,7 @@ mod accounts;
 mod activity;
 mod audit;
 mod authorization;
+mod certificate_sources;
 mod certificates;
 mod checks;
 mod clusters;

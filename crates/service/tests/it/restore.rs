@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use domain::{ClusterId, ErrorKind, GrantId, Namespace, PrincipalKind, Secret, Standing};
 use rbac::ObjectName;
+use service::certificates::{ForOthers, Foreign, Holder, Lifetime, Wanted};
 use service::lineage::PlanView;
-use service::{Login, MasterKey, MasterKeys, NewCluster, PageRequest, Scope, Service};
+use service::{Login, MasterKey, MasterKeys, NewCluster, PageRequest, Scope, Service, Which};
 use store::testing::{self, number};
 
 use crate::world::{World, bootstrap, origin, spec, worlds};
@@ -97,6 +98,34 @@ async fn an_older_copy_is_held_until_it_is_confirmed_and_then_every_token_ends()
         assert_eq!(world.bootstrap.confirm_hold().await.unwrap_err().kind(), ErrorKind::Conflict);
         let audit = "SELECT action FROM audit_events WHERE action = 'bailiwick:installation:confirm'";
         testing::text(&world.store, audit).await;
+    }
+}
+
+#[tokio::test]
+async fn certificates_that_a_copy_takes_for_live_end_when_it_is_confirmed() {
+    for world in worlds().await {
+        let cluster = connected(&world, "c").await;
+        let ada = world.user("ada").await;
+        world.service.create_grant(&world.root, spec(&["ada"], &["c"], &[])).await.unwrap();
+        let wanted = Wanted {
+            holder: Holder::Named { kind: None, which: Which::Id(ada.id.as_str()) },
+            for_others: ForOthers::Administrators,
+            lifetime: Lifetime::Lasting,
+            foreign: Foreign::Refuse,
+        };
+        let made = world.service.issue_certificate(&world.root, "c", wanted).await.unwrap().certificate;
+        let serial = made.id.as_str();
+        world.service.revoke_certificate(&world.root, serial).await.unwrap();
+        // As the copy from before that has it.
+        testing::execute(&world.store, "UPDATE certificates SET revoked_at = NULL").await;
+        world.bootstrap.hold("an older copy".into()).await.unwrap();
+        let confirmed = world.bootstrap.confirm_hold().await.unwrap();
+        assert_eq!(confirmed.certificates, 1, "{}", world.on());
+        world.service.follow_revisions().await.unwrap();
+        let desired = world.service.fleet_desired(&cluster).await.unwrap();
+        let bound = desired.grants.iter().flat_map(|grant| desired.names.subjects(&grant.spec.principals));
+        let bound: Vec<String> = bound.map(|subject| subject.name).collect();
+        assert_eq!(bound, ["ada"], "{}", world.on());
     }
 }
 

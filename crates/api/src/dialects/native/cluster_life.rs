@@ -110,6 +110,8 @@ struct WireRemoval {
     state: &'static str,
     reason: String,
     remaining: Vec<WireBinding>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<String>,
 }
@@ -130,6 +132,7 @@ impl WireRemoval {
             state: if removed.under_way { "revoking" } else { "done" },
             reason: removed.reason.clone(),
             remaining,
+            certificates: removed.remains.certificates.clone(),
             command,
         }
     }

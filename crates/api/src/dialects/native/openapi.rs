@@ -411,7 +411,8 @@ fn schemas_of_things() -> Value {
             "command": text
         })),
         "Removal": object(&["id", "state", "reason", "remaining"], json!({
-            "id": text, "state": {"enum": ["revoking", "done"]}, "reason": text, "remaining": remaining, "command": text
+            "id": text, "state": {"enum": ["revoking", "done"]}, "reason": text, "remaining": remaining,
+            "certificates": {"type": "array", "items": text}, "command": text
         })),
         "Cluster": object(&["id", "name", "state"], json!({
             "id": text, "name": text, "state": text, "reason": text, "version": text, "server": text,

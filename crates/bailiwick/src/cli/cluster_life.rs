@@ -199,6 +199,15 @@ fn name_remains(session: &mut Session<'_, '_>, answer: &Value, place: &str) -> R
     if !more.is_empty() {
         session.say(&format!(" {more}"))?;
     }
+    let certificates =
+        answer.get("certificates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if !certificates.is_empty() {
+        session
+            .say(&format!("{} client certificates work there until that is deleted:", certificates.len()))?;
+        for name in certificates.iter().take(SHOWN).filter_map(Value::as_str) {
+            session.say(&format!("  {}", output::escape(name)))?;
+        }
+    }
     session.say(&format!("deleted by: {}", text(answer, "command")))
 }
 

@@ -387,6 +387,10 @@ fn a_removal_that_does_not_end_names_what_is_left_and_how_to_give_it_up() {
         against(vec![(200, removal("revoking"))], "", &["cluster", "remove", "one", "--no-wait"]);
     assert!(ran.code == 0 && ran.out.contains("shop/bailiwick:viewer:1"), "{}", ran.out);
     assert_eq!(seen.len(), 1);
+    let certified = json!({"id": "c1", "state": "done", "reason": "", "remaining": [binding], "certificates": ["ada:0a1b"]});
+    let (ran, _) = against(vec![(200, certified)], "", &["cluster", "remove", "one", "--abandon"]);
+    assert!(ran.code == 0 && ran.out.contains("1 client certificates work there until that is deleted"));
+    assert!(ran.out.contains("  ada:0a1b"), "{}", ran.out);
     let both = ["cluster", "remove", "one", "--abandon", "--keep-bindings"];
     assert_eq!(run_in(&Environment::default(), "", &both).code, 2);
 }

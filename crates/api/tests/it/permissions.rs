@@ -168,6 +168,11 @@ async fn activity_is_taken_in_parts_and_the_time_that_it_covers_is_said_whole_or
     let server = started().await;
     let path = "/bailiwick/v1/clusters/prod/activity";
     let at = "2026-11-21T19:00:00Z";
+    // Who has nothing there is not told apart from who does not exist.
+    let users = json!({"users": [{"name": "ada", "lastSeen": at}]});
+    assert_eq!(call(&server, "POST", path, &users).await.json(), json!({"known": 0, "unknown": 1}));
+    let permissions = json!({"permissions": [permission(json!("prod"), Value::Null, "viewer")]});
+    assert_eq!(call(&server, "PUT", "/bailiwick/v1/users/ada/permissions", &permissions).await.status, 200);
     let body = json!({"users": [{"name": "ada", "lastSeen": at}, {"name": "who", "lastSeen": at}]});
     let done = call(&server, "POST", path, &body).await;
     assert_eq!((done.status, done.json()), (200, json!({"known": 1, "unknown": 1})));

@@ -11,6 +11,12 @@ pub fn serial(entropy: &dyn Entropy) -> CertificateId {
     CertificateId::stored(&format!("{:016x}", u64::from_be_bytes(bytes)))
 }
 
+/// Whether a text has the form of a serial.
+#[must_use]
+pub fn is_serial(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// The user name in the certificate. No id holds a `:`, so it is nobody's id, and no two certificates share one.
 ///
 /// # Errors
@@ -33,7 +39,7 @@ mod tests {
     #[test]
     fn a_certificate_has_a_name_of_its_own_and_never_one_of_the_cluster() {
         let serial = serial(&crate::entropy::Fixed::new(1));
-        assert_eq!(serial.as_str().len(), 16);
+        assert!(is_serial(serial.as_str()), "{serial}");
         let name = |id: &str| user_name(&PrincipalId::stored(id), &serial);
         assert_eq!(name("ann").unwrap(), format!("ann:{serial}"));
         assert_eq!(name("systems").unwrap(), format!("systems:{serial}"));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use domain::activity::{Span, first_gap};
 use domain::{
     Arrival, Cluster, ClusterId, ClusterScope, Error, NameTemplate, Principal, PrincipalId, PrincipalKind,
-    Result, Timestamp,
+    Result, Timestamp, certificate,
 };
 use store::{Page, ReadTx, WriteTx};
 
@@ -265,8 +265,7 @@ async fn whose_by_name<'a>(
 /// The id in the name of a certificate of ours: `<principal id>:<serial>`.
 fn certified_holder(name: &str) -> Option<&str> {
     let (holder, serial) = name.split_once(':')?;
-    let is_serial = !serial.is_empty() && serial.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_serial.then_some(holder)
+    certificate::is_serial(serial).then_some(holder)
 }
 
 fn active(holder: &Principal, cluster: &Cluster, sign: &Sign) -> Error {
@@ -312,7 +311,9 @@ mod tests {
     #[test]
     fn a_certificate_names_its_holder_before_the_colon() {
         for (name, holder) in [
-            ("u1:0a1b2c", Some("u1")),
+            ("u1:0123456789abcdef", Some("u1")),
+            ("u1:0123456789abcde", None),
+            ("u1:0123456789ABCDEF", None),
             ("u1", None),
             ("u1:", None),
             ("oidc:ada", None),

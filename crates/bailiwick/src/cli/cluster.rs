@@ -86,7 +86,7 @@ pub enum Command {
     /// Every right is asked of the cluster itself, in the name of that credential. Exits with 1 if something that is
     /// needed is not allowed, and if the cluster could not be asked.
     #[command(after_help = "Examples:\n  bailiwick cluster check prod\n  \
-        bailiwick cluster check prod --manifest | kubectl --context prod apply -f -\n  \
+        bailiwick cluster check prod --manifest\n  \
         bailiwick cluster check prod --since last -o json")]
     Check(CheckArgs),
 

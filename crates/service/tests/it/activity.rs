@@ -156,8 +156,13 @@ async fn people_are_found_by_the_names_of_the_cluster_and_of_certificates() {
         let named = PrincipalUpdate { external_ids: Some(vec![external]), ..PrincipalUpdate::default() };
         service.update_principal(&world.root, domain::PrincipalKind::User, "ada", named).await.unwrap();
         world.clock.advance_seconds(8 * DAY);
-        let seen =
-            [("oidc:1001", DAY), ("eve:0a1b", 2 * DAY), ("eve", DAY), ("oidc:ada", DAY), ("ada:", DAY)];
+        let seen = [
+            ("oidc:1001", DAY),
+            ("eve:0a1b0a1b0a1b0a1b", 2 * DAY),
+            ("eve", DAY),
+            ("oidc:ada", DAY),
+            ("ada:", DAY),
+        ];
         let report = log(&world, 7 * DAY, 0, &seen);
         let done = service.import_activity(&world.root, "prod", &report).await.unwrap();
         assert_eq!((done.known, done.unknown), (2, 3), "{}", world.on());
@@ -281,7 +286,8 @@ async fn an_answer_does_not_tell_which_ids_there_are_beyond_the_cluster() {
         let mut of_group = crate::world::spec(&["ops"], &["prod"], &[]);
         of_group.principals.kind = domain::PrincipalKind::Group;
         service.create_grant(&world.root, of_group).await.unwrap();
-        let seen = [("ada", DAY), ("ada:0a1b", HOUR), ("bob", DAY), ("secret", DAY), ("nobody", DAY)];
+        let seen =
+            [("ada", DAY), ("ada:0a1b0a1b0a1b0a1b", HOUR), ("bob", DAY), ("secret", DAY), ("nobody", DAY)];
         let report = log(&world, 8 * DAY, 0, &seen);
         let done = service.import_activity(&world.root, "prod", &report).await.unwrap();
         assert_eq!((done.known, done.unknown), (3, 2), "{}", world.on());

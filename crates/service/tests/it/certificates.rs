@@ -368,7 +368,7 @@ async fn a_name_that_others_bind_or_that_is_the_clusters_own_gets_no_certificate
         *world.signer.foreign.lock().unwrap() = Some(("jenkins".to_owned(), said.clone()));
         let refused = issue(&world, "jenkins", Lifetime::Lasting).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Conflict);
-        assert!(refused.message().starts_with(&said) && refused.message().contains("`adopt`"), "{refused}");
+        assert!(refused.message().starts_with(&said) && refused.message().contains("--adopt`"), "{refused}");
         assert!(list(&world, &world.root).await.is_empty(), "nothing was begun");
         let adopted = Wanted { foreign: Foreign::Adopt, ..wanted(of("jenkins"), Lifetime::Lasting) };
         world.service.issue_certificate(&world.root, "prod", adopted).await.unwrap();

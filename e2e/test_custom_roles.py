@@ -171,7 +171,7 @@ def test_what_was_accepted_outlives_the_server_and_a_lost_principal_accepts_noth
     assert server.stop() == 0
     role.write(configmaps=["*"])
     # Nobody is there to take it away; that is told in docs/threats.md.
-    assert kube.allowed(stays, "delete", "configmaps", namespace)
+    kube.until_allowed(stays, "delete", "configmaps", namespace)
     server.start()
     kube.until_refused(stays, "get", "configmaps", namespace, timeout=SOON)
     server.until_state(made, cluster, "held", timeout=SOON)

@@ -169,7 +169,12 @@ def test_a_chain_is_over_with_its_first_link(pair, build, postgres):
     for credentials in chain:
         assert [listed(server, credentials).status_code for server in pair] == [200, 200]
     receipt = first.cli("revoke", "principal", build.user_name)
-    assert receipt["revoked"]["disabled"] and receipt["ended"] == {"accessKeys": 1, "tokens": 0, "temporaryKeys": 2}
+    assert receipt["revoked"]["disabled"] and receipt["ended"] == {
+        "accessKeys": 1,
+        "tokens": 0,
+        "temporaryKeys": 2,
+        "certificates": 0,
+    }
     assert receipt["accessKeys"] == [build.key[0]]
     for credentials in chain:
         assert is_refused(first, credentials)
@@ -300,7 +305,12 @@ def test_tokens_and_keys_of_every_method_come_from_each_other_and_end_together(p
     receipt = json.loads(
         first.do("revoke", "token", "--stdin", "-o", "json", text=login.x_subject_token + "\n")
     )
-    assert receipt["ended"] == {"accessKeys": 0, "tokens": 2, "temporaryKeys": 2}
+    assert receipt["ended"] == {
+        "accessKeys": 0,
+        "tokens": 2,
+        "temporaryKeys": 2,
+        "certificates": 0,
+    }
     for credentials in (sdk.temporary(key), sdk.temporary(own)):
         assert is_refused(first, credentials)
         until(lambda c=credentials: is_refused(second, c), 1, "the other server refuses it", interval=0.005)

@@ -313,6 +313,7 @@ BODIES = {
     f"PUT {NATIVE}/users/{{user}}/permissions": [_permissions()],
     f"POST {NATIVE}/users/{{user}}/permissions": [_permissions(change="add"), _permissions(change="remove")],
     f"POST {NATIVE}/clusters/{{cluster}}/activity": [lambda _: {"users": []}],
+    f"POST {NATIVE}/clusters/{{cluster}}/check": [lambda _: {}],
     f"POST {NATIVE}/access-keys": [lambda things: {"user": things["user"]}],
     f"PATCH {NATIVE}/access-keys/{{id}}": [lambda _: {"enabled": True}],
     f"POST {NATIVE}/agencies": [_named()],

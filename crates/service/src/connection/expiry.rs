@@ -22,19 +22,28 @@ fn of_token(token: &str) -> Option<Timestamp> {
     struct Claims {
         exp: Option<f64>,
     }
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    let seconds = claims.exp.filter(|exp| exp.is_finite() && exp.abs() < 1e11)?;
+    let seconds = claims::<Claims>(token)?.exp.filter(|exp| exp.is_finite() && exp.abs() < 1e11)?;
     #[expect(clippy::cast_possible_truncation, reason = "the number was checked to be far from the limits")]
     Some(Timestamp::from_millis((seconds * 1000.0) as i64))
 }
 
-/// When the first certificate of a PEM text ends: it is the one that proves something, the rest is its chain.
+/// When the first certificate of a PEM text ends.
 fn of_pem(pem: &str) -> Option<Timestamp> {
+    of_certificate(&first_certificate(pem)?)
+}
+
+/// What a JSON Web Token says, unverified.
+pub(super) fn claims<T: serde::de::DeserializeOwned>(token: &str) -> Option<T> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// The first certificate of a PEM text (DER): it is the one that proves something, the rest is its chain.
+pub(super) fn first_certificate(pem: &str) -> Option<Vec<u8>> {
     let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
     let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
     let text: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    of_certificate(&STANDARD.decode(text).ok()?)
+    STANDARD.decode(text).ok()
 }
 
 /// When a certificate (DER) ends.

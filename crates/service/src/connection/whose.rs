@@ -1,11 +1,8 @@
 //! Whose a credential is, as far as it says so itself: the common name of a certificate, the service account of a token.
 //! Nothing is verified: the API server does that, and calls its holder by the same name.
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-
 use super::Credential;
-use super::expiry::element;
+use super::expiry::{claims, element, first_certificate};
 
 /// What the names of service accounts begin with.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
@@ -24,17 +21,13 @@ fn of_token(token: &str) -> Option<String> {
     struct Claims {
         sub: String,
     }
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let claims: Claims = claims(token)?;
     claims.sub.starts_with(SERVICE_ACCOUNT).then_some(claims.sub)
 }
 
-/// Of the first certificate of a PEM text: it is the one that proves something, the rest is its chain.
+/// Of the first certificate of a PEM text.
 fn of_pem(pem: &str) -> Option<String> {
-    let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
-    let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
-    let text: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    of_certificate(&STANDARD.decode(text).ok()?)
+    of_certificate(&first_certificate(pem)?)
 }
 
 /// The common name; of several the last one, as API servers read it.
@@ -76,6 +69,9 @@ fn common_name(attribute: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
     use domain::Secret;
 
     use super::*;

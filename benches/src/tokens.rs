@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Clock, Entropy, Timestamp};
 use serde_json::{Value, json};
-use service::bootstrap::{AccountSpec, Bootstrap, Purpose};
+use service::installation::bootstrap::{AccountSpec, Bootstrap, Purpose};
 use service::{Login, MasterKey, Origin, Scope, Service, Settings};
 use store::{Location, Store};
 

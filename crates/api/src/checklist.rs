@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use domain::{Error, Result};
-use service::checks::Checklist;
+use service::clusters::checks::Checklist;
 
 use crate::dialects;
 

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use domain::Secret;
-use service::bootstrap::AccountSpec;
+use service::installation::bootstrap::AccountSpec;
 
 /// What the environment says. Empty variables count as unset.
 #[derive(Default)]

@@ -10,8 +10,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use rbac::probe::Probe;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use service::connection::contact::{Reviewed, Unasked};
-use service::connection::{Connection, whose};
+use service::clusters::connection::contact::{Reviewed, Unasked};
+use service::clusters::connection::{Connection, whose};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::client::{ApiClient, MAX_ANSWER};

@@ -9,9 +9,9 @@ use domain::{Error, Namespace, Result};
 use rbac::is_ours;
 use rbac::probe::Probe;
 use serde::de::DeserializeOwned;
-use service::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
-use service::connection::prober::Pending;
-use service::connection::{AddressPolicy, Connection, Contact};
+use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
+use service::clusters::connection::prober::Pending;
+use service::clusters::connection::{AddressPolicy, Connection, Contact};
 use tokio::time::timeout;
 
 use crate::checking;

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::{Grant, GrantId, Role, State};
 use rbac::cluster_roles::{self, Rule};
 use rbac::coverage::{self, Effort, Growth};
-use service::accepted_roles::{Acceptance, AcceptedRole, RoleGrowth, Written};
 use service::fleet::FleetDesired;
+use service::grants::accepted_roles::{Acceptance, AcceptedRole, RoleGrowth, Written};
 
 use crate::failure::clean;
 use crate::view::View;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service::Service;
-use service::leases::{CONFIRMED_FOR, Lease};
+use service::fleet::leases::{CONFIRMED_FOR, Lease};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use service::connection::AddressPolicy;
+use service::clusters::connection::AddressPolicy;
 use tower::{BoxError, Service};
 
 /// How long resolving and connecting may take together.
@@ -134,7 +134,7 @@ fn check(policy: &AddressPolicy, address: SocketAddr) -> Result<(), BoxError> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use service::connection::address::Refused;
+    use service::clusters::connection::address::Refused;
     use tokio::net::TcpListener;
 
     use super::*;

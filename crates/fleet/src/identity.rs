@@ -10,8 +10,8 @@ use std::time::Duration;
 use domain::{ClusterId, ClusterIdentity, Error, Result};
 use serde::Deserialize;
 use service::Service;
-use service::connection::prober::Pending;
-use service::connection::{AddressPolicy, Connection, Prober};
+use service::clusters::connection::prober::Pending;
+use service::clusters::connection::{AddressPolicy, Connection, Prober};
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service::Service;
-use service::connection::AddressPolicy;
+use service::clusters::connection::AddressPolicy;
 
 mod apply;
 mod backoff;

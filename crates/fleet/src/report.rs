@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use domain::{ConnectionState, GrantId, Result};
 use service::Service;
+use service::fleet::leases::Lease;
 use service::fleet::{FleetReport, StateUpdate};
-use service::leases::Lease;
 
 /// How a cluster's connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use service::connection::contact::SigningRequest;
+use service::clusters::connection::contact::SigningRequest;
 use tokio::time::{sleep, timeout};
 
 use crate::client::{ApiClient, MAX_ANSWER, SIGNING_REQUESTS, segment};

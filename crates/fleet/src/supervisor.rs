@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::ClusterId;
 use service::fleet::FleetCluster;
-use service::leases::{BEAT, Lease, Share};
+use service::fleet::leases::{BEAT, Lease, Share};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};

@@ -10,7 +10,7 @@ use crate::abuse::Throttled;
 use crate::audit::{AuditQueue, AuthFailure};
 use crate::authz;
 use crate::call::Call;
-use crate::expiring::Soon;
+use crate::clusters::expiring::Soon;
 use crate::service::Service;
 
 /// What is asked of the database must be there by then; without it the other figures are shown alone.

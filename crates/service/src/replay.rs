@@ -14,12 +14,12 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::{AccessKey, FirstOutcome, SignedRow, WriteTx};
 
-use crate::agencies::{self, Agency};
 use crate::authz::Right;
 use crate::call::Call;
-use crate::groups;
+use crate::directory::agencies::{self, Agency};
+use crate::directory::groups;
+use crate::directory::which::Which;
 use crate::service::Service;
-use crate::which::Which;
 
 /// So many old requests are forgotten at once, so that no commit waits long for it.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
@@ -168,7 +168,7 @@ impl Repeated {
 
     /// That the first request took everything from a holder, who was given nothing directly since.
     pub(crate) async fn cleaned(mut self, call: &Call, holder: &str) -> Result<()> {
-        let holder = crate::permissions::find_holder(&mut self.tx, call, holder).await?;
+        let holder = crate::grants::permissions::find_holder(&mut self.tx, call, holder).await?;
         let untouched =
             self.tx.permissions_revision(call.account(), &holder.id).await? <= self.first.revision;
         let done = (untouched && self.first.action == "bailiwick:grant:delete").then_some(());

@@ -1,7 +1,7 @@
 //! STS of the second vendor: who is calling, by recorded requests and by ones that no SDK sends.
 
 use domain::Secret;
-use service::bootstrap::AccountSpec;
+use service::installation::bootstrap::AccountSpec;
 
 use crate::acs3::Request;
 use crate::recorded::one;

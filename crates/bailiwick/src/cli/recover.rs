@@ -61,9 +61,9 @@ pub fn run(args: &RecoverArgs, style: Style, world: &mut World<'_>) -> Result<()
         ));
     }
     let old_keys = if args.disable_keys {
-        service::recovery::OldKeys::AreDisabled
+        service::installation::recovery::OldKeys::AreDisabled
     } else {
-        service::recovery::OldKeys::Stay
+        service::installation::recovery::OldKeys::Stay
     };
     let work = offline::recover(&args.storage, args.account.as_deref(), args.write_to.as_deref(), old_keys);
     let (made, disabled) = block_on(work)??;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use domain::{Clock, Error, Result};
 use serde::{Deserialize, Serialize};
-use service::lineage::Confirmed;
+use service::installation::lineage::Confirmed;
 use sha2::{Digest, Sha256};
 use store::{BackupFacts, HeldPlan, Hold, Location, Store};
 

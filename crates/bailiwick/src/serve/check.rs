@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use domain::{Clock, Result, Timestamp};
-use service::expiring::Soon;
+use service::clusters::expiring::Soon;
 use store::{Location, Peek, Schema, Store};
 
 use super::settings::Settings;

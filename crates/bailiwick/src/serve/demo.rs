@@ -8,7 +8,7 @@ use domain::{
     ClusterId, ClusterScope, Error, GrantSpec, Namespace, NamespaceScope, PrincipalId, PrincipalKind,
     Principals, Result, Role,
 };
-use service::bootstrap::PreparedAccount;
+use service::installation::bootstrap::PreparedAccount;
 use service::{Call, NewCluster, NewPrincipal, Origin, Service};
 
 use super::files;

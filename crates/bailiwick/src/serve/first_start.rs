@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use domain::{Result, Secret};
-use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount};
+use service::installation::bootstrap::{AccountSpec, Bootstrap, PreparedAccount};
 
 use super::files;
 

@@ -31,7 +31,7 @@ use clap::builder::BoolishValueParser;
 use domain::{Error, Result};
 use fleet::FleetSettings;
 use service::Service;
-use service::connection::AddressPolicy;
+use service::clusters::connection::AddressPolicy;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use domain::{AccountId, Error, Result, Secret};
-use service::bootstrap::AccountSpec;
-use service::recovery::{OldKeys, Recovery};
+use service::installation::bootstrap::AccountSpec;
+use service::installation::recovery::{OldKeys, Recovery};
 
 use super::open::Opened;
 use super::settings::Settings;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use domain::Result;
-use service::bootstrap::{Bootstrap, Purpose};
+use service::installation::bootstrap::{Bootstrap, Purpose};
 use store::{Installation, Location, Store};
 
 use super::settings::Settings;

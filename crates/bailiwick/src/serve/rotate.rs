@@ -1,13 +1,13 @@
 //! The operator's side of a new master key: the file, the questions to the servers, the order of the steps.
-//! `service::key_rotation` says why they are in this order, and what a repeated command finds.
+//! `service::installation::key_rotation` says why they are in this order, and what a repeated command finds.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::{Error, Result};
 use service::MasterKey;
-use service::bootstrap::Bootstrap;
-use service::key_rotation::KeysInUse;
+use service::installation::bootstrap::Bootstrap;
+use service::installation::key_rotation::KeysInUse;
 
 use super::key_file::KeyFile;
 use super::settings::MasterKeySource;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{Error, InstallationId, Result, Stamp};
 use service::Service;
-use service::lineage::{stamp_from_json, stamp_to_json};
+use service::installation::lineage::{stamp_from_json, stamp_to_json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;

@@ -8,8 +8,8 @@ use api::Tls;
 use domain::{Error, Result, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use service::connection::expiry;
-use service::expiring::Soon;
+use service::clusters::connection::expiry;
+use service::clusters::expiring::Soon;
 
 /// Reads certificate chain and key.
 ///

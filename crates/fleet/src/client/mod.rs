@@ -21,7 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
-use service::connection::{AddressPolicy, Connection, Credential, Server};
+use service::clusters::connection::{AddressPolicy, Connection, Credential, Server};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::{Stamp, Standing};
 use rbac::{Change, ObjectName, Owner, stamp};
 use service::fleet::FleetDesired;
-use service::lineage::{MAX_LINES, PlanView};
+use service::installation::lineage::{MAX_LINES, PlanView};
 use tokio::time::Instant;
 
 use super::Worker;

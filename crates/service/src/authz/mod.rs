@@ -7,6 +7,12 @@
 //! A use case about nothing in particular asks [`require`]. One that is about a thing asks [`require_somewhere`] first,
 //! before anything is read, and the [`Right`] it gets once the thing is known.
 
+pub mod authorization;
+pub mod authorization_message;
+pub(crate) mod ladder;
+pub(crate) mod reach;
+pub(crate) mod schemas;
+
 pub mod actions;
 mod fact;
 pub(crate) mod inquiry;

@@ -11,8 +11,8 @@ use store::AgencyDetails;
 
 use super::question;
 use super::thing::Thing;
-use crate::assuming::Traits;
 use crate::call::{Call, Caller};
+use crate::sessions::assuming::Traits;
 
 /// What it takes to assume an agency.
 pub(crate) const ACTION: &str = "bailiwick:agency:assume";

@@ -4,12 +4,12 @@ use domain::{Attachment, Error, PolicyScope, Principal, PrincipalKind, Result, T
 use store::{Holder, ReadTx, WriteTx};
 
 use super::{Found, PolicyView};
+use crate::authz::ladder::Ending;
 use crate::authz::{self, Held, Thing};
 use crate::call::Call;
-use crate::ladder::Ending;
+use crate::directory::which::Which;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
-use crate::which::Which;
 
 /// A user, group or agency.
 #[derive(Clone, Copy, Debug)]

@@ -14,10 +14,10 @@ pub use versions::{Becomes, VersionView};
 
 use crate::authz::{self, GRAMMARS, Right, Shipped, Thing};
 use crate::call::Call;
-use crate::names;
+use crate::directory::names;
+use crate::directory::which::Which;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
-use crate::which::Which;
 
 /// The longest description.
 const MAX_DESCRIPTION: usize = 1000;

@@ -7,11 +7,11 @@ use domain::{Error, Policy, PolicyScope, PolicyVersion, PrincipalId, Result, Tim
 use store::{ReadTx, WriteTx};
 
 use super::{Found, check_document};
+use crate::authz::ladder::Ending;
 use crate::authz::{self, Held};
 use crate::call::Call;
-use crate::ladder::Ending;
+use crate::directory::which::Which;
 use crate::service::Service;
-use crate::which::Which;
 
 /// The most versions that a policy has at one time.
 const MAX_VERSIONS: usize = 5;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::ErrorKind;
 use domain::clock::Fixed;
 use service::MasterKey;
-use service::bootstrap::{AccountSpec, Purpose};
+use service::installation::bootstrap::{AccountSpec, Purpose};
 use store::testing::{databases, number};
 
 use crate::world::{bootstrap, worlds};

@@ -2,8 +2,8 @@
 
 use domain::activity::Span;
 use domain::{ClusterId, ErrorKind, ExternalId, Permission, Place, Role, Timestamp};
-use service::activity::ActivityReport;
-use service::permissions::{Activity, Asked, Change, Cleaning, PermissionChange};
+use service::clusters::activity::ActivityReport;
+use service::grants::permissions::{Activity, Asked, Change, Cleaning, PermissionChange};
 use service::{ClusterUpdate, PrincipalUpdate};
 use store::testing;
 

@@ -1,7 +1,7 @@
 //! Asking whether somebody may do something, and why.
 
 use domain::{ErrorKind, PrincipalKind};
-use service::authorization::Inquiry;
+use service::authz::authorization::Inquiry;
 use service::policies::WhichScope;
 
 use crate::world::{allow, deny, spec, statement, worlds};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use domain::{Cluster, ErrorKind, PrincipalId, PrincipalKind, Secret};
 use rbac::{ObjectName, Scope as ObjectScope};
-use service::certificates::{ForOthers, Foreign, Holder, Lifetime, Wanted};
-use service::revocation::Afterwards;
+use service::clusters::certificates::{ForOthers, Foreign, Holder, Lifetime, Wanted};
+use service::sessions::revocation::Afterwards;
 use service::{Call, NewCluster, PageRequest, Removal, Which};
 
 use crate::ladder::attach;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use domain::{Cluster, ErrorKind, PrincipalKind, Result, Timestamp};
-use service::certificates::{
+use service::clusters::certificates::{
     CertificateState, ForOthers, Foreign, Holder, IssuedCertificate, Kubeconfig, Lifetime, Wanted,
 };
-use service::revocation::Afterwards;
+use service::sessions::revocation::Afterwards;
 use service::{AuditFilter, Call, NewCluster, PageRequest, PrincipalUpdate, Quotas, Removal, Which};
 
 use crate::ladder::{assert_refused, attach};

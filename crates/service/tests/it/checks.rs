@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use domain::{Error, ErrorKind, Namespace, PrincipalKind, Result};
-use service::checks::{Check, Checklist};
-use service::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
-use service::connection::prober::Pending;
-use service::connection::{AddressPolicy, Connection, Contact};
+use service::clusters::checks::{Check, Checklist};
+use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
+use service::clusters::connection::prober::Pending;
+use service::clusters::connection::{AddressPolicy, Connection, Contact};
 use service::{Call, NewCluster, Service, Settings};
 
 use super::rotation::kubeconfig;
@@ -95,7 +95,7 @@ async fn asking(world: &World) -> (Arc<Service>, Arc<ApiServer>) {
 }
 
 fn shown(check: &Check) -> Vec<(bool, Vec<String>)> {
-    let missing = |row: &service::checks::CheckedRow| {
+    let missing = |row: &service::clusters::checks::CheckedRow| {
         row.missing.iter().map(|right| format!("{} {}", right.verb, right.resource)).collect()
     };
     check.found.rows.iter().map(|row| (row.authorized, missing(row))).collect()

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use domain::{ClusterId, ClusterRoleName, ErrorKind, Grant, GrantSpec, PrincipalKind, Role};
 use rbac::cluster_roles::Rule;
-use service::accepted_roles::{Acceptance, Written};
 use service::fleet::FleetDesired;
-use service::permissions::{Activity, Cleaning};
+use service::grants::accepted_roles::{Acceptance, Written};
+use service::grants::permissions::{Activity, Cleaning};
 use service::{AuditFilter, NewCluster, PageRequest};
 use store::testing::number;
 

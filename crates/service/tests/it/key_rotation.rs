@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use domain::entropy::Fixed;
-use service::bootstrap::{Bootstrap, Purpose};
-use service::connection::AddressPolicy;
-use service::key_ring::MasterKeys;
+use service::clusters::connection::AddressPolicy;
+use service::installation::bootstrap::{Bootstrap, Purpose};
+use service::installation::key_ring::MasterKeys;
 use service::{MasterKey, NewCluster, Service, Settings};
 use store::testing::{execute, number, text};
 
@@ -58,8 +58,11 @@ async fn change(operator: &Bootstrap, file: &KeyFile, new: &MasterKey, until: &s
                 let mut tx = operator.store.write(&first_account(operator).await).await.unwrap();
                 let values = tx.sealed_otherwise(store::Sealed::AccessKeys, new.id(), "", 1).await.unwrap();
                 let account = tx.account().clone();
-                let record =
-                    service::seal::Record { kind: "access-key", id: &values[0].id, account: &account };
+                let record = service::installation::seal::Record {
+                    kind: "access-key",
+                    id: &values[0].id,
+                    account: &account,
+                };
                 let plain = keys.open(&record, &values[0].sealed).unwrap();
                 let sealed = new.seal(&*operator.entropy, &record, &plain).unwrap();
                 assert!(tx.replace_sealed(store::Sealed::AccessKeys, &values[0], &sealed).await.unwrap());

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use service::connection::AddressPolicy;
-use service::connection::kubeconfig::parse;
+use service::clusters::connection::AddressPolicy;
+use service::clusters::connection::kubeconfig::parse;
 
 /// What no refusal may repeat.
 const SECRET: &str = "hunter2";

@@ -2,8 +2,8 @@
 
 use domain::{ConnectionState, ErrorKind, State};
 use rbac::{ObjectName, Scope};
-use service::accepted_roles::Acceptance;
 use service::fleet::{FleetReport, StateUpdate};
+use service::grants::accepted_roles::Acceptance;
 use service::{NewCluster, Service};
 use store::LeaseRow;
 use store::testing::number;
@@ -75,7 +75,7 @@ async fn who_lost_a_lease_writes_nothing_any_more() {
         assert!(!service.fleet_confirm(&lease).await.unwrap());
         let names = [ObjectName { scope: Scope::Cluster, name: "x".into() }];
         let (id, generation) = (grant.id.clone(), grant.generation);
-        let rules = service::accepted_roles::Written::new(&[]).unwrap();
+        let rules = service::grants::accepted_roles::Written::new(&[]).unwrap();
         let accepted = Acceptance { grant: id, generation, cluster_role: "x".into(), rules };
         let report = FleetReport {
             connection: ConnectionState::Connected,

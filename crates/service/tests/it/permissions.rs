@@ -11,7 +11,7 @@ use domain::{
     PrincipalId, PrincipalKind, Principals, Result, Role,
 };
 use service::Call;
-use service::permissions::{Asked, Change, PermissionChange, Sight};
+use service::grants::permissions::{Asked, Change, PermissionChange, Sight};
 
 use crate::world::World;
 

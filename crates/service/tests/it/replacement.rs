@@ -2,8 +2,8 @@
 
 use domain::{ClusterId, ConnectionState, ErrorKind, GrantId, Namespace, State};
 use rbac::{ObjectName, Scope};
+use service::clusters::rotation::Outcome;
 use service::fleet::{FleetReport, StateUpdate};
-use service::rotation::Outcome;
 use service::{IfOther, NewCluster, Removal};
 
 use crate::rotation::{address, kubeconfig};

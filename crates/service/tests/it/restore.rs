@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use domain::{ClusterId, ErrorKind, GrantId, Namespace, PrincipalKind, Secret, Standing};
 use rbac::ObjectName;
-use service::certificates::{ForOthers, Foreign, Holder, Lifetime, Wanted};
-use service::lineage::PlanView;
+use service::clusters::certificates::{ForOthers, Foreign, Holder, Lifetime, Wanted};
+use service::installation::lineage::PlanView;
 use service::{Login, MasterKey, MasterKeys, NewCluster, PageRequest, Scope, Service, Which};
 use store::testing::{self, number};
 

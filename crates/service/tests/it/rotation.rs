@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::{ClusterId, ConnectionState, ErrorKind, ExternalId, Namespace, PrincipalKind, State};
 use rbac::{ObjectName, Scope};
 use service::clusters::ArrivalUpdate;
+use service::clusters::rotation::Outcome;
 use service::fleet::{FleetReport, StateUpdate};
-use service::rotation::Outcome;
 use service::{ClusterUpdate, IfOther, NewCluster, NewPrincipal, Removal};
 
 use crate::world::{World, new_principal, spec, worlds};

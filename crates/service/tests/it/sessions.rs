@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{AccountId, ErrorKind, PrincipalKind, Secret};
 use policy::{Document, Grammar};
-use service::revocation::Afterwards;
+use service::sessions::revocation::Afterwards;
 use service::{Assumption, Call, Login, NewPrincipal, PageRequest, Scope, Service, Tag, TemporaryKey};
 use store::AgencyDetails;
 

@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::{Error, Namespace, Result};
-use service::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
-use service::connection::prober::Pending;
-use service::connection::{Connection, Contact};
+use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
+use service::clusters::connection::prober::Pending;
+use service::clusters::connection::{Connection, Contact};
 
 /// What a cluster signs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use domain::{
     PrincipalKind, Principals, Result, Role, Secret, Timestamp,
 };
 use service::authz::{Fact, NamedAction, NamedKey, Shipped, Vocabulary};
-use service::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
-use service::connection::prober::Pending;
-use service::connection::{AddressPolicy, Connection, Contact, Prober};
-use service::leases::Lease;
+use service::clusters::connection::prober::Pending;
+use service::clusters::connection::{AddressPolicy, Connection, Contact, Prober};
+use service::fleet::leases::Lease;
+use service::installation::bootstrap::{AccountSpec, Bootstrap, PreparedAccount, Purpose};
 use service::policies::{NewPolicy, PolicyFilter, WhichPrincipal, WhichScope};
 use service::{
     Call, Login, MasterKey, NewCluster, NewPrincipal, Origin, PageRequest, Quotas, Scope, Service, Settings,

@@ -111,7 +111,7 @@ struct Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
-    fn new(key: &service::access_keys::AccessKey, secret: Option<&'a str>) -> Self {
+    fn new(key: &service::directory::access_keys::AccessKey, secret: Option<&'a str>) -> Self {
         Self {
             access_key_id: key.id.to_string(),
             secret_access_key: secret,

@@ -5,7 +5,7 @@ use domain::{Error, Result, Timestamp};
 use http::StatusCode;
 use serde_json::json;
 use service::Call;
-use service::activity::ActivityReport;
+use service::clusters::activity::ActivityReport;
 
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};

@@ -4,7 +4,7 @@ use domain::{Error, PrincipalKind, Result};
 use http::StatusCode;
 use serde::Serialize;
 use service::Call;
-use service::authorization::{Asked, Ground, Inquiry, Verdict};
+use service::authz::authorization::{Asked, Ground, Inquiry, Verdict};
 
 use super::attachments::ScopeWire;
 use crate::App;

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::Call;
-use service::checks::{Check, CheckedRow, Found, MAX_LISTED, Missing, PastCheck};
+use service::clusters::checks::{Check, CheckedRow, Found, MAX_LISTED, Missing, PastCheck};
 
 use super::Items;
 use crate::App;
@@ -185,8 +185,10 @@ impl WirePast {
 
 impl WireFound {
     fn new(found: &Found) -> Self {
-        let surplus =
-            |held: &service::checks::Surplus| WireSurplus { what: held.what.clone(), why: held.why.clone() };
+        let surplus = |held: &service::clusters::checks::Surplus| WireSurplus {
+            what: held.what.clone(),
+            why: held.why.clone(),
+        };
         Self {
             identity: found.identity.clone(),
             rows: found.rows.iter().map(WireRow::new).collect(),

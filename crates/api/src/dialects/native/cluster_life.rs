@@ -3,7 +3,7 @@
 use domain::{Error, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::rotation::Outcome;
+use service::clusters::rotation::Outcome;
 use service::{Call, IfOther, Remains, Removal, Removed};
 
 use super::clusters::Wire;

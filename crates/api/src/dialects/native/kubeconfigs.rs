@@ -3,7 +3,7 @@
 use domain::{Error, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::certificates::{
+use service::clusters::certificates::{
     CertificateState, ForOthers, Foreign, Holder, IssuedCertificate, Lifetime, Wanted,
 };
 use service::{Call, Which};

@@ -6,7 +6,7 @@ use domain::{Error, GrantId, Namespace, Permission, Place, PrincipalId, Principa
 use http::StatusCode;
 use serde_json::{Value, json};
 use service::Call;
-use service::permissions::{
+use service::grants::permissions::{
     Activity, Asked, Change, Cleaning, Completeness, PastPermissions, PermissionChange, PermissionRow,
     Permissions, Purpose, Said, Sight, Through,
 };

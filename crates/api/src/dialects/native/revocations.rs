@@ -4,7 +4,7 @@ use domain::{Error, PrincipalKind, Result};
 use http::StatusCode;
 use serde_json::{Value, json};
 use service::Call;
-use service::revocation::{Afterwards, Receipt, Revoked};
+use service::sessions::revocation::{Afterwards, Receipt, Revoked};
 
 use crate::App;
 use crate::json::Object;

@@ -1,7 +1,7 @@
 //! What the second vendor's own clients sent, byte for byte, and what they are answered.
 
 use domain::{PrincipalKind, Secret};
-use service::bootstrap::AccountSpec;
+use service::installation::bootstrap::AccountSpec;
 use service::{NewCluster, NewPrincipal};
 
 use super::{Ack, refusal};

@@ -2,8 +2,8 @@
 
 use domain::{ClusterId, InstallationId};
 use rbac::Owner;
-use service::connection::Contact;
-use service::connection::contact::{Ours, SigningRequest};
+use service::clusters::connection::Contact;
+use service::clusters::connection::contact::{Ours, SigningRequest};
 
 use super::*;
 use crate::client::SIGNING_REQUESTS;

@@ -2,7 +2,7 @@
 
 use domain::{ErrorKind, PrincipalKind, Role};
 use service::ClusterUpdate;
-use service::permissions::{Activity, Change, Cleaning};
+use service::grants::permissions::{Activity, Change, Cleaning};
 
 use super::{everywhere, grant_of, kind};
 use crate::ladder::attach;

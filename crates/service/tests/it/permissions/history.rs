@@ -1,7 +1,7 @@
 //! What somebody had before, and having it again.
 
 use domain::{ErrorKind, PrincipalKind, Role};
-use service::permissions::{Change, PastPermissions};
+use service::grants::permissions::{Change, PastPermissions};
 use service::{Call, Origin, PageRequest};
 
 use super::{MOST, change, grant_of, kind, permission};

@@ -1,7 +1,7 @@
 //! What permissions must not cost, tell, or let through by a detour.
 
 use domain::{ErrorKind, PrincipalKind, Role};
-use service::permissions::{Change, Sight};
+use service::grants::permissions::{Change, Sight};
 use service::{ClusterUpdate, GrantRequires, NewCluster, PageRequest, Settings};
 
 use super::{MOST, change, grant_of, kind};
@@ -155,9 +155,9 @@ async fn whom_a_grant_names_besides_is_kept_when_one_is_taken_out_of_it() {
         let id = service.create_grant(root, spec).await.unwrap().id;
         let refused = world.changed(root, "ada", &change(Change::Remove, &[("c1", "viewer")])).await;
         assert_eq!(kind(&refused), Some(ErrorKind::Conflict), "it is shared");
-        let forced = service::permissions::Cleaning {
+        let forced = service::grants::permissions::Cleaning {
             clusters: None,
-            activity: service::permissions::Activity::Ignored,
+            activity: service::grants::permissions::Activity::Ignored,
         };
         service.clean_permissions(root, "ada", &forced).await.unwrap();
         let left = service.show_grant(root, id.as_str()).await.unwrap().spec.principals.ids;

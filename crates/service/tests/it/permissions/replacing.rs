@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::{ErrorKind, Missing, PrincipalKind, Role};
 use futures::future::join_all;
-use service::permissions::{Asked, Change, PermissionChange};
+use service::grants::permissions::{Asked, Change, PermissionChange};
 use service::{Call, Origin, SignedRequest};
 
 use super::{change, custom, grant_of, kind, permission};

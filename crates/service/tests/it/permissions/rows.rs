@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{ErrorKind, PrincipalKind, Role};
-use service::permissions::{Change, Completeness, Sight};
+use service::grants::permissions::{Change, Completeness, Sight};
 use service::{ClusterUpdate, NewCluster, Removal};
 
 use super::{MOST, change, custom, grant_of, kind};

@@ -4,7 +4,7 @@ use domain::Result;
 use http::StatusCode;
 use serde::Serialize;
 use service::Call;
-use service::permissions::{Activity, Cleaning};
+use service::grants::permissions::{Activity, Cleaning};
 
 use super::{in_words, query};
 use crate::App;

@@ -3,7 +3,7 @@
 use domain::{ConnectionState, Error, PrincipalKind, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::certificates::{
+use service::clusters::certificates::{
     CertificateState, ForOthers, Foreign, Holder, InCluster, Kubeconfig, Lifetime, OfHolder, Presence,
     Wanted, WhichCluster,
 };

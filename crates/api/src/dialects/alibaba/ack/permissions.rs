@@ -8,7 +8,7 @@ use http::StatusCode;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use service::Call;
-use service::permissions::{
+use service::grants::permissions::{
     Asked, Change, Completeness, PermissionChange, PermissionRow, Permissions, Sight,
 };
 

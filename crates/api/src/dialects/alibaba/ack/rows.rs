@@ -3,7 +3,7 @@
 
 use domain::{ClusterId, ClusterRoleName, Error, Namespace, Permission, Place, PrincipalKind, Result, Role};
 use serde::{Serialize, Serializer};
-use service::permissions::{Change, PermissionRow};
+use service::grants::permissions::{Change, PermissionRow};
 
 use crate::json::Object;
 

@@ -3,7 +3,9 @@
 use domain::{Error, PrincipalKind, Result, Timestamp};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use service::certificates::{ForOthers, Foreign, Holder, Kubeconfig, Lifetime, Wanted, WhichCluster};
+use service::clusters::certificates::{
+    ForOthers, Foreign, Holder, Kubeconfig, Lifetime, Wanted, WhichCluster,
+};
 use service::{Call, Which};
 
 use crate::App;

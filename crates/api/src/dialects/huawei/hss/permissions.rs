@@ -4,7 +4,7 @@ use domain::Result;
 use http::StatusCode;
 use serde::Serialize;
 use service::Call;
-use service::checks::CheckedRow;
+use service::clusters::checks::CheckedRow;
 
 use super::scope::{Part, Scope, cluster_id};
 use super::settings::Lengths;

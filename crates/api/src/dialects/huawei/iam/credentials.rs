@@ -3,7 +3,7 @@
 use domain::{Error, ErrorKind, Result};
 use http::StatusCode;
 use serde::Serialize;
-use service::access_keys::AccessKey;
+use service::directory::access_keys::AccessKey;
 use service::{Call, KeyUpdate, NewKey, PageRequest, Which};
 
 use super::everybody::asked;

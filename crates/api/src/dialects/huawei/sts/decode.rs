@@ -4,7 +4,7 @@ use domain::{Error, Result};
 use http::StatusCode;
 use serde::Serialize;
 use service::Call;
-use service::authorization_message::MAX_ENCODED;
+use service::authz::authorization_message::MAX_ENCODED;
 
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};

@@ -3,7 +3,7 @@
 use domain::Result;
 use http::StatusCode;
 use serde::Serialize;
-use service::access_keys::AccessKey;
+use service::directory::access_keys::AccessKey;
 use service::{Call, KeyUpdate, NewKey, WhichKey};
 
 use super::super::credentials::{is_active, status};

@@ -35,6 +35,8 @@ pub mod kind {
     pub enum Policy {}
     /// A client certificate.
     pub enum Certificate {}
+    /// A pod identity association.
+    pub enum Association {}
     /// One database of Bailiwick.
     pub enum Installation {}
 }
@@ -59,6 +61,8 @@ pub type SessionId = Id<kind::Session>;
 pub type PolicyId = Id<kind::Policy>;
 /// The id of a client certificate, which is its serial among us and not the one its authority gave it.
 pub type CertificateId = Id<kind::Certificate>;
+/// The id of a pod identity association.
+pub type AssociationId = Id<kind::Association>;
 /// The id of an installation, made at its first start.
 pub type InstallationId = Id<kind::Installation>;
 

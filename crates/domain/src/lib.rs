@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod arrival;
+pub mod association;
 pub mod certificate;
 pub mod clock;
 pub mod cluster;
@@ -24,14 +25,15 @@ pub mod state;
 pub mod tenancy;
 
 pub use arrival::{Arrival, GroupMembers, NameTemplate};
+pub use association::{Association, ServiceAccountName};
 pub use clock::{Clock, Timestamp};
 pub use cluster::{Cluster, ConnectionState};
 pub use entropy::Entropy;
 pub use error::{Denial, Error, ErrorKind, Missing, Result, Told};
 pub use grant::{ClusterScope, Grant, GrantSpec, NamespaceScope, Principals};
 pub use id::{
-    AccessKeyId, AccountId, CertificateId, ClusterId, EnterpriseProjectId, GrantId, Id, InstallationId,
-    PolicyId, PrincipalId, ProjectId, SessionId,
+    AccessKeyId, AccountId, AssociationId, CertificateId, ClusterId, EnterpriseProjectId, GrantId, Id,
+    InstallationId, PolicyId, PrincipalId, ProjectId, SessionId,
 };
 pub use identity::{Authority, ClusterIdentity, Likeness};
 pub use lineage::{LineageEntry, LineageKind, Stamp, Standing};

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{ClusterId, ClusterIdentity, Error, Result};
-use serde::Deserialize;
+use podidentity::KeySet;
 use service::Service;
 use service::clusters::connection::prober::Pending;
 use service::clusters::connection::{AddressPolicy, Connection, Prober};
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
@@ -22,51 +21,13 @@ use crate::observe::{Health, Observer};
 use crate::right::Right;
 use crate::wire::NamespaceObject;
 
-/// More keys than any cluster has; a hostile one may name many.
-const MAX_KEYS: usize = 100;
-
-/// Keys, as `/openid/v1/jwks` lists them.
-#[derive(Deserialize)]
-struct KeySet {
-    #[serde(default)]
-    keys: Vec<Key>,
-}
-
-/// The public half of one key: what RFC 7638 makes a thumbprint of.
-#[derive(Deserialize)]
-struct Key {
-    #[serde(default)]
-    kty: String,
-    n: Option<String>,
-    e: Option<String>,
-    crv: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
-impl Key {
-    /// RFC 7638: SHA-256 over the members that make the key, in the order of their names. `None` for kinds that no API
-    /// server signs with.
-    fn thumbprint(&self) -> Option<String> {
-        let members = match self.kty.as_str() {
-            "RSA" => serde_json::json!({"e": self.e.as_ref()?, "kty": "RSA", "n": self.n.as_ref()?}),
-            "EC" => serde_json::json!({
-                "crv": self.crv.as_ref()?, "kty": "EC", "x": self.x.as_ref()?, "y": self.y.as_ref()?
-            }),
-            _ => return None,
-        };
-        Some(hex::encode(Sha256::digest(members.to_string())))
-    }
-}
-
 /// Asks over a client.
 pub(crate) async fn identify(client: &ApiClient) -> Result<ClusterIdentity, Failure> {
     let namespace = client.get::<NamespaceObject>("/api/v1/namespaces/kube-system", MAX_ANSWER).await;
     let uid = readable(namespace)?.map(|namespace| namespace.metadata.uid).filter(|uid| !uid.is_empty());
     let keys =
         readable(client.get_as::<KeySet>("application/jwk-set+json", "/openid/v1/jwks", MAX_ANSWER).await)?;
-    let keys = keys.into_iter().flat_map(|set| set.keys).take(MAX_KEYS);
-    let keys: BTreeSet<String> = keys.filter_map(|key| key.thumbprint()).collect();
+    let keys: BTreeSet<String> = keys.map(|set| set.thumbprints()).unwrap_or_default();
     Ok(ClusterIdentity { uid: uid.filter(|uid| uid.len() <= 64 && uid.is_ascii()), keys })
 }
 
@@ -151,25 +112,5 @@ impl Keeper {
             tracing::error!(cluster = %self.cluster, "behind the connection of cluster {} is another cluster than before", self.cluster);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thumbprints_are_those_of_rfc_7638() {
-        let key: Key = serde_json::from_str(
-            r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#,
-        )
-        .unwrap();
-        // The RFC's own example, NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs, in hex.
-        assert_eq!(
-            key.thumbprint().as_deref(),
-            Some("3736cbb1787cb8309c77ee8c3705c5e16ffb9e859715901f1e4c59b11182f57b")
-        );
-        let other: Key = serde_json::from_str(r#"{"kty":"oct","k":"secret"}"#).unwrap();
-        assert_eq!(other.thumbprint(), None);
     }
 }

@@ -30,6 +30,8 @@ use crate::installation::gate::Gate;
 use crate::installation::key_ring::MasterKeys;
 use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
+use crate::pod_identity::PodIdentity;
+use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
 use crate::sessions::tokens::KnownToken;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub checklist: Arc<Checklist>,
     /// What happens to a grant whose custom role grows.
     pub role_growth: RoleGrowth,
+    /// How pods prove who they are, and what they are told.
+    pub pod_identity: PodIdentity,
 }
 
 impl Default for Settings {
@@ -72,6 +76,7 @@ impl Default for Settings {
             cluster_requires: ClusterRequires::default(),
             checklist: Arc::new(Checklist::default()),
             role_growth: RoleGrowth::default(),
+            pod_identity: PodIdentity::default(),
         }
     }
 }
@@ -107,6 +112,8 @@ pub struct Service {
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
+    #[expect(dead_code, reason = "vending asks it")]
+    pub(crate) workloads: Arc<dyn Workloads>,
     pub(crate) gate: Gate,
     changes: watch::Sender<u64>,
 }
@@ -153,6 +160,7 @@ impl Service {
             credentials: Credentials::default(),
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
+            workloads: Arc::new(Blind),
             gate: Gate::default(),
             changes: watch::Sender::new(0),
         })
@@ -168,6 +176,12 @@ impl Service {
     #[must_use]
     pub fn with_contact(self, contact: Arc<dyn Contact>) -> Self {
         Self { contact, ..self }
+    }
+
+    /// The same with a way to ask clusters about what tokens name.
+    #[must_use]
+    pub fn with_workloads(self, workloads: Arc<dyn Workloads>) -> Self {
+        Self { workloads, ..self }
     }
 
     /// The present instant.

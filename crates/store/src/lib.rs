@@ -13,6 +13,7 @@ mod administered;
 mod agencies;
 mod apart;
 mod arrivals;
+mod associations;
 mod attachments;
 mod audit;
 mod backup;

@@ -22,6 +22,9 @@ macro_rules! ancestor_lives {
              AND p.passwords_set = a.epoch) \
          WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = a.ancestor_id \
              AND k.enabled = 1 AND k.ended = a.epoch) \
+         WHEN 'association' THEN (SELECT COUNT(*) FROM associations s WHERE s.id = a.ancestor_id) \
+         WHEN 'service-account' THEN (SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM service_account_ends s \
+             WHERE s.id = a.ancestor_id) \
          ELSE (SELECT COUNT(*) FROM sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) END"
     };
 }
@@ -97,6 +100,10 @@ pub enum AncestorKind {
     AccessKey,
     /// Another session.
     Session,
+    /// A pod identity association, by its id.
+    Association,
+    /// A service account of a cluster, as `<cluster id>/<uid>`.
+    ServiceAccount,
 }
 
 impl AncestorKind {
@@ -108,11 +115,20 @@ impl AncestorKind {
             Self::Password => "password",
             Self::AccessKey => "access-key",
             Self::Session => "session",
+            Self::Association => "association",
+            Self::ServiceAccount => "service-account",
         }
     }
 
     fn stored(text: &str) -> Option<Self> {
-        let all = [Self::Principal, Self::Password, Self::AccessKey, Self::Session];
+        let all = [
+            Self::Principal,
+            Self::Password,
+            Self::AccessKey,
+            Self::Session,
+            Self::Association,
+            Self::ServiceAccount,
+        ];
         all.into_iter().find(|kind| kind.as_str() == text)
     }
 }

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use super::{alibaba, huawei};
 
 /// The sections of the settings file that belong to dialects.
-pub const SECTIONS: [&str; 4] = [
+pub const SECTIONS: [&str; 5] = [
     huawei::settings::SECTION,
     huawei::hss::settings::SECTION,
+    huawei::pod_identity::SECTION,
     alibaba::settings::SECTION,
     alibaba::ack::settings::SECTION,
 ];
@@ -29,6 +30,7 @@ pub struct Settings {
 struct File {
     cce: huawei::settings::Section,
     hss: huawei::hss::settings::Section,
+    pod_identity: huawei::pod_identity::Section,
     alibaba: alibaba::settings::Section,
     ack: alibaba::ack::settings::Section,
 }
@@ -42,7 +44,7 @@ impl Settings {
         let file =
             File::deserialize(sections).map_err(|error| Error::invalid("config", error.to_string()))?;
         Ok(Self {
-            huawei: huawei::settings::Settings::read(&file.cce, &file.hss)?,
+            huawei: huawei::settings::Settings::read(&file.cce, &file.hss, &file.pod_identity)?,
             alibaba: alibaba::settings::Settings::read(&file.alibaba)?,
             ack: alibaba::ack::settings::Settings::read(&file.ack)?,
         })
@@ -58,6 +60,12 @@ impl Settings {
     #[must_use]
     pub fn cluster_requires(&self) -> service::ClusterRequires {
         self.huawei.hss.authorization
+    }
+
+    /// How pods prove who they are, and what they are told.
+    #[must_use]
+    pub fn pod_identity(&self) -> &service::PodIdentity {
+        &self.huawei.pod_identity
     }
 
     /// What clusters are asked, in the place of what is shipped.

@@ -1,9 +1,9 @@
 //! The same call for other tools: a curl command that is signed already, and a Python script that signs by itself.
 //! Neither holds the secret.
 
-use crate::client::sign::DATE_HEADER;
 use crate::client::{Client, Request};
 use crate::failure::Failure;
+use signing::DATE_HEADER;
 
 /// A curl command. Its signature is good for some minutes only.
 ///

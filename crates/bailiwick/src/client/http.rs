@@ -12,11 +12,11 @@ use ureq::http;
 use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody, Error, Timeout};
 
-use super::sign::{self, AccessKey, Signable};
 use super::{Server, Settings, trust};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::system::OsEntropy;
+use signing::{AccessKey, Signable};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -131,16 +131,16 @@ impl<'a> Client<'a> {
             let nonce: [u8; 8] = domain::entropy::bytes(&OsEntropy);
             headers.push((NONCE.to_owned(), hex::encode(nonce)));
         }
-        let date = sign::date(self.clock.now());
-        headers.retain(|(name, _)| name != sign::DATE_HEADER);
-        headers.push((sign::DATE_HEADER.to_owned(), date.clone()));
+        let date = signing::date(self.clock.now());
+        headers.retain(|(name, _)| name != signing::DATE_HEADER);
+        headers.push((signing::DATE_HEADER.to_owned(), date.clone()));
         let signable = Signable {
             method: &request.method,
             target: &request.target,
             headers: &headers,
             body: &request.body,
         };
-        let authorization = sign::authorization(key, &date, &signable);
+        let authorization = signing::authorization(key, &date, &signable);
         headers.push(("authorization".to_owned(), authorization));
         headers
     }

@@ -1,11 +1,9 @@
 //! Paths and queries of the native API, with names percent-encoded: a name may hold any character.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
+use signing::RESERVED;
 
 use crate::failure::Failure;
-
-/// Everything but RFC 3986's unreserved characters. The access key signature encodes the same way.
-pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The native API's path for `parts` below its root, for example `["users", "ada"]`.
 ///

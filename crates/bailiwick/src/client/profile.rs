@@ -19,9 +19,9 @@ use domain::Secret;
 use serde::Deserialize;
 
 use super::server::{self, Server};
-use super::sign::AccessKey;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use signing::AccessKey;
 
 /// The flags that say where to call and as whom.
 #[derive(Default)]

@@ -267,6 +267,7 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
             cluster_requires: settings.dialects.cluster_requires(),
             checklist: Arc::new(api::checklist(settings.dialects.rows_file())?),
             role_growth: settings.role_growth,
+            pod_identity: settings.dialects.pod_identity().clone(),
         },
     )?;
     let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));

@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::repository::{assert_none, manifest, members, read};
 
 /// The arrows. A crate that is not here may not exist; a dependency that is not here may not be.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("policy", &["domain"]),
     ("rbac", &["domain"]),
     ("store", &["domain"]),
-    ("service", &["domain", "policy", "rbac", "store"]),
-    ("api", &["domain", "service"]),
-    ("fleet", &["domain", "rbac", "service"]),
-    ("bailiwick", &["api", "domain", "fleet", "rbac", "service", "store"]),
+    ("podidentity", &["domain"]),
+    ("signing", &["domain"]),
+    ("service", &["domain", "podidentity", "policy", "rbac", "store"]),
+    ("api", &["domain", "podidentity", "service"]),
+    ("fleet", &["domain", "podidentity", "rbac", "service"]),
+    // In clusters: no database, and no cloud.
+    ("agent", &["domain", "podidentity", "signing"]),
+    ("bailiwick", &["api", "domain", "fleet", "rbac", "service", "signing", "store"]),
     // Measures from outside, but for what costs too little to be seen there.
     ("benches", &["api", "domain", "service", "store"]),
 ];
@@ -24,19 +28,23 @@ const ARROWS_OF_TESTS: [(&str, &str); 2] = [("api", "store"), ("fleet", "store")
 /// Dependencies that only some crates may have, and why.
 const RESTRICTED: [(&str, &[&str], &str); 10] = [
     ("sqlx", &["benches", "store"], "SQL is written in one place, and measured against a bare client"),
-    ("axum", &["benches"], "it is what our own dispatch is measured against"),
+    ("axum", &["agent", "benches"], "the agent's few routes, and what our own dispatch is measured against"),
     ("hyper", &["api"], "one crate serves HTTP"),
-    ("hyper-rustls", &["fleet"], "clusters are reached through the guarded connector"),
+    (
+        "hyper-rustls",
+        &["agent", "fleet"],
+        "clusters are reached through the guarded connector; the agent reaches its own only",
+    ),
     ("tower", &["fleet"], "only the guarded connector needs it"),
     ("kube", &["fleet"], "clusters are touched in one place"),
     ("k8s-openapi", &["fleet"], "clusters are touched in one place"),
     ("ureq", &["bailiwick"], "only the command line calls servers, and what sends traces"),
-    ("clap", &["bailiwick"], "only the program has arguments"),
+    ("clap", &["agent", "bailiwick"], "only programs have arguments"),
     ("getrandom", &["bailiwick"], "randomness is a parameter everywhere else"),
 ];
 
 /// Crates that decide and do nothing else.
-const PURE: [&str; 3] = ["domain", "policy", "rbac"];
+const PURE: [&str; 5] = ["domain", "podidentity", "policy", "rbac", "signing"];
 
 /// What a crate that only decides has no use for: tasks, sockets, files, logs, chance.
 const IMPURE: [&str; 12] = [

@@ -5,6 +5,7 @@ pub mod derived;
 mod fault;
 pub mod hss;
 pub mod iam;
+pub mod pod_identity;
 pub mod settings;
 mod sts;
 

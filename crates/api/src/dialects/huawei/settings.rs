@@ -18,6 +18,8 @@ pub struct Settings {
     pub grant_requires: GrantRequires,
     /// Of the service for clusters that the vendor does not run.
     pub hss: super::hss::settings::Settings,
+    /// How pods prove who they are, and what they are told.
+    pub pod_identity: service::PodIdentity,
 }
 
 /// The section as it is written.
@@ -33,7 +35,11 @@ impl Settings {
     ///
     /// # Errors
     /// `Invalid` naming what is wrong.
-    pub fn read(section: &Section, hss: &super::hss::settings::Section) -> Result<Self> {
+    pub fn read(
+        section: &Section,
+        hss: &super::hss::settings::Section,
+        pod_identity: &super::pod_identity::Section,
+    ) -> Result<Self> {
         let policy_types = section.policy_types.as_deref().map(PolicyTypes::parse).transpose()?;
         let grant_requires = match section.grant_requires.as_deref() {
             None | Some("administration") => GrantRequires::Administration,
@@ -43,7 +49,8 @@ impl Settings {
             }
         };
         let hss = super::hss::settings::Settings::read(hss)?;
-        Ok(Self { policy_types: policy_types.unwrap_or_default(), grant_requires, hss })
+        let pod_identity = super::pod_identity::read(pod_identity)?;
+        Ok(Self { policy_types: policy_types.unwrap_or_default(), grant_requires, hss, pod_identity })
     }
 
     /// What is in force, in lines for people.
@@ -68,6 +75,6 @@ impl Settings {
             ),
             format!("cce.grant_requires = {requires}"),
         ];
-        [own, self.hss.describe()].concat()
+        [own, self.hss.describe(), super::pod_identity::describe(&self.pod_identity)].concat()
     }
 }

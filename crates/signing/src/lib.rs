@@ -4,10 +4,11 @@
 
 use domain::{Secret, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use super::path::RESERVED;
+/// Everything but RFC 3986's unreserved characters: what the signature encodes, and what paths should.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
 

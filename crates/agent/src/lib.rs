@@ -1,0 +1,6 @@
+//! What `bailiwick-agent` is made of. A library, so that its tests and the fuzzer reach it.
+
+pub mod clock;
+pub mod node;
+pub mod server;
+pub mod webhook;

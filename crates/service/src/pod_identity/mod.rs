@@ -1,0 +1,37 @@
+//! Pod identity: which agency the pods of a service account act as, and credentials for those that prove to be such pods.
+
+pub mod workloads;
+
+/// How pods prove who they are, and what they are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodIdentity {
+    /// For whom the tokens of service accounts must be made.
+    pub audience: String,
+    /// The environment variable by which a pod learns where its credentials are.
+    pub uri_variable: String,
+    /// The environment variable by which it learns where its token is.
+    pub token_file_variable: String,
+    /// How long credentials live, in seconds.
+    pub lifetime_seconds: i64,
+    /// Whether only tokens that are bound to a pod are good.
+    pub require_bound_pod: bool,
+}
+
+/// The shortest life of credentials, in seconds: clients fetch new ones when less than 40 minutes remain, each time that
+/// they call anything.
+pub const SHORTEST_LIFE: i64 = 3600;
+
+/// The longest, in seconds.
+pub const LONGEST_LIFE: i64 = 43_200;
+
+impl Default for PodIdentity {
+    fn default() -> Self {
+        Self {
+            audience: "bailiwick.pods".to_owned(),
+            uri_variable: "BAILIWICK_CREDENTIALS_URI".to_owned(),
+            token_file_variable: "BAILIWICK_TOKEN_FILE".to_owned(),
+            lifetime_seconds: 7200,
+            require_bound_pod: false,
+        }
+    }
+}

@@ -112,6 +112,25 @@ async fn whatever_an_agent_is_given_besides_it_stays_the_agent_of_its_cluster() 
 }
 
 #[tokio::test]
+async fn sessions_of_an_agent_stay_within_what_it_may() {
+    for world in prepared().await {
+        let (service, root) = (&world.service, &world.root);
+        let (key, agent) = agent_of(&world, "one").await;
+        let everything = world.policy(&allow(&["*"])).await;
+        let to = WhichPrincipal { kind: PrincipalKind::User, which: key.agent.as_str().into() };
+        service.attach_policy(root, everything.as_str(), to, WhichScope::Account).await.unwrap();
+        for limits in [Vec::new(), vec![vec![allow(&["*"])]]] {
+            let session = service.issue_temporary_key(&agent, 900, limits).await.unwrap();
+            let found = service.signing_key(session.id.as_str()).await.unwrap().unwrap();
+            let call = Call { caller: Arc::clone(&found.caller), ..agent.clone() };
+            service.follow_pod_identity(&call, "one", 0, NOW).await.unwrap();
+            assert_eq!(kind(service.follow_pod_identity(&call, "two", 0, NOW).await), ErrorKind::Forbidden);
+            assert_eq!(kind(service.list_clusters(&call).await), ErrorKind::Forbidden, "{}", world.on());
+        }
+    }
+}
+
+#[tokio::test]
 async fn nobody_gives_an_agent_a_password() {
     for world in prepared().await {
         let (key, _) = agent_of(&world, "one").await;
@@ -154,6 +173,7 @@ async fn of_many_keys_the_oldest_end_at_once() {
     for world in prepared().await {
         let (first, agent) = agent_of(&world, "one").await;
         for _ in 0..4 {
+            world.clock.advance_seconds(1);
             world.service.renew_agent_key(&agent, "one").await.unwrap();
         }
         assert!(caller(&world.service, &first).await.is_none());

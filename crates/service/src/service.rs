@@ -31,6 +31,7 @@ use crate::installation::key_ring::MasterKeys;
 use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
+use crate::pod_identity::keys::KnownKeys;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -112,8 +113,8 @@ pub struct Service {
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
-    #[expect(dead_code, reason = "vending asks it")]
     pub(crate) workloads: Arc<dyn Workloads>,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) gate: Gate,
     changes: watch::Sender<u64>,
 }
@@ -161,6 +162,7 @@ impl Service {
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
+            known_keys: KnownKeys::default(),
             gate: Gate::default(),
             changes: watch::Sender::new(0),
         })

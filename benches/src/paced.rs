@@ -59,5 +59,9 @@ pub async fn send(address: &str, file: &str, per_second: &str, connections: &str
 
 #[expect(clippy::cast_precision_loss, reason = "some thousand requests")]
 fn due(began: Instant, number: usize, per_second: f64) -> Instant {
-    if per_second > 0.0 { began + Duration::from_secs_f64(number as f64 / per_second) } else { Instant::now() }
+    if per_second > 0.0 {
+        began + Duration::from_secs_f64(number as f64 / per_second)
+    } else {
+        Instant::now()
+    }
 }

@@ -32,6 +32,7 @@ use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
 use crate::pod_identity::feed::Followers;
+use crate::pod_identity::keys::KnownKeys;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -113,8 +114,8 @@ pub struct Service {
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
-    #[expect(dead_code, reason = "vending asks it")]
     pub(crate) workloads: Arc<dyn Workloads>,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) gate: Gate,
     pub(crate) followers: Followers,
     changes: watch::Sender<u64>,
@@ -163,6 +164,7 @@ impl Service {
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
+            known_keys: KnownKeys::default(),
             gate: Gate::default(),
             followers: Followers::default(),
             changes: watch::Sender::new(0),

@@ -271,7 +271,8 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
         },
     )?;
     let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));
-    Ok(Arc::new(service.with_contact(Arc::new(fleet::Visitor::new(policy.clone())))))
+    let service = service.with_contact(Arc::new(fleet::Visitor::new(policy.clone())));
+    Ok(Arc::new(service.with_workloads(Arc::new(fleet::Registry::new(policy.clone())))))
 }
 
 /// What goes on beside requests.

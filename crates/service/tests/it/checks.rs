@@ -8,7 +8,7 @@ use service::clusters::checks::{Check, Checklist};
 use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
 use service::clusters::connection::prober::Pending;
 use service::clusters::connection::{AddressPolicy, Connection, Contact};
-use service::{Call, NewCluster, Service, Settings};
+use service::{Call, NewCluster, Rate, Rates, Service, Settings};
 
 use super::rotation::kubeconfig;
 use crate::world::{World, allow, deny, worlds};
@@ -78,10 +78,17 @@ impl Contact for ApiServer {
 
 /// A server that asks `ApiServer`, and a cluster that it knows as `one`.
 async fn asking(world: &World) -> (Arc<Service>, Arc<ApiServer>) {
+    let checks = Rate { per_second: 0, burst: 0 };
+    asking_at(world, Rates { checks, ..Rates::default() }).await
+}
+
+/// The same, as often as the rates say.
+async fn asking_at(world: &World, rates: Rates) -> (Arc<Service>, Arc<ApiServer>) {
     let api_server = Arc::new(ApiServer::default());
     let settings = Settings {
         addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
         checklist: Arc::new(Checklist::parse("rows_file", ROWS).unwrap()),
+        rates,
         ..Settings::default()
     };
     let new = NewCluster {
@@ -186,6 +193,33 @@ async fn a_member_needs_no_right_and_is_refused_by_an_outright_denial_alone() {
             let error = service.check_cluster_as_member(&ann, id).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Forbidden);
         }
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_a_cluster_checked_without_pause_is_held_back_and_other_clusters_are_not() {
+    for world in worlds().await {
+        let (service, _) = asking_at(&world, Rates::default()).await;
+        let new = NewCluster {
+            id: Some("c-two".into()),
+            name: "two".into(),
+            kubeconfig: Some(kubeconfig(2, "one")),
+            ..NewCluster::default()
+        };
+        world.service.create_cluster(&world.root, new).await.unwrap();
+        let ann = world.call_of(&world.principal(PrincipalKind::User, "ann").await).await;
+        let mut refused = None;
+        for _ in 0..200 {
+            if let Err(error) = service.check_cluster_as_member(&ann, "c-one").await {
+                refused = Some(error.kind());
+                break;
+            }
+        }
+        assert_eq!(refused, Some(ErrorKind::Limited), "{}", world.on());
+        // It is about the cluster's API server, not about who asks.
+        let root = service.check_cluster(&world.root, "one").await.unwrap_err();
+        assert_eq!(root.kind(), ErrorKind::Limited);
+        assert!(service.check_cluster_as_member(&ann, "c-two").await.is_ok());
     }
 }
 

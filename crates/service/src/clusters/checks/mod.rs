@@ -5,6 +5,7 @@
 
 mod checklist;
 mod history;
+mod turns;
 
 use domain::{Cluster, ClusterId, Error, Result, Timestamp};
 use rbac::check::{Answers, Grantee, manifest};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use checklist::Checklist;
 pub use history::{MAX_LISTED, PastCheck};
 pub use rbac::check::Row;
+pub(crate) use turns::Turns;
 
 use crate::authz::{self, Thing};
 use crate::call::Call;
@@ -120,7 +122,8 @@ impl Service {
     /// Asks a cluster what the credential of its connection may do there.
     ///
     /// # Errors
-    /// `Forbidden`; `NotFound`; `Conflict` with a sentence for people if the cluster has no connection or could not be asked.
+    /// `Forbidden`; `NotFound`; `Conflict` with a sentence for people if the cluster has no connection or could not be asked;
+    /// `Limited` if it is asked too often.
     pub async fn check_cluster(&self, call: &Call, cluster: &str) -> Result<Check> {
         let right = authz::require_somewhere(call, CHECK)?;
         let cluster = self.cluster_for(call, &right, cluster).await?;
@@ -155,6 +158,8 @@ impl Service {
         let row = row.ok_or_else(|| {
             Error::conflict(format!("cluster `{}` has no connection: nobody can be asked", cluster.name))
         })?;
+        self.limiter.check(&cluster.id)?;
+        let _turn = self.turns.take(&cluster.id).await?;
         let connection = self.open_connection(&row.id, &row.account, &row.sealed_connection)?;
         let questions = self.settings.checklist.questions();
         let reviewed = self.contact.review(&connection, &questions).await;

@@ -9,7 +9,7 @@ import time
 
 
 class HostileServer:
-    """Answers every request in one way. `answer(handler)` is called for each; the body was read already."""
+    """Answers every request in one way. `answer(handler)` is called for each; `handler.body` was read already."""
 
     def __init__(self, certificate, answer):
         outer = self
@@ -18,7 +18,7 @@ class HostileServer:
             protocol_version = "HTTP/1.1"
 
             def _any(self):
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.requests += 1
                 try:
                     answer(self)

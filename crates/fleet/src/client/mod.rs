@@ -16,7 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::failure::{Failure, Refusal, clean};
 use crate::fence::Fence;
 use crate::guard::GuardedConnector;
+use crate::kept::IDLE;
 use crate::wire::Status;
 
 /// How long a request may take with everything that belongs to it, except for watches.
@@ -99,7 +100,11 @@ impl ApiClient {
         }
         .wrap_connector(GuardedConnector::new(policy, server.port));
         Ok(Self {
-            transport: Client::builder(TokioExecutor::new()).build(connector),
+            transport: Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE)
+                // Without one, nobody would close what is not used any more.
+                .pool_timer(TokioTimer::new())
+                .build(connector),
             base: server.to_string(),
             authorization: authorization(&connection.credential)?,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),

@@ -6,6 +6,8 @@ import pathlib
 import secrets
 import shlex
 import subprocess
+import threading
+import time
 import urllib.request
 
 import huaweicloudsdkhss.v5 as hss
@@ -15,9 +17,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
+from harness import hostile
 from harness.process import clean_environment, until
 from harness.sdk import Unique, hss_client
 from harness.server import Server
+from test_cluster_check import ALL, ROWS, Checked, allowed, kubectl, rights
 from test_cluster_life import another_admin, applied, grant_to, until_identified
 
 LATER = 1814080859608
@@ -509,6 +513,67 @@ def test_a_key_of_another_certificate_is_refused_before_anything_is_changed(bail
     pair["client-certificate-data"] = encoded(certificate)
     assert clusters.analyze(with_user(api_server.kubeconfig, pair)).total_num == 1
     bailiwick.do("cluster", "remove", cluster, "--abandon")
+
+
+@pytest.fixture
+def checked(bailiwick, api_server, kube):
+    one = Checked(bailiwick, api_server, kube)
+    yield one
+    one.remove()
+
+
+def test_each_row_is_true_for_who_holds_all_of_it_and_false_without_one_of_its_verbs(
+    member, checked, api_server, kube, tmp_path
+):
+    request = hss.ShowMultiCloudClusterAuthRequest(cluster_id=checked.cluster, limit=200)
+
+    def shown():
+        found = member.sdk.show_multi_cloud_cluster_auth(request)
+        assert found.total_num == len(ROWS)
+        return [row.is_authed for row in found.data_list]
+
+    for held in (ALL, set()):
+        checked.give(held)
+        assert shown() == [held == ALL] * len(ROWS)
+    for at, row in enumerate(ROWS):
+        verb = sorted(row["verbs"])[-1 - at % len(row["verbs"])]
+        checked.give(ALL - {right for right in rights(row) if right[3] == verb})
+        truth = [all(allowed(kube, checked.user, right) for right in rights(one)) for one in ROWS]
+        assert shown() == truth, (at, verb)
+        assert truth[at] is False
+    manifest = checked.bailiwick.do("cluster", "check", checked.cluster, "--manifest")
+    kubectl(api_server, tmp_path, "apply", "-f", "-", text=manifest)
+    try:
+        until(lambda: all(shown()), 10, "the manifest turns every row true")
+    finally:
+        kubectl(api_server, tmp_path, "delete", "-f", "-", text=manifest)
+
+
+def test_a_connection_to_what_lies_or_is_silent_is_refused_in_time_and_the_former_one_stays(
+    bailiwick, clusters, api_server, other_api_server
+):
+    cluster = clusters.create(api_server.kubeconfig, name=f"lies-{secrets.token_hex(3)}")
+    until_status(clusters, cluster, "connect_success")
+    until_identified(bailiwick, cluster)
+    found = {}
+
+    def ask(name, url):
+        began = time.monotonic()
+        text = api_server.kubeconfig.replace(api_server.url, url)
+        status, code, said = refused(lambda: Clusters(bailiwick).update(cluster, kubeconfig=text))
+        found[name] = (status, code, said, time.monotonic() - began)
+
+    with hostile.servers(api_server.authority, other_api_server.authority) as urls:
+        threads = [threading.Thread(target=ask, args=each) for each in urls.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert set(found) == set(urls)
+    for name, (status, code, said, seconds) in found.items():
+        assert (status, code) == (409, "HSS.0003") and seconds < 10, (name, said, seconds)
+    assert clusters.one(cluster).server == api_server.url
+    clusters.remove(cluster)
 
 
 def test_permissions_are_what_the_cluster_says_now(bailiwick, clusters, member, api_server, kube):

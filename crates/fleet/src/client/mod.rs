@@ -39,6 +39,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(7);
 pub(crate) const MAX_LIST: usize = 32 << 20;
 /// The largest answer to anything else.
 pub(crate) const MAX_ANSWER: usize = 1 << 20;
+/// The largest answer to a review. Many are read at a time, for whoever has their clusters checked.
+pub(crate) const MAX_REVIEW: usize = 256 << 10;
 /// The largest answer that is one object, and the longest line of a watch. etcd keeps none above 1.5 MiB unless it is
 /// told to, and JSON may need six bytes for one.
 pub(crate) const MAX_OBJECT: usize = 16 << 20;
@@ -149,14 +151,14 @@ impl ApiClient {
         parse(&self.answer(request, limit).await?)
     }
 
-    /// `POST path`.
+    /// `POST path` of a question: a review, which stays nowhere.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &serde_json::Value,
     ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(body.to_string())));
-        parse(&self.call(Method::POST, path, body, MAX_ANSWER).await?)
+        parse(&self.call(Method::POST, path, body, MAX_REVIEW).await?)
     }
 
     /// `POST path` of something that stays there.

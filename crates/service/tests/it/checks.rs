@@ -8,9 +8,10 @@ use service::clusters::checks::{Check, Checklist};
 use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
 use service::clusters::connection::prober::Pending;
 use service::clusters::connection::{AddressPolicy, Connection, Contact};
-use service::{Call, NewCluster, Rate, Rates, Service, Settings};
+use service::{Call, NewCluster, Rate, Rates, Service, Settings, Within};
 
 use super::rotation::kubeconfig;
+use super::sessions::by_key;
 use crate::world::{World, allow, deny, worlds};
 
 const ROWS: &str = r#"{"rows":[
@@ -193,6 +194,32 @@ async fn a_member_needs_no_right_and_is_refused_by_an_outright_denial_alone() {
             let error = service.check_cluster_as_member(&ann, id).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Forbidden);
         }
+    }
+}
+
+#[tokio::test]
+async fn belonging_to_the_account_is_not_enough_in_a_session_whose_limits_do_not_name_it() {
+    const OTHER: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:grant:list"],"Resource":["*"]}]}"#;
+    const CHECKS: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:cluster:check"],"Resource":["*"]}]}"#;
+    for world in worlds().await {
+        let (service, _) = asking(&world).await;
+        let limited = async |limit: &str| {
+            let key = service.issue_temporary_key(&world.root, 900, vec![vec![limit.to_owned()]]).await;
+            by_key(&service, &key.unwrap()).await.unwrap()
+        };
+        let other = limited(OTHER).await;
+        let error = service.check_cluster_as_member(&other, "c-one").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden, "{}", world.on());
+        assert!(service.check_cluster_as_member(&limited(CHECKS).await, "c-one").await.is_ok());
+        let project = &world.prepared.project.id;
+        let ann = world.principal(PrincipalKind::User, "ann").await;
+        let seen = async |call: &Call| {
+            let found = service.list_clusters_of_members_account(call, project, &Within::Everywhere).await;
+            found.unwrap().len()
+        };
+        assert_eq!((seen(&other).await, seen(&world.call_of(&ann).await).await), (0, 1));
+        world.give(&ann, &deny(&["bailiwick:cluster:list"])).await;
+        assert_eq!(seen(&world.call_of(&ann).await).await, 0);
     }
 }
 

@@ -130,7 +130,8 @@ impl Service {
         self.ask_all(call, &cluster).await
     }
 
-    /// The same for whoever belongs to the account, unless a policy denies it outright: some dialects ask for no right.
+    /// The same for whoever belongs to the account, unless a policy denies it outright or the session's limits do not allow it:
+    /// some dialects ask for no right.
     /// `id` is the cluster's id and not its name.
     ///
     /// # Errors
@@ -140,14 +141,14 @@ impl Service {
         self.ask_all(call, &cluster).await
     }
 
-    /// A cluster of the caller's account by its id, unless a policy denies the action on it outright.
+    /// A cluster of the caller's account by its id, if belonging to the account is enough for the action on it.
     pub(crate) async fn cluster_of_member(&self, call: &Call, action: &str, id: &str) -> Result<Cluster> {
         let found = self.clusters_of(call).await?.into_iter().find(|cluster| cluster.id.as_str() == id);
         let Some(found) = found else {
-            authz::require_not_denied(call, action, &Thing::unknown_cluster(&ClusterId::stored(id)))?;
+            authz::require_of_member(call, action, &Thing::unknown_cluster(&ClusterId::stored(id)))?;
             return Err(Error::not_found("cluster", id));
         };
-        authz::require_not_denied(call, action, &Thing::cluster(&found))?;
+        authz::require_of_member(call, action, &Thing::cluster(&found))?;
         Ok(found)
     }
 

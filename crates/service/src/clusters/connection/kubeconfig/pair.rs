@@ -10,7 +10,7 @@ use rustls::{Error, InconsistentKeys};
 const CERTIFICATE: &str = "holds a `user.client-certificate-data` that is refused: it must be X.509 certificates of \
                            version 3, the client's own first";
 const KEY: &str = "holds a `user.client-key-data` that is refused: it must be a private key of a kind that is supported: \
-                   RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519";
+                   RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519";
 const MISMATCH: &str = "must hold the key that belongs to the certificate: `user.client-key-data` is the key of another \
                         certificate than `user.client-certificate-data`";
 

@@ -25,6 +25,7 @@ mod fence;
 mod guard;
 mod identity;
 mod inquiry;
+mod kept;
 mod observe;
 mod pass;
 mod remarks;

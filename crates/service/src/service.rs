@@ -11,7 +11,7 @@ use crate::audit::{Failures, Refusals};
 use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::{Call, Caller, Proof};
-use crate::clusters::checks::Checklist;
+use crate::clusters::checks::{Checklist, Turns};
 use crate::clusters::connection::address::AddressPolicy;
 use crate::clusters::connection::contact::Contact;
 use crate::clusters::connection::prober::{Blind, Prober};
@@ -112,6 +112,7 @@ pub struct Service {
     pub(crate) counting: Shares,
     pub(crate) shares: Shares,
     pub(crate) credentials: Credentials,
+    pub(crate) turns: Turns,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
     pub(crate) workloads: Arc<dyn Workloads>,
@@ -161,6 +162,7 @@ impl Service {
             counting: Shares::of(1),
             shares: Shares::default(),
             credentials: Credentials::default(),
+            turns: Turns::default(),
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),

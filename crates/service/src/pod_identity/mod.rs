@@ -4,6 +4,7 @@ pub(crate) mod keys;
 mod refusal;
 pub(crate) mod session;
 mod vending;
+pub mod watching;
 pub mod workloads;
 
 pub use refusal::Refusal;

@@ -31,6 +31,7 @@ use crate::installation::key_ring::MasterKeys;
 use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
+use crate::pod_identity::keys::KnownKeys;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -112,8 +113,8 @@ pub struct Service {
     pub(crate) credentials: Credentials,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
-    #[expect(dead_code, reason = "vending asks it")]
     pub(crate) workloads: Arc<dyn Workloads>,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) gate: Gate,
     changes: watch::Sender<u64>,
 }
@@ -161,6 +162,7 @@ impl Service {
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
+            known_keys: KnownKeys::default(),
             gate: Gate::default(),
             changes: watch::Sender::new(0),
         })
@@ -261,15 +263,13 @@ impl Service {
     }
 
     /// Writes the audit row and commits; afterwards copies of the account are stale.
-    pub(crate) async fn commit(
-        &self,
-        mut tx: WriteTx,
-        call: &Call,
-        action: &str,
-        resource: &str,
-    ) -> Result<()> {
-        let event = self.event(call, action, resource);
-        tx.audit(&event).await?;
+    pub(crate) async fn commit(&self, tx: WriteTx, call: &Call, action: &str, resource: &str) -> Result<()> {
+        self.commit_event(tx, &self.event(call, action, resource)).await
+    }
+
+    /// The same for what nobody asked for.
+    pub(crate) async fn commit_event(&self, mut tx: WriteTx, event: &AuditEvent) -> Result<()> {
+        tx.audit(event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
         let (directory, ends_sessions) = (tx.changes_directory(), tx.ends_sessions());
         tx.commit().await?;

@@ -120,6 +120,8 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:group:update", Permissions),
     plain("bailiwick:metrics:show", Read),
     cluster("bailiwick:namespace:list", List),
+    cluster("bailiwick:podIdentity:test", Read),
+    cluster("bailiwick:podIdentity:vend", Write),
     on("bailiwick:policy:attach", Permissions, "policy"),
     plain("bailiwick:policy:create", Permissions),
     on("bailiwick:policy:delete", Permissions, "policy"),

@@ -208,6 +208,11 @@ fn put(context: &mut Context, call: &Call, key: &str, fact: Fact, thing: &Thing<
         },
         // Given with the request where an operation takes tags; none does yet.
         Fact::RequestTag | Fact::TagKeys => {}
+        Fact::PrincipalTag => {
+            let tags = caller.session().map(|session| session.tags.as_slice()).unwrap_or_default();
+            tags.iter().for_each(|tag| context.set(&format!("{key}{}", tag.key), tag.value.as_str()));
+            context.lacking(key);
+        }
         Fact::Unknown => context.unknown(key),
     }
 }

@@ -1,6 +1,14 @@
 //! Pod identity: which agency the pods of a service account act as, and credentials for those that prove to be such pods.
 
+pub(crate) mod keys;
+mod refusal;
+pub(crate) mod session;
+mod vending;
+pub mod watching;
 pub mod workloads;
+
+pub use refusal::Refusal;
+pub use vending::{Vended, VendedKey};
 
 /// How pods prove who they are, and what they are told.
 #[derive(Clone, Debug, PartialEq, Eq)]

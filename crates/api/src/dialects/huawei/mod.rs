@@ -42,6 +42,7 @@ impl Huawei {
             cce::clusters::operations(),
             hss::operations(),
             cce::certificates::operations(),
+            cce::assume_agency::operations(),
             iam::operations(),
             sts::operations(),
         ]

@@ -21,6 +21,7 @@ mod principals;
 mod projects;
 mod removals;
 mod revocations;
+mod vending;
 
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -72,6 +73,7 @@ fn rows() -> Vec<Operation> {
         kubeconfigs::operations(),
         removals::operations(),
         revocations::operations(),
+        vending::operations(),
         audit::operations(),
     ]
     .concat()

@@ -46,7 +46,7 @@ mod workloads;
 pub use contact::Visitor;
 pub use identity::Identifier;
 pub use supervisor::FleetHandle;
-pub use workloads::Registry;
+pub use workloads::{Registry, watch_workloads};
 
 /// How the fleet works.
 #[derive(Clone, Debug)]

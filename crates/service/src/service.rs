@@ -268,15 +268,13 @@ impl Service {
     }
 
     /// Writes the audit row and commits; afterwards copies of the account are stale.
-    pub(crate) async fn commit(
-        &self,
-        mut tx: WriteTx,
-        call: &Call,
-        action: &str,
-        resource: &str,
-    ) -> Result<()> {
-        let event = self.event(call, action, resource);
-        tx.audit(&event).await?;
+    pub(crate) async fn commit(&self, tx: WriteTx, call: &Call, action: &str, resource: &str) -> Result<()> {
+        self.commit_event(tx, &self.event(call, action, resource)).await
+    }
+
+    /// The same for what nobody asked for.
+    pub(crate) async fn commit_event(&self, mut tx: WriteTx, event: &AuditEvent) -> Result<()> {
+        tx.audit(event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
         let (directory, ends_sessions) = (tx.changes_directory(), tx.ends_sessions());
         tx.commit().await?;

@@ -13,6 +13,7 @@ pub struct Arguments {
 /// # Errors
 /// A sentence if it cannot begin.
 pub async fn run(arguments: Arguments) -> Result<(), String> {
-    let _server = crate::server::Server::open(arguments.server)?;
+    let clock = std::sync::Arc::new(crate::clock::System);
+    let _server = crate::server::Server::open(arguments.server, clock)?;
     Err("the webhook is not there yet".to_owned())
 }

@@ -4,6 +4,9 @@
 //! handshake.
 
 mod asking;
+mod keeping;
+mod view;
+mod watching;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +19,15 @@ use service::pod_identity::workloads::{Reached, Signing, Workload, Workloads};
 use crate::client::ApiClient;
 use crate::failure::Failure;
 use crate::right::Right;
+use watching::Watch;
+
+pub use keeping::watch_workloads;
 
 /// Knows, or asks, what is alive in clusters.
 pub struct Registry {
     policy: Arc<AddressPolicy>,
     clients: Mutex<HashMap<ClusterId, Kept>>,
+    watches: Mutex<HashMap<ClusterId, (i64, Arc<Watch>)>>,
 }
 
 /// A client, and of which version of its cluster's connection it is.
@@ -34,7 +41,7 @@ impl Registry {
     /// One that connects to where the policy allows.
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
-        Self { policy: Arc::new(policy), clients: Mutex::default() }
+        Self { policy: Arc::new(policy), clients: Mutex::default(), watches: Mutex::default() }
     }
 
     fn client(&self, reached: &Reached) -> Result<Arc<ApiClient>, Failure> {
@@ -46,6 +53,28 @@ impl Registry {
         clients
             .insert(reached.cluster.clone(), Kept { version: reached.version, client: Arc::clone(&client) });
         Ok(client)
+    }
+
+    /// A new watch of a cluster, which is asked from now on.
+    fn watching(&self, reached: &Reached) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(reached.cluster.clone()));
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.insert(reached.cluster.clone(), (reached.version, Arc::clone(&watch)));
+        watch
+    }
+
+    /// Forgets a cluster that is not worth watching any more.
+    fn forget(&self, cluster: &ClusterId) {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+    }
+
+    /// Whether a watch of this very connection knows that it is alive.
+    fn knows(&self, reached: &Reached, workload: &Workload, uid: &str) -> bool {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = watches.get(&reached.cluster).filter(|(version, _)| *version == reached.version);
+        let Workload { kind, namespace, name } = workload;
+        watch.is_some_and(|(_, watch)| watch.knows(*kind, namespace, name, uid))
     }
 }
 
@@ -78,7 +107,13 @@ impl Workloads for Registry {
         workload: &'a Workload,
         uid: &'a str,
     ) -> Pending<'a, Result<bool>> {
-        Box::pin(async move { Ok(self.uid(reached, workload).await?.is_some_and(|found| found == uid)) })
+        Box::pin(async move {
+            if self.knows(reached, workload, uid) {
+                return Ok(true);
+            }
+            // It may be new, or gone, or the watch is: what nobody knows is asked.
+            Ok(self.uid(reached, workload).await?.is_some_and(|found| found == uid))
+        })
     }
 
     fn uid<'a>(

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{ClusterId, ClusterIdentity, Error};
+use domain::{Cluster, ClusterId, ClusterIdentity, Error};
 use podidentity::{Claims, Expected, KeySet, Rejected, Unverified};
+use store::ConnectionFacts;
 use tokio::time::Instant;
 
 use super::refusal::{Refusal, Stopped};
@@ -145,28 +146,23 @@ impl Service {
     }
 
     async fn identity_of(&self, cluster: &ClusterId) -> Result<Option<ClusterIdentity>, Error> {
-        let mut tx = self.store.read().await?;
-        let facts = tx.connection_facts(cluster).await?;
-        tx.end().await?;
-        Ok(facts.and_then(|facts| facts.identity))
+        Ok(self.connection_facts(cluster).await?.and_then(|facts| facts.identity))
     }
 
-    /// How a cluster signs, as far as it is known and counts. Nobody is asked: whoever watches the cluster asks.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn pod_keys(&self, cluster: &ClusterId) -> Result<Option<Signing>, Error> {
+    async fn connection_facts(&self, cluster: &ClusterId) -> Result<Option<ConnectionFacts>, Error> {
         let mut tx = self.store.read().await?;
         let facts = tx.connection_facts(cluster).await?;
         tx.end().await?;
-        let Some((version, Some(identity))) = facts.map(|facts| (facts.version, facts.identity)) else {
-            return Ok(None);
-        };
-        let known = self.known_keys.entry(cluster).known(version);
-        Ok(known.map(|known| Signing {
-            issuer: known.signing.issuer.clone(),
-            keys: known.signing.keys.only(&identity.keys),
-        }))
+        Ok(facts)
+    }
+
+    /// How a cluster signs, as far as it is known and counts; `None` until it said so. Nobody is asked: whoever watches the
+    /// cluster asks.
+    pub async fn pod_keys(&self, cluster: &Cluster) -> Option<Signing> {
+        let facts = self.connection_facts(&cluster.id).await.ok()??;
+        let known = self.known_keys.entry(&cluster.id).known(facts.version)?;
+        let keys = known.signing.keys.only(&facts.identity?.keys);
+        Some(Signing { issuer: known.signing.issuer.clone(), keys })
     }
 
     /// Asks a cluster how it signs, unless that is known well enough, and learns its new keys.

@@ -10,6 +10,7 @@ pub(crate) mod session;
 mod tags;
 pub mod trust;
 mod vending;
+pub mod watching;
 pub mod workloads;
 
 pub use refusal::Refusal;

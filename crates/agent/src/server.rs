@@ -122,6 +122,14 @@ impl Server {
         self.call(Method::POST, "pod-identity/credentials", body.into(), Duration::ZERO).await
     }
 
+    /// A new key in the place of the agent's own: the answer as it came.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn renew(&self) -> Result<Bytes, Failure> {
+        self.call(Method::POST, "pod-identity/agent/renew", Bytes::new(), Duration::ZERO).await
+    }
+
     async fn call(&self, method: Method, below: &str, body: Bytes, wait: Duration) -> Result<Bytes, Failure> {
         let target = format!("/bailiwick/v1/clusters/{}/{below}", self.cluster);
         let request = self.signed(&method, &target, body, System.now())?;
@@ -180,7 +188,7 @@ impl Server {
 }
 
 /// An error with everything that caused it.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -10,7 +10,7 @@ use podidentity::feed::{Feed, Known, Verification};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::System;
-use crate::server::{Failure, Server};
+use crate::server::Server;
 
 /// As long may a pod be kept waiting because nobody knows its service account.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -188,7 +188,7 @@ impl Associations {
                     self.told().take(after, feed, System.now());
                 }
                 Err(failure) => {
-                    let (Failure::Away(why) | Failure::Refused(_, why)) = failure;
+                    let why = failure.to_string();
                     if !was_away {
                         tracing::warn!(why, "feed.interrupted");
                     }

@@ -126,7 +126,10 @@ fn has_token(volume: &Value, terms: &Terms) -> bool {
     let sources = volume.pointer("/projected/sources").and_then(Value::as_array);
     let is_ours = |source: &Value| {
         let says = |field: &str, value: &str| {
-            source.get("serviceAccountToken").and_then(|token| token.get(field)).is_some_and(|own| own == value)
+            source
+                .get("serviceAccountToken")
+                .and_then(|token| token.get(field))
+                .is_some_and(|own| own == value)
         };
         says("audience", &terms.audience) && says("path", FILE)
     };
@@ -145,7 +148,9 @@ fn projection(volume: &str, terms: &Terms) -> Value {
 /// Where a container has the whole volume.
 fn mounted<'a>(mounts: &'a [Value], volume: &str) -> Option<&'a str> {
     let whole = |one: &&Value| {
-        one.get("name").is_some_and(|own| own == volume) && one.get("subPath").is_none() && one.get("subPathExpr").is_none()
+        one.get("name").is_some_and(|own| own == volume)
+            && one.get("subPath").is_none()
+            && one.get("subPathExpr").is_none()
     };
     mounts.iter().find(whole)?.get("mountPath")?.as_str()
 }

@@ -25,6 +25,7 @@ use self::injection::Terms;
 use self::listener::{Listener, Shown};
 use self::observed::Counts;
 use self::rotation::Rotation;
+use crate::clock::System;
 use crate::cluster::Cluster;
 use crate::server::Server;
 
@@ -116,7 +117,7 @@ impl Webhook {
 /// # Errors
 /// A sentence if it cannot begin.
 pub async fn run(arguments: Arguments) -> Result<(), String> {
-    let server = Server::open(arguments.server)?;
+    let server = Server::open(arguments.server, Arc::new(System))?;
     let cluster = Arc::new(Cluster::open(arguments.cluster)?);
     let namespace = arguments.namespace;
     if !arguments.credentials_uri.starts_with("http://") && !arguments.credentials_uri.starts_with("https://")

@@ -65,10 +65,7 @@ async fn renew(server: &server::Server, cluster: &Cluster, path: &str, every: i6
         Err(failure) if failure.is(StatusCode::CONFLICT) => return Ok(false),
         Err(failure) => return Err(text(failure)),
     };
-    let given = server.renew().await.map_err(|failure| match failure {
-        server::Failure::Away(why) => why,
-        server::Failure::Refused(status, why) => format!("{status}: {why}"),
-    })?;
+    let given = server.renew().await.map_err(|failure| failure.to_string())?;
     // What is in there is a secret: no reader's words about it are told.
     let key: Key = serde_json::from_slice(&given).map_err(|_| "the server gave no key".to_owned())?;
     let secret = Secret::new(key.secret_access_key);

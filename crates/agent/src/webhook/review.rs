@@ -81,7 +81,8 @@ pub fn read(body: &[u8]) -> Asked {
 #[must_use]
 pub fn answer(uid: &str, verdict: &Verdict) -> Value {
     let is_allowed = !matches!(verdict, Verdict::NotNow(_));
-    let mut response = Map::from_iter([("uid".to_owned(), json!(uid)), ("allowed".to_owned(), json!(is_allowed))]);
+    let mut response =
+        Map::from_iter([("uid".to_owned(), json!(uid)), ("allowed".to_owned(), json!(is_allowed))]);
     let mut say = |name: &str, value| drop(response.insert(name.to_owned(), value));
     match verdict {
         Verdict::AsItIs => {}

@@ -40,7 +40,9 @@ fn what_is_not_understood_keeps_its_uid() {
         ("/request/object", json!([])),
         ("/request/namespace", json!(7)),
     ] {
-        let Asked::Unclear { uid, .. } = read(&review(&[change.clone()])) else { panic!("{change:?}") };
+        let Asked::Unclear { uid, .. } = read(&review(std::slice::from_ref(&change))) else {
+            panic!("{change:?}")
+        };
         assert_eq!(uid, "u-1");
     }
     for body in ["", "[]", "null", "{", "\"x\"", "{\"request\": {\"uid\": 7}}"] {

@@ -105,8 +105,11 @@ impl Rotation {
         let path = format!("{CONFIGURATIONS}/{}", self.configuration);
         let configuration = self.cluster.get(&path).await.map_err(failed)?;
         let bundle = STANDARD.encode(bundle);
-        let webhooks = configuration.get("webhooks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let differs = |one: &&Value| one.pointer("/clientConfig/caBundle").and_then(Value::as_str) != Some(bundle.as_str());
+        let webhooks =
+            configuration.get("webhooks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let differs = |one: &&Value| {
+            one.pointer("/clientConfig/caBundle").and_then(Value::as_str) != Some(bundle.as_str())
+        };
         let changed: Vec<Value> = webhooks
             .iter()
             .filter(differs)

@@ -14,6 +14,9 @@ pub const SWITCH: &str = "bailiwick.dev/pod-identity";
 /// The value of [`SWITCH`] that says so.
 pub const OFF: &str = "off";
 
+/// The variable with the address of the pod's node, which is added where the URL asks for it.
+pub const NODE_ADDRESS: &str = "BAILIWICK_NODE_ADDRESS";
+
 /// Where the volume is mounted; the next one where something else of the container is in the way.
 const PLACES: [&str; 3] =
     ["/var/run/secrets/bailiwick.dev/pod-identity", "/run/bailiwick-pod-identity", "/bailiwick-pod-identity"];
@@ -29,7 +32,7 @@ pub struct Terms {
     pub uri_variable: String,
     /// The variable with the path of the token.
     pub token_file_variable: String,
-    /// The URL.
+    /// The URL. With `$(BAILIWICK_NODE_ADDRESS)` in it, it is one on the pod's own node.
     pub uri: String,
     /// For whom the token is.
     pub audience: String,
@@ -85,9 +88,8 @@ fn into_container(
     terms: &Terms,
 ) -> Option<Vec<(&'static str, Vec<Value>)>> {
     let variables = items(container.get("env"))?;
-    let names = [&terms.uri_variable, &terms.token_file_variable];
-    let says = |one: &Value| names.iter().any(|name| one.get("name").is_some_and(|own| own == name.as_str()));
-    if variables.iter().any(says) {
+    let has = |name: &str| variables.iter().any(|one| one.get("name").is_some_and(|own| own == name));
+    if has(&terms.uri_variable) || has(&terms.token_file_variable) {
         return None;
     }
     let mounts = items(container.get("volumeMounts"))?;
@@ -96,13 +98,15 @@ fn into_container(
         None => (free_place(mounts)?, false),
     };
     let file = format!("{}/{FILE}", path.trim_end_matches('/'));
-    let mut added = vec![(
-        "env",
-        vec![
-            json!({"name": terms.uri_variable, "value": terms.uri}),
-            json!({"name": terms.token_file_variable, "value": file}),
-        ],
-    )];
+    let mut added_variables = Vec::new();
+    // Kubernetes puts a variable into those that come after it.
+    if terms.uri.contains(&format!("$({NODE_ADDRESS})")) && !has(NODE_ADDRESS) {
+        let from = json!({"fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIP"}});
+        added_variables.push(json!({"name": NODE_ADDRESS, "valueFrom": from}));
+    }
+    added_variables.push(json!({"name": terms.uri_variable, "value": terms.uri}));
+    added_variables.push(json!({"name": terms.token_file_variable, "value": file}));
+    let mut added = vec![("env", added_variables)];
     if !is_mounted {
         added.push(("volumeMounts", vec![json!({"name": volume, "mountPath": path, "readOnly": true})]));
     }

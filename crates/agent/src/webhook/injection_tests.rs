@@ -133,6 +133,21 @@ fn a_mount_in_the_way_is_avoided_and_a_mount_of_the_token_is_used() {
 }
 
 #[test]
+fn a_url_on_the_pods_node_comes_after_the_address_of_the_node() {
+    let terms = Terms { uri: "http://$(BAILIWICK_NODE_ADDRESS):8471/v1/credentials".to_owned(), ..terms() };
+    let names = |pod: &Value| -> Vec<String> {
+        let after = applied(pod, &patch(pod, &terms));
+        assert!(patch(&after, &terms).is_empty());
+        let env = after["spec"]["containers"][0]["env"].as_array().unwrap();
+        env.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected = ["BAILIWICK_NODE_ADDRESS", "FULL_URI", "TOKEN_FILE"];
+    assert_eq!(names(&json!({"spec": {"containers": [{}]}})), expected);
+    let own = json!([{"name": "BAILIWICK_NODE_ADDRESS", "value": "10.0.0.1"}]);
+    assert_eq!(names(&json!({"spec": {"containers": [{"env": own}]}})), expected);
+}
+
+#[test]
 fn a_pod_is_of_the_service_account_that_it_names_by_either_name() {
     for (spec, name) in [
         (json!({}), "default"),

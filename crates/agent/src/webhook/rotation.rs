@@ -41,11 +41,16 @@ impl Rotation {
     /// Looks again and again, for ever.
     pub async fn follow(&self) {
         let pause = u64::try_from(self.life / 12).unwrap_or(1).clamp(1, LONGEST_PAUSE);
+        let mut told = None;
         loop {
-            if let Err(why) = self.look().await {
+            let failed = self.look().await.err();
+            if failed != told {
+                let why = failed.as_deref().unwrap_or("nothing any more");
                 tracing::warn!(why, "certificate.not_kept");
             }
-            let pause = if self.shown.is_there() { pause } else { 1 };
+            // Soon again while something is missing: pods may be waiting for it.
+            let pause = if failed.is_some() { pause.min(2) } else { pause };
+            told = failed;
             tokio::time::sleep(Duration::from_secs(pause)).await;
         }
     }

@@ -3,11 +3,13 @@
 pub(crate) mod keys;
 mod refusal;
 pub(crate) mod session;
+mod trial;
 mod vending;
 pub mod watching;
 pub mod workloads;
 
 pub use refusal::Refusal;
+pub use trial::{Trial, Tried};
 pub use vending::{Vended, VendedKey};
 
 /// How pods prove who they are, and what they are told.

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (18, include_str!("../migrations/0018_checks.sql")),
     (19, include_str!("../migrations/0019_cluster_standing.sql")),
     (20, include_str!("../migrations/0020_associations.sql")),
+    (21, include_str!("../migrations/0021_pod_identity_agents.sql")),
     (22, include_str!("../migrations/0022_vended_sessions.sql")),
 ];
 

@@ -180,6 +180,8 @@ fn own_keys() -> impl Iterator<Item = NamedKey> {
         ("bailiwick:EnterpriseProjectId", Fact::EnterpriseProjectId),
         ("bailiwick:ResourceTag/", Fact::ResourceTag),
         ("bailiwick:PrincipalTag/", Fact::PrincipalTag),
+        ("bailiwick:RequestTag/", Fact::RequestTag),
+        ("bailiwick:TagKeys", Fact::TagKeys),
     ];
     own.into_iter().map(|(key, fact)| NamedKey { key: key.to_owned(), fact })
 }

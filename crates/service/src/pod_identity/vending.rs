@@ -11,6 +11,7 @@ use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
 use super::refusal::{Refusal, Stopped};
 use super::session;
+use super::trust::{Narrowed, Pods};
 use super::workloads::{Reached, Workload, WorkloadKind};
 use crate::authz;
 use crate::call::Call;
@@ -30,7 +31,7 @@ pub struct Vended {
     pub agency_name: String,
     /// What the session is called.
     pub session_name: String,
-    /// For whom the token was, if the agency says itself whom it trusts.
+    /// For whom the token was, if the agency's own trust names pods.
     pub audience: Option<String>,
     /// The key.
     pub key: VendedKey,
@@ -55,6 +56,8 @@ pub(super) struct Entitled {
     pub(super) agency_name: String,
     pub(super) details: AgencyDetails,
     pub(super) agency: Ancestor,
+    /// What the agency's own trust says of these pods; never that it refuses them.
+    pub(super) narrowed: Narrowed,
 }
 
 impl Service {
@@ -133,7 +136,14 @@ impl Service {
         if details.expires_at.is_some_and(|end| end <= self.now()) {
             return Err(Refusal::NoAgency.into());
         }
-        Ok(Entitled { association, agency_name: found.name, details, agency })
+        let pods = Pods { cluster, namespace, service_account };
+        let narrowed = self.trust_in_pods(&details, &pods);
+        match narrowed {
+            Narrowed::Refused => Err(Refusal::Untrusted.into()),
+            Narrowed::Allowed | Narrowed::Silent => {
+                Ok(Entitled { association, agency_name: found.name, details, agency, narrowed })
+            }
+        }
     }
 
     /// Whether what the token names is still there, with the same uid.
@@ -159,7 +169,7 @@ impl Service {
         claims: &Claims,
         entitled: Entitled,
     ) -> Result<Vended> {
-        let Entitled { association, agency_name, details, agency } = entitled;
+        let Entitled { association, agency_name, details, agency, narrowed } = entitled;
         let caller = tx.principal_as_ancestor(call.account(), &call.caller.principal).await?;
         let mut ancestors = session::ancestors(cluster, claims, &association);
         ancestors.extend(caller.into_iter().chain([agency]));
@@ -187,7 +197,8 @@ impl Service {
             security_token: begun.proof,
             expires_at: begun.session.expires_at,
         };
-        let audience = details.trust_policy.map(|_| self.settings.pod_identity.audience.clone());
+        let named = narrowed == Narrowed::Allowed;
+        let audience = named.then(|| self.settings.pod_identity.audience.clone());
         Ok(Vended { association, agency_name, session_name, audience, key })
     }
 }

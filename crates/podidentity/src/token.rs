@@ -232,3 +232,7 @@ pub fn verify(
 ) -> Result<Claims, Rejected> {
     Unverified::read(token)?.verify(keys, expected, now)
 }
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

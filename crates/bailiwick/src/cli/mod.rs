@@ -193,7 +193,7 @@ enum Noun {
     #[command(subcommand)]
     Kubeconfig(issued::Command),
 
-    /// Pod identity: credentials for pods, without a secret of their own
+    /// Pod identity: which agency the pods of a service account act as, without a secret of their own
     #[command(subcommand)]
     PodIdentity(pod_identity::Command),
 

@@ -16,6 +16,7 @@ use super::workloads::{Reached, Workload, WorkloadKind};
 use crate::authz;
 use crate::call::Call;
 use crate::clusters::certificates::WhichCluster;
+use crate::replay::is_repeated;
 use crate::service::Service;
 use crate::sessions::{NewSession, SessionKind};
 
@@ -94,7 +95,11 @@ impl Service {
         self.entitled(&mut tx, cluster, place).await?;
         tx.end().await?;
         self.alive(&reached, &claims).await?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = self.begin_grants(call).await.map_err(|error| match is_repeated(&error) {
+            // The credentials that the first one got are shown to nobody twice.
+            true => error.because("repeated"),
+            false => error,
+        })?;
         // Again, now that nobody else can change it.
         let (now, _) = self.reached(&mut tx, cluster).await?;
         if now.version != reached.version {

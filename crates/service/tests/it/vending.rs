@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{Error, ErrorKind, PrincipalKind, Result};
+use domain::{ClusterIdentity, Error, ErrorKind, PrincipalKind, Result};
 use podidentity::KeySet;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -204,6 +204,8 @@ async fn a_new_key_counts_if_the_same_cluster_says_it_and_another_ones_never() {
         let cluster = Cluster::new(&next);
         let server = vending(&world, &key, Arc::clone(&cluster), Settings::default()).await;
         let token = next.token(&world, None);
+        let first = ClusterIdentity { uid: Some("u1".into()), keys: key.set().thumbprints() };
+        assert!(server.fleet_identified(&domain::ClusterId::stored("one"), 1, &first).await.unwrap());
         // Behind the same address sits another cluster, which signs whatever it likes.
         world.api_servers.put(&address(PORT), "u2", &[&next.thumbprint()]);
         let foreign = vend(&world, &server, &token).await;
@@ -259,7 +261,7 @@ async fn one_pod_that_asks_too_often_keeps_no_other_out() {
             }
         }
         let third = vend(&world, &server, &key.token(&world, Some("p1"))).await;
-        assert_eq!(third.unwrap_err().kind(), ErrorKind::Limited, "{}", world.on());
+        assert_eq!(third.unwrap_err().kind(), ErrorKind::Conflict, "{}", world.on());
     }
 }
 

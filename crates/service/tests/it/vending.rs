@@ -154,9 +154,17 @@ async fn credentials_outlive_the_token_and_end_with_their_time_or_their_agencys(
         let tag = |key: &str| tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
         assert_eq!(tag("kubernetes-namespace"), Some("shop"));
         assert_eq!(tag("kubernetes-pod-uid"), Some("u-p1"));
-        assert!(tags.iter().all(|tag| tag.transitive && service::sessions::session_tags::is_reserved(&tag.key)));
+        assert!(
+            tags.iter().all(|tag| tag.transitive && service::sessions::session_tags::is_reserved(&tag.key))
+        );
         world.clock.advance_seconds(1);
-        assert!(server.signing_key(id).await.unwrap().is_none_or(|key| key.expires_at <= Some(world.service.now())));
+        assert!(
+            server
+                .signing_key(id)
+                .await
+                .unwrap()
+                .is_none_or(|key| key.expires_at <= Some(world.service.now()))
+        );
         let update = AgencyUpdate { expires_at: Some(Some(world.clock_in(HOUR))), ..AgencyUpdate::default() };
         let nothing = service::PrincipalUpdate::default();
         world.service.update_agency(&world.root, Which::Id("writer"), nothing, update).await.unwrap();
@@ -177,7 +185,10 @@ async fn a_token_is_good_until_its_own_time_is_over() {
         world.clock.advance_seconds(599);
         vend(&world, &server, &token).await.unwrap();
         world.clock.advance_seconds(1);
-        assert_eq!(refusal(vend(&world, &server, &token).await), (ErrorKind::Unauthenticated, Some("expired")));
+        assert_eq!(
+            refusal(vend(&world, &server, &token).await),
+            (ErrorKind::Unauthenticated, Some("expired"))
+        );
     }
 }
 

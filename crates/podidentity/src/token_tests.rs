@@ -220,7 +220,7 @@ fn whichever_byte_of_a_token_is_changed_it_proves_nothing() {
                 assert!(read(&changed, &keys).is_err(), "byte {at} xor {change}");
             }
         }
-        assert!(read(&token[..at], &keys).is_err(), "cut at {at}");
+        assert!(read(token.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
     }
     for more in ["=", ".", " ", "\n", "A"] {
         assert!(read(&format!("{token}{more}"), &keys).is_err(), "{more:?}");

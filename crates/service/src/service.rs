@@ -31,6 +31,7 @@ use crate::installation::key_ring::MasterKeys;
 use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
+use crate::pod_identity::feed::Followers;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -115,6 +116,7 @@ pub struct Service {
     #[expect(dead_code, reason = "vending asks it")]
     pub(crate) workloads: Arc<dyn Workloads>,
     pub(crate) gate: Gate,
+    pub(crate) followers: Followers,
     changes: watch::Sender<u64>,
 }
 
@@ -162,6 +164,7 @@ impl Service {
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
             gate: Gate::default(),
+            followers: Followers::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -238,7 +241,7 @@ impl Service {
                     "your rights changed while the request was waiting: send it again",
                 ));
             }
-            still_has_its_key(&mut tx, caller).await?;
+            still_has_its_key(&mut tx, caller, self.now()).await?;
         }
         if call.signed.is_some() {
             self.limiter.signed_change(call.account())?;
@@ -308,10 +311,10 @@ impl Service {
 }
 
 /// Refuses a request whose access key was disabled or deleted after its signature was looked at.
-async fn still_has_its_key(tx: &mut WriteTx, caller: &Caller) -> Result<()> {
+async fn still_has_its_key(tx: &mut WriteTx, caller: &Caller, now: Timestamp) -> Result<()> {
     let Proof::AccessKey(id) = &caller.proof else { return Ok(()) };
     let key = tx.access_key(id.as_str()).await?;
-    if key.is_some_and(|key| key.enabled) {
+    if key.is_some_and(|key| key.enabled && key.ends_at.is_none_or(|end| end > now)) {
         return Ok(());
     }
     let message = "the credential ended while the request was waiting";

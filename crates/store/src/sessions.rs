@@ -21,7 +21,7 @@ macro_rules! ancestor_lives {
          WHEN 'password' THEN (SELECT COUNT(*) FROM principals p WHERE p.id = a.ancestor_id \
              AND p.passwords_set = a.epoch) \
          WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = a.ancestor_id \
-             AND k.enabled = 1 AND k.ended = a.epoch) \
+             AND k.enabled = 1 AND k.ended = a.epoch AND (k.ends_at IS NULL OR k.ends_at > $2)) \
          WHEN 'association' THEN (SELECT COUNT(*) FROM associations s WHERE s.id = a.ancestor_id) \
          WHEN 'service-account' THEN (SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM service_account_ends s \
              WHERE s.id = a.ancestor_id) \

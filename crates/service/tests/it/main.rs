@@ -15,6 +15,7 @@
 
 mod accounts;
 mod activity;
+mod associations;
 mod audit;
 mod authorization;
 mod certificate_sources;
@@ -35,6 +36,7 @@ mod migrations;
 mod names;
 mod owners;
 mod permissions;
+mod pod_identity_agents;
 mod policies;
 mod policy_ladder;
 mod quotas;

@@ -42,6 +42,7 @@ impl Huawei {
             cce::clusters::operations(),
             hss::operations(),
             cce::certificates::operations(),
+            cce::pod_identity_associations::operations(),
             iam::operations(),
             sts::operations(),
         ]

@@ -16,6 +16,7 @@ mod history;
 mod kubeconfigs;
 mod openapi;
 mod permissions;
+mod pod_identity;
 mod policies;
 mod principals;
 mod projects;
@@ -70,6 +71,7 @@ fn rows() -> Vec<Operation> {
         permissions::operations(),
         activity::operations(),
         kubeconfigs::operations(),
+        pod_identity::operations(),
         removals::operations(),
         revocations::operations(),
         audit::operations(),

@@ -157,7 +157,9 @@ impl Desk {
                 }
                 self.hand_out(&claims, asked(Some(Arc::clone(&claims))), deadline).await
             }
-            Proof::Unknown => self.pass_on(asked(None), deadline).await,
+            // A server that does not know the keys itself is about to ask for them: until then all pods are its to judge.
+            Proof::NoKeys => self.pass_on(asked(None), deadline, || true).await,
+            Proof::UnknownKey => self.pass_on(asked(None), deadline, || self.unproved.take()).await,
             Proof::Nothing(why) => {
                 self.metrics.unproved.add();
                 Err(Refusal::unproved(&why))
@@ -336,13 +338,18 @@ impl Desk {
         Err(self.nothing(&why))
     }
 
-    /// Lets the server say what a token proves that nobody here can read, now and then.
-    async fn pass_on(self: &Arc<Self>, asked: Asked, deadline: Instant) -> Result<Bytes, Refusal> {
+    /// Lets the server say what a token proves of which nobody here can tell, if it may be asked.
+    async fn pass_on(
+        self: &Arc<Self>,
+        asked: Asked,
+        deadline: Instant,
+        may_be_asked: impl FnOnce() -> bool,
+    ) -> Result<Bytes, Refusal> {
         if let Some(refusal) = self.refused_lately(&About::Token(asked.mark)) {
             return Err(refusal);
         }
         let wanted = Wanted::By(asked.mark);
-        let begin = || self.unproved.take().then(|| Arc::clone(self).fetch(asked, deadline));
+        let begin = || may_be_asked().then(|| Arc::clone(self).fetch(asked, deadline));
         let Some(ticket) = self.flights.join(&wanted, begin) else {
             return Err(Refusal::busy("too many tokens of keys that are not known"));
         };
@@ -424,7 +431,7 @@ impl Desk {
             // The server may have fetched the key meanwhile, and told of it.
             None => match proof() {
                 Proof::Of(claims) => claims,
-                Proof::Unknown | Proof::Nothing(_) => return Ok(Outcome::Given(body)),
+                Proof::NoKeys | Proof::UnknownKey | Proof::Nothing(_) => return Ok(Outcome::Given(body)),
             },
         };
         let namespace = claims.namespace.clone();

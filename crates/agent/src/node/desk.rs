@@ -12,7 +12,7 @@ use http::StatusCode;
 use podidentity::Claims;
 use podidentity::feed::Feed;
 use podidentity::vending::Answer;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cache::{Cache, Owner, Standing, Vended};
@@ -106,6 +106,8 @@ pub struct Desk {
     gate: Gate,
     unproved: Rate,
     renewals: Rate,
+    behind: Notify,
+    behind_rate: Rate,
 }
 
 impl Desk {
@@ -134,6 +136,8 @@ impl Desk {
             gate: Gate::new(settings.upstream, Arc::clone(&spread)),
             unproved: Rate::new(20, 5),
             renewals: Rate::new(10, 3),
+            behind: Notify::new(),
+            behind_rate: Rate::new(1, 1),
             spread,
         })
     }
@@ -201,6 +205,11 @@ impl Desk {
             *health = new;
             is_new
         })
+    }
+
+    /// Waits until the server turns out to know keys that are not known here.
+    pub async fn behind(&self) {
+        self.behind.notified().await;
     }
 
     /// How the agent stands with its server.
@@ -431,7 +440,13 @@ impl Desk {
             // The server may have fetched the key meanwhile, and told of it.
             None => match proof() {
                 Proof::Of(claims) => claims,
-                Proof::NoKeys | Proof::UnknownKey | Proof::Nothing(_) => return Ok(Outcome::Given(body)),
+                Proof::NoKeys | Proof::UnknownKey => {
+                    if self.behind_rate.take() {
+                        self.behind.notify_one();
+                    }
+                    return Ok(Outcome::Given(body));
+                }
+                Proof::Nothing(_) => return Ok(Outcome::Given(body)),
             },
         };
         let namespace = claims.namespace.clone();

@@ -154,6 +154,14 @@ impl Server {
         self.call(Method::POST, "pod-identity/credentials", body.into(), Duration::ZERO).await
     }
 
+    /// A new key in the place of the agent's own: the answer as it came.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn renew(&self) -> Result<Bytes, Failure> {
+        self.call(Method::POST, "pod-identity/agent/renew", Bytes::new(), Duration::ZERO).await
+    }
+
     /// One exchange; a second one if the key was rotated while the first was on its way.
     async fn call(&self, method: Method, below: &str, body: Bytes, wait: Duration) -> Result<Bytes, Failure> {
         let key = self.key().map_err(Failure::Unaccepted)?;
@@ -237,7 +245,7 @@ fn is_same(one: &AccessKey, other: &AccessKey) -> bool {
 }
 
 /// An error with everything that caused it.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::repository::{assert_none, manifest, members, read};
 
 /// The arrows. A crate that is not here may not exist; a dependency that is not here may not be.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("policy", &["domain"]),
     ("rbac", &["domain"]),
     ("store", &["domain"]),
     ("podidentity", &["domain"]),
     ("signing", &["domain"]),
-    ("service", &["domain", "podidentity", "policy", "rbac", "store"]),
+    ("der", &[]),
+    ("service", &["der", "domain", "podidentity", "policy", "rbac", "store"]),
     ("api", &["domain", "podidentity", "service"]),
     ("fleet", &["domain", "podidentity", "rbac", "service"]),
     // In clusters: no database, and no cloud.
-    ("agent", &["domain", "podidentity", "signing"]),
+    ("agent", &["der", "domain", "podidentity", "signing"]),
     ("bailiwick", &["api", "domain", "fleet", "rbac", "service", "signing", "store"]),
     // Measures from outside, but for what costs too little to be seen there.
     ("benches", &["api", "domain", "service", "store"]),
@@ -44,7 +45,7 @@ const RESTRICTED: [(&str, &[&str], &str); 10] = [
 ];
 
 /// Crates that decide and do nothing else.
-const PURE: [&str; 5] = ["domain", "podidentity", "policy", "rbac", "signing"];
+const PURE: [&str; 6] = ["der", "domain", "podidentity", "policy", "rbac", "signing"];
 
 /// What a crate that only decides has no use for: tasks, sockets, files, logs, chance.
 const IMPURE: [&str; 12] = [

@@ -20,6 +20,7 @@ mod acs3;
 mod action_document;
 mod actions;
 mod agency_trust;
+mod associations;
 mod body_memory;
 mod caller_identity;
 mod credentials;

@@ -40,6 +40,7 @@ test: setup ## Everything, on a fresh Debian with Rust and build-essential: chec
 e2e: setup ## Real API server, real databases, official SDKs; ARGS='-k squatted' is handed to pytest
 	scripts/static
 	BAILIWICK_TEST_CLOCK_BIN="$$(realpath "$$(scripts/test-clock dev)")" && export BAILIWICK_TEST_CLOCK_BIN && \
+		export BAILIWICK_AGENT_TEST_CLOCK_BIN="$${BAILIWICK_TEST_CLOCK_BIN%/*}/bailiwick-agent-test-clock" && \
 		cd e2e && $(PYTHON) -m pytest $(ARGS)
 
 .PHONY: static

@@ -127,7 +127,7 @@ def test_the_archive_holds_the_program_with_its_licences_and_its_sums_are_right(
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         held = {name.split("/", 1)[1]: tar.extractfile(name).read() for name in tar.getnames()}
-    assert set(held) == {"bailiwick", "LICENSE", "NOTICES", "bailiwick.service"}
+    assert set(held) == {"bailiwick", "bailiwick-agent", "LICENSE", "NOTICES", "bailiwick.service"}
     assert held["bailiwick"] == program().read_bytes()
     notices = held["NOTICES"].decode()
     for part in ("  ring ", "  tokio ", "Permission is hereby granted", "GNU C Library"):
@@ -197,7 +197,8 @@ def test_the_dockerfile_makes_the_same_image(podman, image, dist, tmp_path):
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
-    (unpacked / "bailiwick").rename(out / "root/bailiwick")
+    for name in ("bailiwick", "bailiwick-agent"):
+        (unpacked / name).rename(out / "root" / name)
     for name in ("LICENSE", "NOTICES"):
         (unpacked / name).rename(documents / name)
     dockerfile = DEPLOY / "container/Dockerfile"

@@ -52,3 +52,13 @@ fn failed(sentence: &str) -> ExitCode {
     tracing::error!(error = sentence, "agent.failed");
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_one_that_can_be_read() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -12,7 +12,7 @@ use http::StatusCode;
 use podidentity::Claims;
 use podidentity::feed::Feed;
 use podidentity::vending::Answer;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cache::{Cache, Owner, Standing, Vended};
@@ -106,6 +106,8 @@ pub struct Desk {
     gate: Gate,
     unproved: Rate,
     renewals: Rate,
+    behind: Notify,
+    behind_rate: Rate,
 }
 
 impl Desk {
@@ -134,6 +136,8 @@ impl Desk {
             gate: Gate::new(settings.upstream, Arc::clone(&spread)),
             unproved: Rate::new(20, 5),
             renewals: Rate::new(10, 3),
+            behind: Notify::new(),
+            behind_rate: Rate::new(1, 1),
             spread,
         })
     }
@@ -157,7 +161,9 @@ impl Desk {
                 }
                 self.hand_out(&claims, asked(Some(Arc::clone(&claims))), deadline).await
             }
-            Proof::Unknown => self.pass_on(asked(None), deadline).await,
+            // A server that does not know the keys itself is about to ask for them: until then all pods are its to judge.
+            Proof::NoKeys => self.pass_on(asked(None), deadline, || true).await,
+            Proof::UnknownKey => self.pass_on(asked(None), deadline, || self.unproved.take()).await,
             Proof::Nothing(why) => {
                 self.metrics.unproved.add();
                 Err(Refusal::unproved(&why))
@@ -199,6 +205,11 @@ impl Desk {
             *health = new;
             is_new
         })
+    }
+
+    /// Waits until the server turns out to know keys that are not known here.
+    pub async fn behind(&self) {
+        self.behind.notified().await;
     }
 
     /// How the agent stands with its server.
@@ -336,13 +347,18 @@ impl Desk {
         Err(self.nothing(&why))
     }
 
-    /// Lets the server say what a token proves that nobody here can read, now and then.
-    async fn pass_on(self: &Arc<Self>, asked: Asked, deadline: Instant) -> Result<Bytes, Refusal> {
+    /// Lets the server say what a token proves of which nobody here can tell, if it may be asked.
+    async fn pass_on(
+        self: &Arc<Self>,
+        asked: Asked,
+        deadline: Instant,
+        may_be_asked: impl FnOnce() -> bool,
+    ) -> Result<Bytes, Refusal> {
         if let Some(refusal) = self.refused_lately(&About::Token(asked.mark)) {
             return Err(refusal);
         }
         let wanted = Wanted::By(asked.mark);
-        let begin = || self.unproved.take().then(|| Arc::clone(self).fetch(asked, deadline));
+        let begin = || may_be_asked().then(|| Arc::clone(self).fetch(asked, deadline));
         let Some(ticket) = self.flights.join(&wanted, begin) else {
             return Err(Refusal::busy("too many tokens of keys that are not known"));
         };
@@ -424,7 +440,13 @@ impl Desk {
             // The server may have fetched the key meanwhile, and told of it.
             None => match proof() {
                 Proof::Of(claims) => claims,
-                Proof::Unknown | Proof::Nothing(_) => return Ok(Outcome::Given(body)),
+                Proof::NoKeys | Proof::UnknownKey => {
+                    if self.behind_rate.take() {
+                        self.behind.notify_one();
+                    }
+                    return Ok(Outcome::Given(body));
+                }
+                Proof::Nothing(_) => return Ok(Outcome::Given(body)),
             },
         };
         let namespace = claims.namespace.clone();

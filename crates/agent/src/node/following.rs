@@ -27,7 +27,15 @@ pub async fn follow(desk: Arc<Desk>) {
     let mut after = 0;
     loop {
         let begun = Instant::now();
-        match desk.server.feed(after, WAIT).await {
+        let told = tokio::select! {
+            told = desk.server.feed(after, WAIT) => told,
+            // What the server learned while it waited for a change may be no change to it: everything is asked for.
+            () = desk.behind() => {
+                after = 0;
+                continue;
+            }
+        };
+        match told {
             Ok(feed) => {
                 if failures > 0 || after == 0 {
                     tracing::info!(revision = feed.revision, "agent.feed.told");

@@ -50,7 +50,7 @@ pub struct Arguments {
     #[command(flatten)]
     server: crate::server::Arguments,
     /// Where pods ask.
-    #[arg(long, env = "BAILIWICK_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8471")]
+    #[arg(long, env = "BAILIWICK_AGENT_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8471")]
     listen: SocketAddr,
     /// The path at which pods ask.
     #[arg(long, env = "BAILIWICK_PATH", value_name = "PATH", default_value = "/v1/credentials")]

@@ -28,8 +28,10 @@ pub fn mark(token: &str) -> Mark {
 pub enum Proof {
     /// Whose it is.
     Of(Arc<Claims>),
-    /// Nothing that could be said here: its key is not known, or none is. The server may know.
-    Unknown,
+    /// Nothing that could be said here: there is no key at all.
+    NoKeys,
+    /// Nothing that could be said here: its key is not among those that are known. The server may know it.
+    UnknownKey,
     /// Nothing.
     Nothing(Rejected),
 }
@@ -60,10 +62,10 @@ impl Tokens {
             return if is_over { Proof::Nothing(Rejected::Expired) } else { Proof::Of(Arc::clone(claims)) };
         }
         let Some(Verification { audience, issuer: Some(issuer), keys, .. }) = verification else {
-            return Proof::Unknown;
+            return Proof::NoKeys;
         };
         if keys.is_empty() {
-            return Proof::Unknown;
+            return Proof::NoKeys;
         }
         match podidentity::verify(token, keys, &Expected { issuer, audience }, now) {
             Ok(claims) => {
@@ -71,7 +73,7 @@ impl Tokens {
                 self.proved().put(*mark, Arc::clone(&claims));
                 Proof::Of(claims)
             }
-            Err(Rejected::UnknownKey(_)) => Proof::Unknown,
+            Err(Rejected::UnknownKey(_)) => Proof::UnknownKey,
             Err(rejected) => Proof::Nothing(rejected),
         }
     }

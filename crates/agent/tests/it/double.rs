@@ -44,6 +44,8 @@ pub struct State {
     pub epoch_vended: Option<i64>,
     /// Whether it answers by what was there when it was asked, and then waits.
     pub answers_first: bool,
+    /// So long questions for changes wait: not long, because a server that goes away lets go of those who wait.
+    patience: Duration,
     associations: BTreeMap<String, (i64, Known)>,
     ended: Vec<(i64, String)>,
     verification: (i64, Verification),
@@ -77,6 +79,7 @@ impl Double {
             life: 120,
             epoch_vended: None,
             answers_first: false,
+            patience: Duration::from_millis(500),
             associations: BTreeMap::new(),
             ended: Vec::new(),
             verification: (1, verification),
@@ -137,6 +140,13 @@ impl Double {
         });
     }
 
+    /// Learns keys that it tells only to who asks for everything.
+    pub fn learn(&self, issuer: &Issuer) {
+        let mut state = self.state();
+        state.verification.1.keys = issuer.keys();
+        state.patience = Duration::from_secs(20);
+    }
+
     fn change(&self, change: impl FnOnce(i64, &mut State)) {
         self.revision.send_modify(|revision| {
             *revision += 1;
@@ -186,6 +196,10 @@ impl Double {
         Ok(first.unwrap_or_else(|| self.vend(token)).unwrap_or_else(|| fault(403, Some("no-association"))))
     }
 
+    fn patience(&self) -> Duration {
+        self.state().patience
+    }
+
     fn is_answered_first(&self) -> bool {
         self.state().answers_first
     }
@@ -226,19 +240,21 @@ impl Double {
         };
         let (after, wait) = (number("after"), number("wait"));
         let mut revision = self.revision.subscribe();
-        // A server that goes away lets go of those who wait.
-        let patience = Duration::from_secs(wait.try_into().unwrap()).min(Duration::from_millis(500));
+        let before = self.state().verification.clone();
+        let patience = Duration::from_secs(wait.try_into().unwrap()).min(self.patience());
         drop(tokio::time::timeout(patience, revision.wait_for(|revision| *revision > after)).await);
         let state = self.state();
         if state.mood == Mood::Gone {
             return Err(std::io::Error::other("gone"));
         }
+        let is_changed = after == 0 || state.verification.0 > before.0;
+        let verification = (!is_changed).then_some(before.1);
         let new = state.associations.values().filter(|(revision, _)| *revision > after);
         let ended = state.ended.iter().filter(|(revision, _)| *revision > after && after > 0);
         let feed = Feed {
             revision: self.revision(),
             complete: after == 0,
-            verification: state.verification.1.clone(),
+            verification: verification.unwrap_or_else(|| state.verification.1.clone()),
             associations: new.map(|(_, known)| known.clone()).collect(),
             ended: ended.map(|(_, id)| id.clone()).collect(),
         };

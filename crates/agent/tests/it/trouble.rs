@@ -177,6 +177,26 @@ async fn a_token_of_a_key_that_is_not_known_yet_is_the_servers_to_judge_and_its_
 }
 
 #[tokio::test]
+async fn keys_that_the_server_knows_and_did_not_tell_are_asked_for() {
+    let node = with_cart().await;
+    let new = Issuer::new("second");
+    // Questions that wait already are answered as if nothing had happened.
+    node.double.learn(&new);
+    let token = new.pod("cart", "cart-1");
+    node.key(&token).await;
+    let began = tokio::time::Instant::now();
+    loop {
+        let asked = node.double.asked();
+        node.key(&token).await;
+        if node.double.asked() == asked {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "the new key was not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
 async fn made_up_keys_are_no_way_to_flood_the_server() {
     let node = with_cart().await;
     node.double.state().mood = Mood::Answers(401, Some("unknown-key"));

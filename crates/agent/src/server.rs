@@ -33,6 +33,7 @@ const MAX_WAIT: u64 = 30;
 
 /// Which server to ask, and as whom.
 #[derive(clap::Args, Clone)]
+#[group(id = "our-server")]
 pub struct Arguments {
     /// URL of the server, for example https://bailiwick.example.com:8470.
     #[arg(long, env = "BAILIWICK_SERVER")]

@@ -56,6 +56,13 @@ class Webhook:
         for thing in manifest("base") + manifest("key", **encoded):
             path = PATHS[thing["kind"]].format(SYSTEM)
             self.kube.apply(f"{path}/{thing['metadata']['name']}", thing)
+        return self._credentials(key)
+
+    def run_with(self, key):
+        """Starts it with a key, where everything else was installed by somebody else."""
+        return self._credentials(key).start()
+
+    def _credentials(self, key):
         for field in KEY_FIELDS.values():
             (self.folder / field).write_text(key[field], encoding="utf-8")
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}

@@ -30,6 +30,7 @@ mod key;
 mod kubeconfig;
 mod master_key;
 mod permissions;
+mod pod_identity_install;
 mod policy;
 mod project;
 mod recover;

@@ -26,6 +26,7 @@ const CONFIGURATION: &str = include_str!("../../../../deploy/pod-identity/config
 /// Where addresses of pods usually are.
 const POD_RANGES: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
 const BETWEEN: Duration = Duration::from_millis(500);
+const CLUSTER_ROLE: &str = "bailiwick:pod-identity-webhook";
 const CONFIGURATION_NAME: &str = "bailiwick-pod-identity";
 
 /// Shown below the help of `install`.
@@ -33,7 +34,8 @@ pub const INSTALL_EXAMPLES: &str = "Examples:\n  \
     bailiwick pod-identity install --cluster prod --context prod --image registry.example/bailiwick-agent:0.1.0\n  \
     bailiwick pod-identity install --cluster prod --image registry.example/bailiwick-agent:0.1.0 --print > agent.yaml";
 /// Shown below the help of `uninstall`.
-pub const UNINSTALL_EXAMPLES: &str = "Example:\n  bailiwick pod-identity uninstall --cluster prod --context prod";
+pub const UNINSTALL_EXAMPLES: &str =
+    "Example:\n  bailiwick pod-identity uninstall --cluster prod --context prod";
 
 /// Where it is, and by which of your credentials.
 #[derive(Args, Debug)]
@@ -89,7 +91,8 @@ pub struct UninstallArgs {
 
 fn namespace(text: &str) -> Result<String, String> {
     let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_name = !text.is_empty() && text.len() <= 63 && text.chars().all(is_letter) && !text.starts_with('-');
+    let is_name =
+        !text.is_empty() && text.len() <= 63 && text.chars().all(is_letter) && !text.starts_with('-');
     if !is_name || text.ends_with('-') {
         return Err("must be the name of a namespace".to_owned());
     }
@@ -113,12 +116,15 @@ pub fn install(args: &InstallArgs, session: &mut Session<'_, '_>) -> Result<(), 
     kubectl.apply(&manifests.base, session)?;
     let half = |failure: Failure| {
         failure
-            .hint(format!("namespace `{}` and what is in it stands, and changes no pod", args.target.namespace))
+            .hint(format!(
+                "namespace `{}` and what is in it stands, and changes no pod",
+                args.target.namespace
+            ))
             .hint("repeat the command to go on, or take it away with `bailiwick pod-identity uninstall`")
     };
     apply_rest(&manifests, &cluster, &kubectl, session).map_err(half)?;
     wait(args, &kubectl, session)?;
-    Ok(writeln!(session.world.out, "pod identity is installed in cluster {cluster}")?)
+    session.say(&format!("pod identity is installed in cluster {cluster}"))
 }
 
 /// What comes after the namespace. The configuration is last: before it, no pod is touched.
@@ -130,7 +136,11 @@ fn apply_rest(
 ) -> Result<(), Failure> {
     let key = new_key(session, cluster)?;
     kubectl.apply(&manifests.key(&key), session)?;
-    kubectl.apply(&manifests.programs, session)?;
+    // Clusters before 1.21 know disruption budgets by an older name, those since 1.25 by the newer alone.
+    let versions = kubectl.run(&["api-versions"], "")?;
+    let is_new = versions.lines().any(|line| line == "policy/v1");
+    let older = manifests.programs.replace("apiVersion: policy/v1\n", "apiVersion: policy/v1beta1\n");
+    kubectl.apply(if is_new { &manifests.programs } else { &older }, session)?;
     kubectl.apply(&manifests.configuration, session)
 }
 
@@ -139,34 +149,32 @@ fn apply_rest(
 /// # Errors
 /// If the cluster or the server refuses; what stands by then is said.
 pub fn uninstall(args: &UninstallArgs, session: &mut Session<'_, '_>) -> Result<(), Failure> {
-    let cluster = cluster_id(session, &args.target.cluster)?;
     let kubectl = Kubectl::new(&args.target)?;
+    let found = session.client.find(&path::native(&["clusters", &args.target.cluster])?)?;
     let again = |failure: Failure| failure.hint("what stands is taken away when the command is repeated");
     // First what would refuse pods once nobody answers.
-    let delete = |kind: &str, name: &str| {
+    let mut gone = Zeroizing::new(String::new());
+    for (kind, name) in [
+        ("mutatingwebhookconfiguration", CONFIGURATION_NAME),
+        ("clusterrolebinding", CLUSTER_ROLE),
+        ("clusterrole", CLUSTER_ROLE),
+        ("namespace", args.target.namespace.as_str()),
+    ] {
         let line = ["delete", kind, name, "--ignore-not-found", "--wait=true", "--timeout=120s"];
-        kubectl.run(&line, "").map_err(again)
-    };
-    let mut gone = delete("mutatingwebhookconfiguration", CONFIGURATION_NAME)?.to_string();
-    gone.push_str(&delete("clusterrolebinding", "bailiwick:pod-identity-webhook")?);
-    gone.push_str(&delete("clusterrole", "bailiwick:pod-identity-webhook")?);
-    gone.push_str(&delete("namespace", &args.target.namespace)?);
+        gone.push_str(&kubectl.run(&line, "").map_err(again)?);
+    }
     tell(&gone, session)?;
-    let agent = path::native(&["clusters", &cluster, "pod-identity", "agent"])?;
-    if session.client.find(&path::native(&["clusters", &cluster])?)?.is_some() {
-        end_key(session, &agent).map_err(again)?;
+    // Who removed the cluster from the server has ended the key with it.
+    if let Some(id) = found.as_ref().and_then(|cluster| cluster.get("id")).and_then(Value::as_str) {
+        let agent = path::native(&["clusters", id, "pod-identity", "agent"])?;
+        session.client.delete(&agent).map_err(again)?;
     }
     writeln!(
         session.world.err,
-        "pods that run keep their environment and their token until they are made anew; what was vended ends by itself; \
-         labels and annotations of namespaces and pods stay"
+        "pods that run keep their environment and their token until they are made anew; what was vended to them ends by \
+         itself; labels and annotations of others' namespaces and pods stay"
     )?;
-    Ok(writeln!(session.world.out, "pod identity is out of cluster {cluster}")?)
-}
-
-/// Ends the agent's key; one that there is not has ended.
-fn end_key(session: &Session<'_, '_>, agent: &str) -> Result<(), Failure> {
-    session.client.act("DELETE", agent)
+    session.say("pod identity is uninstalled")
 }
 
 fn cluster_id(session: &Session<'_, '_>, name: &str) -> Result<String, Failure> {
@@ -217,11 +225,8 @@ impl Manifests {
         if !server.starts_with("https://") && !session.client.server().is_local() {
             return Err(Failure::usage("--server-url must be an https URL: agents send what proves pods"));
         }
-        let ranges = if args.pod_ranges.is_empty() {
-            POD_RANGES.join(",")
-        } else {
-            args.pod_ranges.join(",")
-        };
+        let ranges =
+            if args.pod_ranges.is_empty() { POD_RANGES.join(",") } else { args.pod_ranges.join(",") };
         let namespace = &args.target.namespace;
         // JSON texts are YAML as well, whatever they hold.
         let quoted = |text: &str| Value::from(text).to_string();
@@ -316,7 +321,9 @@ fn wait(args: &InstallArgs, kubectl: &Kubectl, session: &mut Session<'_, '_>) ->
         (session.world.pause)(BETWEEN);
     }
     Err(Failure::refused(format!("the webhook does not answer after {} seconds", args.timeout))
-        .hint("everything is applied; pods are made as before, except in namespaces that require the injection")
+        .hint(
+            "everything is applied; pods are made as before, except in namespaces that require the injection",
+        )
         .hint(format!("`kubectl {namespace} get pods` and their logs say why; `--timeout` waits longer"))
         .hint("`bailiwick pod-identity uninstall` takes it away"))
 }

@@ -64,6 +64,10 @@ fn body(row: &Operation) -> &'static str {
         "cce.createAccessPolicy" | "cce.updateAccessPolicy" => {
             r#"{"name":"p","clusters":["*"],"accessScope":{"namespaces":["*"]},"policyType":"CCEViewPolicy","principal":{"type":"user","ids":["u"]}}"#
         }
+        "cce.createPodIdentityAssociation" => r#"{"namespace":"n","serviceAccount":"s","agencyName":"a"}"#,
+        "cce.updatePodIdentityAssociation" => r#"{"agencyName":"a"}"#,
+        "associations.create" => r#"{"namespace":"n","serviceAccount":"s","agency":"a"}"#,
+        "associations.update" => r#"{"agency":"a"}"#,
         "cce.createKubernetesClusterCert" => r#"{"duration":1}"#,
         "cce.revokeKubernetesClusterCert" => r#"{"userId":"u"}"#,
         "kubeconfigs.issue" => "{}",

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::permissions::{self, CleanArgs, PermissionArgs, SetArgs};
 use super::{Paging, Session, World, stdin};
+use crate::client::path::{self, with_query};
 use crate::failure::Failure;
 use crate::output::{View, field};
 
@@ -119,8 +120,15 @@ pub enum Command {
     Clean(CleanArgs),
 
     /// Delete an agency: the grants forget it, the id is never given again
-    #[command(after_help = "Example:\n  bailiwick agency delete backup-writer")]
+    ///
+    /// Refused while pod identity associations name it, because pods would lose their credentials at once; --force ends
+    /// those too.
+    #[command(after_help = "Examples:\n  bailiwick agency delete backup-writer\n  \
+        bailiwick agency delete --force backup-writer")]
     Delete {
+        /// End its pod identity associations, and at once what pods got by them
+        #[arg(long)]
+        force: bool,
         /// The agency's id or name
         agency: String,
     },
@@ -190,6 +198,11 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
         Command::RemovePermission(args) => permissions::change(AGENCIES, "remove", args, session),
         Command::SetPermissions(args) => permissions::set(AGENCIES, &args, session),
         Command::Clean(args) => permissions::clean(AGENCIES, &args, session),
-        Command::Delete { agency } => session.delete(AGENCIES, &agency),
+        Command::Delete { force, agency } => {
+            let path = path::native(&[AGENCIES, &agency])?;
+            let force = force.then_some("true");
+            session.client.act("DELETE", &with_query(&path, &[("force", force)]))?;
+            session.say(&format!("deleted {agency}"))
+        }
     }
 }

@@ -30,6 +30,7 @@ mod key;
 mod kubeconfig;
 mod master_key;
 mod permissions;
+mod pod_identity;
 mod pod_identity_install;
 mod policy;
 mod project;
@@ -192,6 +193,10 @@ enum Noun {
     #[command(subcommand)]
     Kubeconfig(issued::Command),
 
+    /// Pod identity: which agency the pods of a service account act as, without a secret of their own
+    #[command(subcommand)]
+    PodIdentity(pod_identity::Command),
+
     /// Credentials ended at once: of a principal, a key, a token
     #[command(subcommand)]
     Revoke(revoke::Command),
@@ -255,6 +260,7 @@ pub fn run(cli: Cli, world: &mut World<'_>) -> Result<(), Failure> {
         Noun::Cluster(command) => cluster::run(command, client, world),
         Noun::Grant(command) => grant::run(command, &mut Session::open(client, world)?),
         Noun::Kubeconfig(command) => issued::run(command, &mut Session::open(client, world)?),
+        Noun::PodIdentity(command) => pod_identity::run(command, &mut Session::open(client, world)?),
         Noun::Revoke(command) => revoke::run(command, &mut Session::open(client, world)?),
         Noun::Audit(command) => audit::run(command, &mut Session::open(client, world)?),
         Noun::Call(args) => call::run(args, &mut Session::open(client, world)?),

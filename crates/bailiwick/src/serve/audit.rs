@@ -78,8 +78,11 @@ enum Trimmed {
     Some,
 }
 
-/// Signed requests that could not come again.
+/// Signed requests that could not come again, and associations that ended long ago.
 async fn forget(service: &Service) -> Trimmed {
+    if let Err(error) = service.forget_association_ends().await {
+        tracing::warn!(?error, "cannot forget associations that ended; trying again");
+    }
     match service.forget_signed_requests().await {
         Ok(0) => Trimmed::Nothing,
         Ok(_) => Trimmed::Some,

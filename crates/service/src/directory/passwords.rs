@@ -7,6 +7,7 @@ use crate::audit::AuthFailure;
 use crate::authz;
 use crate::call::Call;
 use crate::directory::which::Which;
+use crate::pod_identity::agents;
 use crate::service::Service;
 
 const SET: &str = "bailiwick:user:setPassword";
@@ -78,12 +79,14 @@ impl Service {
         let found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
         self.may_change(&mut tx, call, &found.id).await?;
         check(&found)?;
+        agents::refuse_password(&mut tx, &found.id).await?;
         drop(tx);
         let hash = self.passwords.hash(&*self.entropy, password, call.account()).await?;
         let mut tx = self.begin(call).await?;
         let mut found = user.find(&mut tx, call.account(), PrincipalKind::User).await?;
         self.may_change(&mut tx, call, &found.id).await?;
         check(&found)?;
+        agents::refuse_password(&mut tx, &found.id).await?;
         tx.set_password_hash(&found.id, &hash, self.now()).await?;
         found.password_set_at = Some(self.now());
         self.commit(tx, call, SET, &format!("user/{}", found.id)).await?;

@@ -7,6 +7,7 @@ use crate::authz;
 use crate::call::Call;
 use crate::directory::which::Which;
 use crate::grants::history;
+use crate::pod_identity::agents;
 use crate::pod_identity::associations::Associations;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
@@ -215,6 +216,7 @@ impl Service {
             tx.replace_external_ids(&after).await?;
         }
         if let Some(hash) = hash {
+            agents::refuse_password(&mut tx, &after.id).await?;
             tx.set_password_hash(&after.id, &hash, self.now()).await?;
             after.password_set_at = Some(self.now());
         }

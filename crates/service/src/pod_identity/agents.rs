@@ -142,6 +142,19 @@ async fn present(tx: &mut WriteTx, cluster: &Cluster) -> Result<Cluster> {
     all.find(|one| one.id == cluster.id).ok_or_else(|| Error::not_found("cluster", cluster.id.as_str()))
 }
 
+/// Refuses a password for an agent: it signs, and nobody logs in as it.
+///
+/// # Errors
+/// `Conflict`.
+pub(crate) async fn refuse_password(tx: &mut WriteTx, user: &PrincipalId) -> Result<()> {
+    match tx.cluster_of_agent(user).await? {
+        None => Ok(()),
+        Some(cluster) => Err(Error::conflict(format!(
+            "the user is the agent of pod identity in cluster `{cluster}`, which signs and never has a password"
+        ))),
+    }
+}
+
 /// Whoever disabled an agent meant it: another key must not bring it back.
 async fn enabled(tx: &mut WriteTx, call: &Call, agent: &PrincipalId) -> Result<PrincipalId> {
     let found = tx.principal(call.account(), agent.as_str()).await?;

@@ -36,6 +36,7 @@ mod migrations;
 mod names;
 mod owners;
 mod permissions;
+mod pod_identity_agents;
 mod policies;
 mod policy_ladder;
 mod quotas;

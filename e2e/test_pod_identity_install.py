@@ -84,19 +84,18 @@ def test_install_goes_on_where_it_stopped_and_uninstall_leaves_nothing(
 ):
     run, written = operator
     before = rights(kube, own_api_server)
-    # There is no kubelet: nothing runs, and that is said.
-    done = run("install", cluster, "--image", IMAGE, "--timeout", "1")
-    assert done.returncode == 1 and "does not answer after 1 seconds" in done.stderr, done.stderr
-    assert "everything is applied" in done.stderr
-    assert len(everything(kube)) == 4
-
-    first = kube.get(f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key")["data"]
     running = Webhook(bailiwick, own_api_server, cluster)
     answers = []
     again = threading.Thread(
         target=lambda: answers.append(run("install", cluster, "--image", IMAGE, "--timeout", "60"))
     )
     try:
+        # There is no kubelet: nothing runs, and that is said.
+        done = run("install", cluster, "--image", IMAGE, "--timeout", "1")
+        assert done.returncode == 1 and "does not answer after 1 seconds" in done.stderr, done.stderr
+        assert "everything is applied" in done.stderr
+        assert len(everything(kube)) == 4
+        first = kube.get(f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key")["data"]
         again.start()
         # The kubelet's part, by hand: what `install` applied is what the program gets.
         other = lambda: kube.get(f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key")["data"] != first  # noqa: E731
@@ -119,6 +118,8 @@ def test_install_goes_on_where_it_stopped_and_uninstall_leaves_nothing(
             assert pod["securityContext"]["runAsNonRoot"] and pod["containers"][0]["image"] == IMAGE
     finally:
         running.stop()
+        if again.ident:
+            again.join(70)
         gone = run("uninstall", cluster)
     assert gone.returncode == 0, gone.stderr
     assert "pods that run keep their environment" in gone.stderr

@@ -283,7 +283,7 @@ fn print(
         )?;
         Zeroizing::new(
             KEY.replace("{NAMESPACE}", &manifests.namespace)
-                .replace("data:", "stringData:")
+                .replace("\ndata:", "\nstringData:")
                 .replace("{ACCESS_KEY_ID}", "\"\" # accessKeyId of the agent's key")
                 .replace("{SECRET_ACCESS_KEY}", "\"\" # secretAccessKey of the agent's key"),
         )

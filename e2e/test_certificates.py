@@ -115,7 +115,7 @@ def test_a_clusters_credential_that_ends_soon_is_counted_and_named_in_the_log(ne
         return {line.split('"')[1]: line.split()[-1] for line in mine}
 
     until(lambda: counts() == {"14d": "1", "7d": "1", "1d": "0", "expired": "0"}, 10, f"{counts()}")
-    said = [line for line in server.process.output().splitlines() if "the credential for cluster" in line]
-    assert len(said) == 1 and cluster in said[0] and detached not in said[0]
+    said = [line for line in server.process.output().splitlines() if "for cluster" in line and " ends on " in line]
+    assert len(said) == 1 and f"the certificate for cluster {cluster} " in said[0] and detached not in said[0]
     server.client().call("DELETE", f"/bailiwick/v1/clusters/{cluster}")
     until(lambda: counts()["14d"] == "0", 10, "it is not a cluster any more")

@@ -193,28 +193,6 @@ def test_what_a_superuser_holds_too_much_is_named(bailiwick, api_server):
 def test_a_cluster_that_cannot_be_asked_is_an_error_of_its_own_and_slows_nobody_else(
     bailiwick, checked, api_server, other_api_server
 ):
-    certificate = api_server.authority.server("hostile")
-    strange = other_api_server.authority.server("strange")
-    ways = {
-        "html": (certificate, hostile.says(200, b"<html>hello</html>")),
-        "unauthorized": (certificate, hostile.says(401)),
-        "forbidden": (certificate, hostile.says(403, b'{"kind":"Status","message":"never"}')),
-        "missing": (certificate, hostile.says(404)),
-        "busy": (certificate, hostile.says(429, headers=[("Retry-After", "30")])),
-        "broken": (certificate, hostile.says(500)),
-        "silent": (certificate, hostile.hangs),
-        "endless": (certificate, hostile.never_ends),
-        "bomb": (certificate, hostile.BOMB),
-        "no answer": (certificate, hostile.NO_ANSWER),
-        "stranger": (strange, hostile.says(200)),
-    }
-    servers = {name: hostile.HostileServer(*way) for name, way in ways.items()}
-    urls = {name: server.url for name, server in servers.items()}
-    urls["closed"] = "https://127.0.0.1:1"
-    clusters = {}
-    for name, url in urls.items():
-        kubeconfig = checked.kubeconfig.replace(api_server.url, url)
-        clusters[name] = bailiwick.add_cluster(kubeconfig=kubeconfig)
     found = {}
 
     def ask(name):
@@ -222,8 +200,12 @@ def test_a_cluster_that_cannot_be_asked_is_an_error_of_its_own_and_slows_nobody_
         answer = bailiwick.client().request("POST", f"/bailiwick/v1/clusters/{clusters[name]}/check", {})
         found[name] = (answer, time.monotonic() - began)
 
-    threads = [threading.Thread(target=ask, args=(name,)) for name in clusters]
-    try:
+    with hostile.servers(api_server.authority, other_api_server.authority) as urls:
+        clusters = {
+            name: bailiwick.add_cluster(kubeconfig=checked.kubeconfig.replace(api_server.url, url))
+            for name, url in urls.items()
+        }
+        threads = [threading.Thread(target=ask, args=(name,)) for name in clusters]
         for thread in threads:
             thread.start()
         began = time.monotonic()
@@ -231,17 +213,15 @@ def test_a_cluster_that_cannot_be_asked_is_an_error_of_its_own_and_slows_nobody_
         beside = time.monotonic() - began
         for thread in threads:
             thread.join(20)
-    finally:
-        for server in servers.values():
-            server.stop()
     assert beside < 5, beside
     texts = {}
     for name, (answer, seconds) in found.items():
         assert answer.status == 409 and seconds < 10, (name, answer, seconds)
         texts[name] = answer.json()["error"]["message"].split("could not be asked: ", 1)[1]
     assert len(texts) == len(urls)
-    # What is not JSON and what is not an answer are both unreadable.
+    # What is not JSON and what is not an answer are both unreadable, and both kinds of silence are silence.
     assert texts["html"] == texts.pop("no answer")
+    assert texts["silent"] == texts.pop("mute")
     assert len(set(texts.values())) == len(texts), texts
     key = bailiwick.add_key(bailiwick.add_user())
     assert bailiwick.client(key).request("POST", f"/bailiwick/v1/clusters/{clusters['silent']}/check", {}).status == 403

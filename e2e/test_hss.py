@@ -1,20 +1,27 @@
 """Clusters that the vendor does not run, by the vendor's own SDK: imported, asked, given other kubeconfigs, removed."""
 
+import base64
 import json
 import pathlib
 import secrets
 import shlex
 import subprocess
+import threading
+import time
+import urllib.request
 
 import huaweicloudsdkhss.v5 as hss
 import pytest
 import yaml
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
+from harness import hostile
 from harness.process import clean_environment, until
 from harness.sdk import Unique, hss_client
 from harness.server import Server
+from test_cluster_check import ALL, ROWS, Checked, allowed, kubectl, rights
 from test_cluster_life import another_admin, applied, grant_to, until_identified
 
 LATER = 1814080859608
@@ -393,29 +400,180 @@ def test_the_install_script_makes_the_connector(bailiwick, clusters, api_server,
     clusters.remove(cluster)
 
 
-def test_a_kubeconfig_never_comes_out_again(bailiwick, clusters, member, api_server):
+def with_user(kubeconfig, user):
+    """The kubeconfig with another credential."""
+    config = yaml.safe_load(kubeconfig)
+    config["users"][0]["user"] = user
+    return yaml.safe_dump(config)
+
+
+def encoded(path):
+    return base64.b64encode(pathlib.Path(path).read_bytes()).decode()
+
+
+def key_texts(path):
+    """How a private key could be found again: as PEM, base64 of that, its bytes, the number itself in hexadecimal."""
+    pem = pathlib.Path(path).read_bytes()
+    [*_, body] = pem.split(b"-----BEGIN EC PRIVATE KEY-----")
+    lines = body.split(b"-----END")[0].split()
+    number = serialization.load_pem_private_key(pem, None).private_numbers().private_value
+    return [*lines, encoded(path)[60:100].encode(), number.to_bytes(32), f"{number:064x}".encode()]
+
+
+def test_a_kubeconfig_never_comes_out_again(bailiwick, clusters, member, api_server, tmp_path):
     planted = f"tok-{secrets.token_hex(16)}"
-    config = yaml.safe_load(api_server.kubeconfig)
-    config["users"][0]["user"] = {"token": planted}
-    token = yaml.safe_dump(config)
-    cluster = clusters.create(token, name=f"secret-{secrets.token_hex(3)}")
-    client = bailiwick.client()
+    password = f"pw-{secrets.token_hex(16)}"
+    certificate, key = api_server.authority.client(f"leak-{secrets.token_hex(3)}", "system:masters")
+    another, _ = api_server.authority.client(f"other-{secrets.token_hex(3)}")
+    pair = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+    needles = [planted.encode(), password.encode(), *key_texts(key)]
+    texts = {
+        "token": with_user(api_server.kubeconfig, {"token": planted}),
+        "pair": with_user(api_server.kubeconfig, pair),
+        "password": with_user(api_server.kubeconfig, {"username": "a", "password": password}),
+        "both": with_user(api_server.kubeconfig, {**pair, "token": planted}),
+        "mismatch": with_user(api_server.kubeconfig, {**pair, "client-certificate-data": encoded(another)}),
+    }
+    client, nobody = bailiwick.client(), bailiwick.client(bailiwick.add_key(bailiwick.add_user()))
     root = f"/v5/{bailiwick.project}/container/kubernetes/multi-cloud"
-    seen = [
-        client.request("GET", f"{root}/clusters?limit=200").body,
-        client.request("POST", f"{root}/config-analyze", {"kube_config": token}).body,
-        client.request("POST", f"{root}/config-analyze", {"kube_config": token + "\nx: [" + planted}).body,
-        client.request("POST", f"{root}/clusters", {"kube_config": token, "name": "a/b"}).body,
-        client.request("PUT", f"{root}/clusters/{cluster}", {"current_expiration_date": 1, "kubeconfig": token}).body,
-        client.request("POST", f"{root}/clusters/status-synchronize", {"data_list": [{"cluster_id": cluster}]}).body,
-        client.request("GET", f"{root}/clusters/{cluster}/agent/install-script").body,
-        json.dumps(client.all("/bailiwick/v1/audit-events")).encode(),
-        bailiwick.process.output().encode(),
-    ]
-    assert planted.encode() not in b"".join(seen)
-    for file in bailiwick.data.rglob("*"):
-        assert not file.is_file() or planted.encode() not in file.read_bytes(), file
+    made = {kind: clusters.create(texts[kind], name=f"{kind}-{secrets.token_hex(3)}") for kind in ("token", "pair")}
+    dead = clusters.create(texts["pair"].replace(str(api_server.port), "1"), name=f"dead-{secrets.token_hex(3)}")
+    until_status(clusters, made["pair"], "connect_success")
+    seen = []
+
+    def ask(method, path, body=None):
+        for who in (client, nobody):
+            seen.append(who.request(method, path, body).body)
+
+    for text in texts.values():
+        for spoiled in (text, f"{text}\nx: [{planted}{password}", text.replace("https:", "http:")):
+            ask("POST", f"{root}/config-analyze", {"kube_config": spoiled})
+            ask("POST", f"{root}/clusters", {"kube_config": spoiled, "name": "a/b"})
+            ask("PUT", f"{root}/clusters/{made['token']}", {"current_expiration_date": 1, "kubeconfig": spoiled})
+            ask("POST", "/bailiwick/v1/clusters", {"kubeconfig": spoiled, "name": "a/b"})
+            ask("POST", f"/bailiwick/v1/clusters/{made['token']}/rotate", {"kubeconfig": spoiled})
+    for cluster in (*made.values(), dead):
+        ask("POST", f"{root}/clusters/status-synchronize", {"data_list": [{"cluster_id": cluster}]})
+        ask("GET", f"{root}/clusters/{cluster}/agent/install-script")
+        ask("GET", f"{root}/clusters/{cluster}/auth?limit=200")
+        for tail in ("", "/checks"):
+            ask("GET", f"/bailiwick/v1/clusters/{cluster}{tail}")
+        ask("POST", f"/bailiwick/v1/clusters/{cluster}/check", {})
+    ask("GET", f"{root}/clusters?limit=200")
+    ask("GET", "/bailiwick/v1/clusters")
+    seen.append(json.dumps(client.all("/bailiwick/v1/audit-events")).encode())
+    seen.append(bailiwick.do("audit", "export").encode())
+    with urllib.request.urlopen(f"{bailiwick.base}/metrics", timeout=10) as answer:
+        seen.append(answer.read())
+    seen.append(bailiwick.process.output().encode())
+    seen.extend(database_bytes(bailiwick, tmp_path))
+    found = [(needle, text) for needle in needles for text in seen if needle in text]
+    assert found == []
+    # What is looked for would be found: it is what was sent.
+    sent = json.dumps(texts).encode() + pathlib.Path(key).read_bytes()
+    assert all(needle in sent for needle in needles[:4])
+    for cluster in (*made.values(), dead):
+        bailiwick.do("cluster", "remove", cluster, "--abandon")
+
+
+def database_bytes(bailiwick, folder):
+    """Everything that the server keeps: its data folder with the write-ahead log, its database, and a backup."""
+    files = [file for file in bailiwick.data.rglob("*") if file.is_file()]
+    if bailiwick.database:
+        dump = subprocess.run(["pg_dump", "--dbname", bailiwick.database], capture_output=True, check=True).stdout
+        assert b"sealed_connection" in dump
+        return [dump, *(file.read_bytes() for file in files)]
+    assert any(file.name.endswith("-wal") for file in files)
+    backup = folder / "backup.db"
+    bailiwick.do("backup", "--data-dir", bailiwick.data, backup)
+    return [file.read_bytes() for file in (*files, *folder.glob("backup.db*"))]
+
+
+def test_a_key_of_another_certificate_is_refused_before_anything_is_changed(bailiwick, clusters, api_server, tmp_path):
+    certificate, key = api_server.authority.client(f"one-{secrets.token_hex(3)}")
+    another, _ = api_server.authority.client(f"two-{secrets.token_hex(3)}")
+    pair = {"client-certificate-data": encoded(another), "client-key-data": encoded(key)}
+    text = with_user(api_server.kubeconfig, pair)
+    cluster = clusters.create(api_server.kubeconfig, name=f"pair-{secrets.token_hex(3)}")
+    before = bailiwick.client().call("GET", "/bailiwick/v1/clusters")["items"]
+    for call in (
+        lambda: clusters.analyze(text),
+        lambda: clusters.create(text, name=f"pair-{secrets.token_hex(3)}"),
+        lambda: clusters.update(cluster, kubeconfig=text),
+    ):
+        status, code, said = refused(call)
+        assert (status, code) == (400, "HSS.0003") and "the key of another certificate" in said, said
+    file = tmp_path / "kubeconfig"
+    file.write_text(text, encoding="utf-8")
+    for arguments in (("add", f"pair-{secrets.token_hex(3)}"), ("rotate", cluster)):
+        done = bailiwick.run("cluster", *arguments, "--kubeconfig", file)
+        assert done.returncode == 1 and "the key of another certificate" in done.stderr, done
+    after = bailiwick.client().call("GET", "/bailiwick/v1/clusters")["items"]
+    assert [one["id"] for one in after] == [one["id"] for one in before]
+    pair["client-certificate-data"] = encoded(certificate)
+    assert clusters.analyze(with_user(api_server.kubeconfig, pair)).total_num == 1
     bailiwick.do("cluster", "remove", cluster, "--abandon")
+
+
+@pytest.fixture
+def checked(bailiwick, api_server, kube):
+    one = Checked(bailiwick, api_server, kube)
+    yield one
+    one.remove()
+
+
+def test_each_row_is_true_for_who_holds_all_of_it_and_false_without_one_of_its_verbs(
+    member, checked, api_server, kube, tmp_path
+):
+    request = hss.ShowMultiCloudClusterAuthRequest(cluster_id=checked.cluster, limit=200)
+
+    def shown():
+        found = member.sdk.show_multi_cloud_cluster_auth(request)
+        assert found.total_num == len(ROWS)
+        return [row.is_authed for row in found.data_list]
+
+    for held in (ALL, set()):
+        checked.give(held)
+        assert shown() == [held == ALL] * len(ROWS)
+    for at, row in enumerate(ROWS):
+        verb = sorted(row["verbs"])[-1 - at % len(row["verbs"])]
+        checked.give(ALL - {right for right in rights(row) if right[3] == verb})
+        truth = [all(allowed(kube, checked.user, right) for right in rights(one)) for one in ROWS]
+        assert shown() == truth, (at, verb)
+        assert truth[at] is False
+    manifest = checked.bailiwick.do("cluster", "check", checked.cluster, "--manifest")
+    kubectl(api_server, tmp_path, "apply", "-f", "-", text=manifest)
+    try:
+        until(lambda: all(shown()), 10, "the manifest turns every row true")
+    finally:
+        kubectl(api_server, tmp_path, "delete", "-f", "-", text=manifest)
+
+
+def test_a_connection_to_what_lies_or_is_silent_is_refused_in_time_and_the_former_one_stays(
+    bailiwick, clusters, api_server, other_api_server
+):
+    cluster = clusters.create(api_server.kubeconfig, name=f"lies-{secrets.token_hex(3)}")
+    until_status(clusters, cluster, "connect_success")
+    until_identified(bailiwick, cluster)
+    found = {}
+
+    def ask(name, url):
+        began = time.monotonic()
+        text = api_server.kubeconfig.replace(api_server.url, url)
+        status, code, said = refused(lambda: Clusters(bailiwick).update(cluster, kubeconfig=text))
+        found[name] = (status, code, said, time.monotonic() - began)
+
+    with hostile.servers(api_server.authority, other_api_server.authority) as urls:
+        threads = [threading.Thread(target=ask, args=each) for each in urls.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert set(found) == set(urls)
+    for name, (status, code, said, seconds) in found.items():
+        assert (status, code) == (409, "HSS.0003") and seconds < 10, (name, said, seconds)
+    assert clusters.one(cluster).server == api_server.url
+    clusters.remove(cluster)
 
 
 def test_permissions_are_what_the_cluster_says_now(bailiwick, clusters, member, api_server, kube):

@@ -34,9 +34,9 @@ class Authority:
     def _openssl(self, *arguments):
         subprocess.run(["openssl", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    def server(self, name):
-        """A certificate for 127.0.0.1. Answers the paths of certificate and key."""
-        return self._sign(name, f"/CN={name}", "extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1,DNS:localhost")
+    def server(self, name, names="IP:127.0.0.1,DNS:localhost"):
+        """A certificate for 127.0.0.1, or for other names. Answers the paths of certificate and key."""
+        return self._sign(name, f"/CN={name}", f"extendedKeyUsage=serverAuth\nsubjectAltName={names}")
 
     def client(self, name, organisation=None):
         """A certificate that makes its holder the user `name`. Answers the paths of certificate and key."""

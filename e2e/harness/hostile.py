@@ -1,15 +1,17 @@
 """API servers that lie, hang, flood or refuse, over the TLS of a real cluster's authority."""
 
+import contextlib
 import gzip
 import http.server
 import json
+import socket
 import ssl
 import threading
 import time
 
 
 class HostileServer:
-    """Answers every request in one way. `answer(handler)` is called for each; the body was read already."""
+    """Answers every request in one way. `answer(handler)` is called for each; `handler.body` was read already."""
 
     def __init__(self, certificate, answer):
         outer = self
@@ -18,7 +20,7 @@ class HostileServer:
             protocol_version = "HTTP/1.1"
 
             def _any(self):
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.requests += 1
                 try:
                     answer(self)
@@ -75,3 +77,39 @@ def never_ends(handler):
 
 BOMB = says(201, gzip.compress(b" " * (64 << 20)), [("Content-Encoding", "gzip")])
 NO_ANSWER = says(201, json.dumps({"kind": "SelfSubjectAccessReview", "status": {}}).encode())
+
+
+@contextlib.contextmanager
+def mute():
+    """Accepts connections and never says a word, not even of TLS. Gives its URL."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def servers(authority, strange):
+    """One of every kind: the name of the kind to its URL. All but the stranger are vouched for by `authority`."""
+    certificate = authority.server("hostile")
+    ways = {
+        "html": (certificate, says(200, b"<html>hello</html>")),
+        "unauthorized": (certificate, says(401)),
+        "forbidden": (certificate, says(403, b'{"kind":"Status","message":"never"}')),
+        "missing": (certificate, says(404)),
+        "moved": (certificate, says(302, headers=[("Location", "https://127.0.0.1:1/")])),
+        "busy": (certificate, says(429, headers=[("Retry-After", "30")])),
+        "broken": (certificate, says(500)),
+        "away": (certificate, says(503)),
+        "silent": (certificate, hangs),
+        "endless": (certificate, never_ends),
+        "bomb": (certificate, BOMB),
+        "no answer": (certificate, NO_ANSWER),
+        "stranger": (strange.server("strange"), says(200)),
+        "misnamed": (authority.server("misnamed", "DNS:elsewhere.example"), says(200)),
+    }
+    running = {name: HostileServer(*way) for name, way in ways.items()}
+    try:
+        with mute() as url:
+            yield {name: server.url for name, server in running.items()} | {"mute": url, "closed": "https://127.0.0.1:1"}
+    finally:
+        for server in running.values():
+            server.stop()

@@ -169,7 +169,7 @@ pub(crate) fn precisely(failure: &Failure) -> String {
             format!("{no_cluster}: it answers an access review with status {status}")
         }
         failure if *failure == Failure::TOO_LARGE => {
-            "its answer to an access review has no end in sight: it is larger than 1 MiB".to_owned()
+            "its answer to an access review has no end in sight: it is larger than 256 KiB".to_owned()
         }
         Failure::Unreadable(what) => {
             format!("{no_cluster}: its answer to an access review is unreadable, {what}")

@@ -12,17 +12,20 @@ use serde::de::DeserializeOwned;
 use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
 use service::clusters::connection::prober::Pending;
 use service::clusters::connection::{AddressPolicy, Connection, Contact};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::checking;
 use crate::client::{ApiClient, MAX_LIST, segment};
 use crate::failure::{Failure, clean};
+use crate::kept::{Kept, Origin};
 use crate::right::Right;
 use crate::signing;
 use crate::wire::{BindingObject, List, NamespaceObject};
 
 /// How long a list with all its pages may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What fails sooner than this did so because of a connection that was kept and had ended.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// The most objects in a page.
 const PAGE: usize = 500;
 /// More namespaces than this are not worth waiting for.
@@ -35,13 +38,32 @@ const BINDINGS: [&str; 2] = [
 /// Speaks to clusters for callers who wait.
 pub struct Visitor {
     policy: Arc<AddressPolicy>,
+    /// For questions that are asked again and again; whoever changes something has a client of their own.
+    kept: Kept,
 }
 
 impl Visitor {
     /// One that connects to where the policy allows.
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
-        Self { policy: Arc::new(policy) }
+        Self { policy: Arc::new(policy), kept: Kept::default() }
+    }
+
+    /// A client that failed is not kept: the next question is asked by a new one.
+    async fn review_once(
+        &self,
+        connection: &Connection,
+        questions: &[Probe],
+    ) -> (Result<Reviewed, Unasked>, Origin) {
+        let (client, origin) = match self.kept.of(connection, &self.policy) {
+            Ok(found) => found,
+            Err(failure) => return (Err(Unasked(checking::precisely(&failure))), Origin::New),
+        };
+        let reviewed = checking::check(&client, connection, questions).await;
+        if reviewed.is_err() {
+            self.kept.forget(connection);
+        }
+        (reviewed, origin)
     }
 
     fn client(&self, connection: &Connection, right: &Right) -> Result<ApiClient> {
@@ -94,9 +116,14 @@ impl Contact for Visitor {
         questions: &'a [Probe],
     ) -> Pending<'a, Result<Reviewed, Unasked>> {
         Box::pin(async move {
-            let client = ApiClient::new(connection, Arc::clone(&self.policy));
-            let client = client.map_err(|failure| Unasked(checking::precisely(&failure)))?;
-            checking::check(&client, connection, questions).await
+            let began = Instant::now();
+            match self.review_once(connection, questions).await {
+                // An API server that closed what it had kept open is no API server that cannot be asked.
+                (Err(_), Origin::Kept) if began.elapsed() < AT_ONCE => {
+                    self.review_once(connection, questions).await.0
+                }
+                (reviewed, _) => reviewed,
+            }
         })
     }
 }

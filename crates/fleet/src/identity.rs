@@ -12,18 +12,29 @@ use podidentity::KeySet;
 use service::Service;
 use service::clusters::connection::prober::Pending;
 use service::clusters::connection::{AddressPolicy, Connection, Prober};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::client::{ApiClient, MAX_ANSWER};
-use crate::failure::Failure;
+use crate::failure::{Failure, Refusal};
 use crate::observe::{Health, Observer};
 use crate::right::Right;
 use crate::wire::NamespaceObject;
 
+/// How long all of it may take for somebody who waits.
+const PATIENCE: Duration = Duration::from_secs(9);
+
 /// Asks over a client.
 pub(crate) async fn identify(client: &ApiClient) -> Result<ClusterIdentity, Failure> {
     let namespace = client.get::<NamespaceObject>("/api/v1/namespaces/kube-system", MAX_ANSWER).await;
+    if let Err(Failure::Refused(Refusal { status: 400..=428 | 430..=499, message, .. })) = &namespace
+        && message.is_empty()
+    {
+        // An API server says what it refuses. What does not may be anything that speaks HTTP.
+        return Err(Failure::Unreadable(
+            "a refusal without a word is not how a Kubernetes API server refuses",
+        ));
+    }
     let uid = readable(namespace)?.map(|namespace| namespace.metadata.uid).filter(|uid| !uid.is_empty());
     let keys =
         readable(client.get_as::<KeySet>("application/jwk-set+json", "/openid/v1/jwks", MAX_ANSWER).await)?;
@@ -61,7 +72,9 @@ impl Prober for Identifier {
             let told =
                 |failure: Failure| Error::conflict(failure.sentence(&Right::base("read its namespaces")));
             let client = ApiClient::new(connection, Arc::clone(&self.policy)).map_err(told)?;
-            identify(&client).await.map_err(|failure| {
+            let found = timeout(PATIENCE, identify(&client)).await;
+            let found = found.unwrap_or_else(|_| Err(Failure::Unreachable("timed out".to_owned())));
+            found.map_err(|failure| {
                 tracing::info!(%failure, "fleet.identify.failed");
                 told(failure)
             })

@@ -25,6 +25,7 @@ mod fence;
 mod guard;
 mod identity;
 mod inquiry;
+mod kept;
 mod observe;
 mod pass;
 mod remarks;
@@ -40,10 +41,12 @@ mod trim;
 mod view;
 mod wire;
 mod worker;
+mod workloads;
 
 pub use contact::Visitor;
 pub use identity::Identifier;
 pub use supervisor::FleetHandle;
+pub use workloads::{Registry, watch_workloads};
 
 /// How the fleet works.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::audit::{Failures, Refusals};
 use crate::authz::Vocabulary;
 use crate::cache::{Copies, Revisions};
 use crate::call::{Call, Caller, Proof};
-use crate::clusters::checks::Checklist;
+use crate::clusters::checks::{Checklist, Turns};
 use crate::clusters::connection::address::AddressPolicy;
 use crate::clusters::connection::contact::Contact;
 use crate::clusters::connection::prober::{Blind, Prober};
@@ -32,6 +32,7 @@ use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
 use crate::pod_identity::feed::Followers;
+use crate::pod_identity::keys::KnownKeys;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -111,10 +112,11 @@ pub struct Service {
     pub(crate) counting: Shares,
     pub(crate) shares: Shares,
     pub(crate) credentials: Credentials,
+    pub(crate) turns: Turns,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
-    #[expect(dead_code, reason = "vending asks it")]
     pub(crate) workloads: Arc<dyn Workloads>,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) gate: Gate,
     pub(crate) followers: Followers,
     changes: watch::Sender<u64>,
@@ -160,9 +162,11 @@ impl Service {
             counting: Shares::of(1),
             shares: Shares::default(),
             credentials: Credentials::default(),
+            turns: Turns::default(),
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
+            known_keys: KnownKeys::default(),
             gate: Gate::default(),
             followers: Followers::default(),
             changes: watch::Sender::new(0),
@@ -264,15 +268,13 @@ impl Service {
     }
 
     /// Writes the audit row and commits; afterwards copies of the account are stale.
-    pub(crate) async fn commit(
-        &self,
-        mut tx: WriteTx,
-        call: &Call,
-        action: &str,
-        resource: &str,
-    ) -> Result<()> {
-        let event = self.event(call, action, resource);
-        tx.audit(&event).await?;
+    pub(crate) async fn commit(&self, tx: WriteTx, call: &Call, action: &str, resource: &str) -> Result<()> {
+        self.commit_event(tx, &self.event(call, action, resource)).await
+    }
+
+    /// The same for what nobody asked for.
+    pub(crate) async fn commit_event(&self, mut tx: WriteTx, event: &AuditEvent) -> Result<()> {
+        tx.audit(event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
         let (directory, ends_sessions) = (tx.changes_directory(), tx.ends_sessions());
         tx.commit().await?;

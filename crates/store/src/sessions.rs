@@ -284,6 +284,28 @@ impl ReadTx {
         Ok(Some(found).filter(|found| !found.ancestors.is_empty()))
     }
 
+    /// How many sessions of that name that act as a principal are not over.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn count_sessions_named(
+        &mut self,
+        principal: &PrincipalId,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM sessions WHERE principal_id = $1 AND name = $2 AND expires_at > $3",
+        )
+        .bind(principal.as_str())
+        .bind(name)
+        .bind(now.as_millis())
+        .fetch_one(self.connection())
+        .await
+        .map_err(database)?;
+        row.try_get("n").map_err(database)
+    }
+
     /// How many sessions that act as a principal are not over. Of an agency, only those that `assumer` began count:
     /// else one who may assume it could keep the others out.
     ///

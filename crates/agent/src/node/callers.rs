@@ -66,6 +66,7 @@ pub enum Caller {
 /// The rule.
 pub struct Callers {
     allowed: Vec<Range>,
+    is_node_let_in: bool,
     own: Mutex<Option<(Instant, HashSet<IpAddr>)>>,
     read_own: fn() -> HashSet<IpAddr>,
 }
@@ -77,8 +78,14 @@ impl Callers {
         Self::with(allowed, own_addresses)
     }
 
+    /// Lets those ranges in and nobody else: the node's own processes neither.
+    #[must_use]
+    pub fn only(allowed: Vec<Range>) -> Self {
+        Self { is_node_let_in: false, ..Self::with(allowed, HashSet::new) }
+    }
+
     fn with(allowed: Vec<Range>, read_own: fn() -> HashSet<IpAddr>) -> Self {
-        Self { allowed, own: Mutex::new(None), read_own }
+        Self { allowed, is_node_let_in: true, own: Mutex::new(None), read_own }
     }
 
     /// Where somebody with that address is.
@@ -89,11 +96,11 @@ impl Callers {
             IpAddr::V4(address) => address.is_link_local(),
             IpAddr::V6(address) => address.is_unicast_link_local(),
         };
-        if address.is_loopback() || is_link_local {
-            Caller::Node
-        } else if self.allowed.iter().any(|range| range.has(address)) {
+        if self.allowed.iter().any(|range| range.has(address)) {
             Caller::Pod
-        } else if self.is_own(address) {
+        } else if !self.is_node_let_in {
+            Caller::Foreign
+        } else if address.is_loopback() || is_link_local || self.is_own(address) {
             Caller::Node
         } else {
             Caller::Foreign

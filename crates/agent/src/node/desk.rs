@@ -277,7 +277,7 @@ impl Desk {
             (Some(here), Some(there)) if here != there => {
                 self.metrics.unproved.add();
                 let message = "the token is one of a pod on another node";
-                Err(Refusal::new(StatusCode::UNAUTHORIZED, "token_of_another_node", message))
+                Err(Refusal::new(StatusCode::UNAUTHORIZED, "token-of-another-node", message))
             }
             (Some(_), _) | (None, _) => Ok(()),
         }

@@ -61,11 +61,11 @@ impl Credentials {
         };
         if request.uri().path() != self.path {
             let message = format!("credentials are at {}", self.path);
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", message));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "not-found", message));
         }
         if request.method() != Method::POST {
             let message = "credentials are asked for by POST";
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", message));
         }
         let token = token(&request)?;
         drop_body(request).await?;
@@ -79,7 +79,7 @@ fn token(request: &Request<Incoming>) -> Result<String, Refusal> {
     let mut values = request.headers().get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         let message = "the header `Authorization` must be the token of the pod's service account";
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "token_missing", message));
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "token-missing", message));
     };
     if values.next().is_some() {
         return Err(wrong("the header `Authorization` must be there once"));
@@ -97,11 +97,11 @@ async fn drop_body(request: Request<Incoming>) -> Result<(), Refusal> {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => {
             let message = "the body must be `{}`, and complete";
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message))
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message))
         }
         Err(_) => {
             let message = "the body did not come in time";
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message))
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "too-slow", message))
         }
     }
 }
@@ -124,7 +124,7 @@ impl Site {
             }
             Self::NoMetadata(desk, callers) => {
                 let message = "there is no metadata on this node; credentials come from pod identity";
-                let none = Refusal::new(StatusCode::NOT_FOUND, "not_found", message);
+                let none = Refusal::new(StatusCode::NOT_FOUND, "not-found", message);
                 refused(&elsewhere(desk, callers, peer).unwrap_or(none))
             }
             Self::Status(desk) => status(desk, request.uri().path()),
@@ -141,7 +141,7 @@ fn elsewhere(desk: &Desk, callers: &Callers, peer: IpAddr) -> Option<Refusal> {
             let message = format!(
                 "{peer} is not known to be on this node; if it is a pod of it, its range belongs into --allow-from"
             );
-            Some(Refusal::new(StatusCode::FORBIDDEN, "foreign_caller", message))
+            Some(Refusal::new(StatusCode::FORBIDDEN, "foreign-caller", message))
         }
     }
 }
@@ -151,7 +151,7 @@ fn status(desk: &Arc<Desk>, path: &str) -> Answer {
         "/healthz" => whole("text/plain", Bytes::from_static(b"ok\n")),
         "/readyz" => match readiness(desk) {
             Ok(()) => whole("text/plain", Bytes::from_static(b"ok\n")),
-            Err(why) => refused(&Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", why)),
+            Err(why) => refused(&Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why)),
         },
         "/metrics" => match metrics::text(desk) {
             Ok(text) => whole(metrics::CONTENT_TYPE, text.into()),
@@ -159,7 +159,7 @@ fn status(desk: &Arc<Desk>, path: &str) -> Answer {
                 refused(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()))
             }
         },
-        _ => refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "/healthz, /readyz or /metrics")),
+        _ => refused(&Refusal::new(StatusCode::NOT_FOUND, "not-found", "/healthz, /readyz or /metrics")),
     }
 }
 
@@ -192,7 +192,7 @@ fn refused(refusal: &Refusal) -> Answer {
     }
     // What was not read is not waited for.
     if matches!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
-        || refusal.code == "foreign_caller"
+        || refusal.code == "foreign-caller"
     {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -31,7 +31,7 @@ impl Refusal {
     /// The token proves nothing.
     #[must_use]
     pub fn unproved(why: &Rejected) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "token_refused", why.to_string())
+        Self::new(StatusCode::UNAUTHORIZED, why.word(), why.to_string())
     }
 
     /// Nothing can be said now: try again in so many seconds.

@@ -30,7 +30,7 @@ const ARROWS_OF_TESTS: [(&str, &str); 2] = [("api", "store"), ("fleet", "store")
 const RESTRICTED: [(&str, &[&str], &str); 10] = [
     ("sqlx", &["benches", "store"], "SQL is written in one place, and measured against a bare client"),
     ("axum", &["agent", "benches"], "the agent's few routes, and what our own dispatch is measured against"),
-    ("hyper", &["api"], "one crate serves HTTP"),
+    ("hyper", &["agent", "api"], "each program has one listener with its limits"),
     (
         "hyper-rustls",
         &["agent", "fleet"],

@@ -16,7 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::failure::{Failure, Refusal, clean};
 use crate::fence::Fence;
 use crate::guard::GuardedConnector;
+use crate::kept::IDLE;
 use crate::wire::Status;
 
 /// How long a request may take with everything that belongs to it, except for watches.
@@ -38,6 +39,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(7);
 pub(crate) const MAX_LIST: usize = 32 << 20;
 /// The largest answer to anything else.
 pub(crate) const MAX_ANSWER: usize = 1 << 20;
+/// The largest answer to a review. Many are read at a time, for whoever has their clusters checked.
+pub(crate) const MAX_REVIEW: usize = 256 << 10;
 /// The largest answer that is one object, and the longest line of a watch. etcd keeps none above 1.5 MiB unless it is
 /// told to, and JSON may need six bytes for one.
 pub(crate) const MAX_OBJECT: usize = 16 << 20;
@@ -99,7 +102,11 @@ impl ApiClient {
         }
         .wrap_connector(GuardedConnector::new(policy, server.port));
         Ok(Self {
-            transport: Client::builder(TokioExecutor::new()).build(connector),
+            transport: Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE)
+                // Without one, nobody would close what is not used any more.
+                .pool_timer(TokioTimer::new())
+                .build(connector),
             base: server.to_string(),
             authorization: authorization(&connection.credential)?,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
@@ -144,14 +151,14 @@ impl ApiClient {
         parse(&self.answer(request, limit).await?)
     }
 
-    /// `POST path`.
+    /// `POST path` of a question: a review, which stays nowhere.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &serde_json::Value,
     ) -> Result<T, Failure> {
         let body = Some(("application/json", Bytes::from(body.to_string())));
-        parse(&self.call(Method::POST, path, body, MAX_ANSWER).await?)
+        parse(&self.call(Method::POST, path, body, MAX_REVIEW).await?)
     }
 
     /// `POST path` of something that stays there.
@@ -197,7 +204,18 @@ impl ApiClient {
 
     /// Starts a watch that lasts at most `duration`.
     pub(crate) async fn watch(&self, path: &str, duration: Duration) -> Result<Lines, Failure> {
-        let request = self.request(Method::GET, path, None)?;
+        self.lines(self.request(Method::GET, path, None)?, duration).await
+    }
+
+    /// The same without anything of its objects but their metadata.
+    pub(crate) async fn watch_metadata(&self, path: &str, duration: Duration) -> Result<Lines, Failure> {
+        let metadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let mut request = self.request(Method::GET, path, None)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(metadata));
+        self.lines(request, duration).await
+    }
+
+    async fn lines(&self, request: Request<Full<Bytes>>, duration: Duration) -> Result<Lines, Failure> {
         let body = within(REQUEST_TIMEOUT, self.begin(request)).await??;
         let deadline = Instant::now() + duration;
         Ok(Lines { body, buffer: BytesMut::new(), searched: 0, skipping: false, deadline })

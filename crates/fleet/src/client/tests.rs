@@ -282,6 +282,11 @@ fn identity_while_busy(request: &str) -> String {
     namespace_of(request).unwrap_or_else(|| refused("429 Too Many Requests"))
 }
 
+fn forbidden_identity(_: &str) -> String {
+    refused("403 Forbidden")
+        .replace("content-length: 2\r\n\r\n{}", "content-length: 20\r\n\r\n{\"message\":\"never\"} ")
+}
+
 #[tokio::test]
 async fn which_cluster_it_is_is_read_as_far_as_that_is_allowed() {
     async fn found(answer: fn(&str) -> String) -> Result<(Option<String>, usize), Failure> {
@@ -291,9 +296,14 @@ async fn which_cluster_it_is_is_read_as_far_as_that_is_allowed() {
     }
     assert_eq!(found(whole_identity).await, Ok((Some("u-1".to_owned()), 2)));
     assert_eq!(found(identity_without_keys).await, Ok((Some("u-1".to_owned()), 0)));
-    assert_eq!(found(|_| refused("404 Not Found")).await, Ok((None, 0)));
-    let broken: [fn(&str) -> String; 3] =
-        [identity_while_busy, |_| refused("401 Unauthorized"), |_| json("nonsense")];
+    assert_eq!(found(forbidden_identity).await, Ok((None, 0)));
+    let broken: [fn(&str) -> String; 4] = [
+        identity_while_busy,
+        |_| refused("401 Unauthorized"),
+        |_| json("nonsense"),
+        // Whatever speaks HTTP answers so, and is no cluster by that.
+        |_| refused("404 Not Found"),
+    ];
     for broken in broken {
         assert!(found(broken).await.is_err(), "no answer is not the same as nothing");
     }

@@ -1,4 +1,5 @@
-//! How many requests one source, one principal, and how many signed changes one account may make.
+//! How many requests one source, one principal, how many signed changes one account may make, and how often a cluster is
+//! checked.
 
 use std::hash::RandomState;
 use std::net::IpAddr;
@@ -34,6 +35,8 @@ pub struct Rates {
     /// Changes of one account that a signature asked for. Each is remembered until its signature ends, so this bounds how
     /// many are.
     pub signed_changes: Rate,
+    /// Checks of one cluster, whoever asks for them: each is some hundred requests to its API server.
+    pub checks: Rate,
 }
 
 impl Default for Rates {
@@ -42,6 +45,7 @@ impl Default for Rates {
             source: Rate { per_second: 5_000, burst: 50_000 },
             principal: Rate { per_second: 5_000, burst: 50_000 },
             signed_changes: Rate { per_second: 1_000, burst: 100_000 },
+            checks: Rate { per_second: 1, burst: 60 },
         }
     }
 }
@@ -55,11 +59,13 @@ pub enum Throttled {
     Principal,
     /// An account that changes too much.
     SignedChanges,
+    /// Whoever has a cluster checked too often.
+    Checks,
 }
 
 impl Throttled {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Source, Self::Principal, Self::SignedChanges];
+    pub const ALL: [Self; 4] = [Self::Source, Self::Principal, Self::SignedChanges, Self::Checks];
 
     /// As it is written down.
     #[must_use]
@@ -68,6 +74,7 @@ impl Throttled {
             Self::Source => "source",
             Self::Principal => "principal",
             Self::SignedChanges => "signed-changes",
+            Self::Checks => "checks",
         }
     }
 
@@ -76,6 +83,7 @@ impl Throttled {
             Self::Source => "too many requests from your address; try again in a second",
             Self::Principal => "too many requests of this user or agency; try again in a second",
             Self::SignedChanges => "too many signed changes in this account; try again in a second",
+            Self::Checks => "this cluster was checked too often; try again in a second",
         }
     }
 }
@@ -100,6 +108,7 @@ impl Limiter {
                 Throttled::Source => rates.source,
                 Throttled::Principal => rates.principal,
                 Throttled::SignedChanges => rates.signed_changes,
+                Throttled::Checks => rates.checks,
             };
             let buckets = (rate.per_second > 0).then(|| Buckets::new(SETS, rate.per_second, rate.burst));
             Gauge { buckets, refused: AtomicU64::new(0) }
@@ -125,6 +134,11 @@ impl Limiter {
     /// Lets one more signed change of the account pass.
     pub(crate) fn signed_change(&self, account: &domain::AccountId) -> Result<()> {
         self.take(Throttled::SignedChanges, account.as_str())
+    }
+
+    /// Lets one more check of the cluster pass.
+    pub(crate) fn check(&self, cluster: &domain::ClusterId) -> Result<()> {
+        self.take(Throttled::Checks, cluster.as_str())
     }
 
     /// How many were refused since the start.

@@ -139,6 +139,8 @@ pub const ACTIONS: &[Action] = &[
     cluster("bailiwick:podIdentity:renewAgentKey", Write),
     association("bailiwick:podIdentity:show", Read),
     association("bailiwick:podIdentity:update", Write),
+    cluster("bailiwick:podIdentity:test", Read),
+    cluster("bailiwick:podIdentity:vend", Write),
     on("bailiwick:policy:attach", Permissions, "policy"),
     plain("bailiwick:policy:create", Permissions),
     on("bailiwick:policy:delete", Permissions, "policy"),

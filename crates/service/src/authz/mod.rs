@@ -84,6 +84,22 @@ pub(crate) fn require_not_denied(call: &Call, action: &str, thing: &Thing<'_>) -
     }
 }
 
+/// Lets the call pass for what belonging to the account is enough for, unless a policy denies it outright. Belonging is not
+/// enough in a session that is limited: its limits have to allow the action, and so does a policy.
+///
+/// # Errors
+/// `Forbidden` naming the action.
+pub(crate) fn require_of_member(call: &Call, action: &str, thing: &Thing<'_>) -> Result<()> {
+    let action = known(action)?;
+    let caller = &call.caller;
+    match question::effect(call, action, thing) {
+        Effect::Allow => Ok(()),
+        Effect::ExplicitDeny | Effect::DefaultDeny if caller.root => Ok(()),
+        Effect::DefaultDeny if !caller.rights.is_limited() => Ok(()),
+        Effect::ExplicitDeny | Effect::DefaultDeny => Err(denied(call, action, thing)),
+    }
+}
+
 /// A right that may not hold for everything. It is to be asked.
 #[must_use = "a right that is not asked about a thing says nothing"]
 #[derive(Clone, Copy)]

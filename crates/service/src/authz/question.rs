@@ -213,6 +213,11 @@ fn put(context: &mut Context, call: &Call, key: &str, fact: Fact, thing: &Thing<
         Fact::TagKeys => {
             thing.wanted_tags.into_iter().flatten().for_each(|(tag, _)| context.add(key, tag.as_str()));
         }
+        Fact::PrincipalTag => {
+            let tags = caller.session().map(|session| session.tags.as_slice()).unwrap_or_default();
+            tags.iter().for_each(|tag| context.set(&format!("{key}{}", tag.key), tag.value.as_str()));
+            context.lacking(key);
+        }
         Fact::Unknown => context.unknown(key),
     }
 }

@@ -121,7 +121,12 @@ impl Rights {
 
     /// Whether belonging to the account is enough for an action. In a session that is limited it is enough for nothing.
     pub(super) fn is_by_membership(&self, action: &str) -> bool {
-        self.limits.is_empty() && self.by_membership.contains(&action)
+        !self.is_limited() && self.by_membership.contains(&action)
+    }
+
+    /// Whether they are those of a session that may do less than whoever began it.
+    pub(super) fn is_limited(&self) -> bool {
+        !self.limits.is_empty()
     }
 
     /// One policy alone, as if somebody held nothing else.

@@ -1,13 +1,14 @@
-//! Which clusters' credentials end soon. They are opened once for each version of a connection, and only the instant of
-//! their end is kept.
+//! Which clusters' credentials end soon. They are opened once for each version of a connection, and only what they are and
+//! the instant of their end is kept.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use domain::{ClusterId, Result, Timestamp};
 use store::ClusterRow;
 
-use crate::clusters::connection::{Connection, expiry};
+use crate::clusters::connection::{Connection, Credential, expiry};
 use crate::installation::seal::Record;
 use crate::service::Service;
 
@@ -51,6 +52,64 @@ impl Soon {
     }
 }
 
+/// What a cluster's credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client certificate.
+    Certificate,
+    /// A bearer token.
+    Token,
+}
+
+impl Kind {
+    fn of(credential: &Credential) -> Self {
+        match credential {
+            Credential::Certificate { .. } => Self::Certificate,
+            Credential::Token(_) => Self::Token,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// A credential that ends soon, or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// What it is.
+    pub kind: Kind,
+    /// When it ends.
+    pub end: Timestamp,
+    /// How soon that is.
+    pub soon: Soon,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, kind, end, soon } = self;
+        let kind = kind.as_str();
+        match soon {
+            Soon::Expired => write!(
+                f,
+                "the {kind} for cluster {cluster} ended on {end}: nothing can be granted or revoked there until it gets \
+                 another credential"
+            ),
+            Soon::TwoWeeks | Soon::Week | Soon::Day => write!(
+                f,
+                "the {kind} for cluster {cluster} ends on {end}: give the cluster another credential before"
+            ),
+        }
+    }
+}
+
 /// What is known about the credentials.
 #[derive(Default)]
 pub(crate) struct Credentials {
@@ -59,67 +118,63 @@ pub(crate) struct Credentials {
 
 struct Known {
     version: i64,
-    end: Option<Timestamp>,
-    warned: Option<Soon>,
+    end: Option<(Kind, Timestamp)>,
+    /// When it was last said that it ends.
+    said: Option<Timestamp>,
+}
+
+impl Known {
+    /// How soon it ends, if that is to be said now: once a day.
+    fn due(&self, now: Timestamp) -> Option<Soon> {
+        let (_, end) = self.end?;
+        let soon = Soon::of(end, now)?;
+        self.said.is_none_or(|said| said.plus_seconds(DAY) <= now).then_some(soon)
+    }
 }
 
 impl Service {
-    /// Looks at the credentials of clusters that are new or have another connection, and says in the log which end soon:
-    /// once when there are two weeks left, seven days, one day, none.
+    /// Looks at the credentials of clusters that are new or have another connection, and says in the log which end within
+    /// two weeks or have ended: of each once a day, and once after each start of the server. Returns what it said.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn survey_credentials(&self) -> Result<()> {
+    pub async fn survey_credentials(&self) -> Result<Vec<Ending>> {
         let rows = self.store.connected_clusters().await?;
+        let now = self.now();
+        let mut said = Vec::new();
         let mut known = self.credentials.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut former = std::mem::take(&mut *known);
         for row in rows.into_iter().filter(|row| !row.removed) {
             let mut entry = match former.remove(&row.id) {
                 Some(entry) if entry.version == row.connection_version => entry,
                 Some(_) | None => {
-                    Known { version: row.connection_version, end: self.credential_end(&row), warned: None }
+                    Known { version: row.connection_version, end: self.credential_end(&row), said: None }
                 }
             };
-            self.warn(&row.id, &mut entry);
+            if let (Some(soon), Some((kind, end))) = (entry.due(now), entry.end) {
+                entry.said = Some(now);
+                said.push(Ending { cluster: row.id.clone(), kind, end, soon });
+            }
             known.insert(row.id, entry);
         }
-        Ok(())
+        drop(known);
+        said.iter().for_each(warn);
+        Ok(said)
     }
 
     /// A connection that does not open is its worker's trouble, which says so.
-    fn credential_end(&self, row: &ClusterRow) -> Option<Timestamp> {
+    fn credential_end(&self, row: &ClusterRow) -> Option<(Kind, Timestamp)> {
         let record = Record { kind: "connection", id: row.id.as_str(), account: &row.account };
         let plain = self.master_key.open(&record, &row.sealed_connection).ok()?;
-        expiry::of_credential(&Connection::from_json_bytes(&plain).ok()?.credential)
-    }
-
-    fn warn(&self, cluster: &ClusterId, entry: &mut Known) {
-        let Some(end) = entry.end else { return };
-        let soon = Soon::of(end, self.now());
-        if soon <= entry.warned {
-            return;
-        }
-        entry.warned = soon;
-        match soon {
-            Some(Soon::Expired) => tracing::error!(
-                %cluster,
-                %end,
-                "the credential for cluster {cluster} ended on {end}: nothing can be granted or revoked there until it \
-                 gets another"
-            ),
-            Some(Soon::TwoWeeks | Soon::Week | Soon::Day) | None => tracing::warn!(
-                %cluster,
-                %end,
-                "the credential for cluster {cluster} ends on {end}: give the cluster another one before"
-            ),
-        }
+        let credential = Connection::from_json_bytes(&plain).ok()?.credential;
+        Some((Kind::of(&credential), expiry::of_credential(&credential)?))
     }
 
     /// How many clusters' credentials end how soon. What ends within a day ends within a week, too.
     pub(crate) fn expiring_credentials(&self) -> Vec<(Soon, i64)> {
         let now = self.now();
         let known = self.credentials.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found: Vec<Soon> = known.values().filter_map(|entry| Soon::of(entry.end?, now)).collect();
+        let found: Vec<Soon> = known.values().filter_map(|entry| Soon::of(entry.end?.1, now)).collect();
         let counts = Soon::ALL.map(|soon| {
             let counted = found.iter().filter(|other| match soon {
                 Soon::Expired => **other == Soon::Expired,
@@ -128,6 +183,16 @@ impl Service {
             (soon, i64::try_from(counted.count()).unwrap_or(i64::MAX))
         });
         counts.to_vec()
+    }
+}
+
+fn warn(ending: &Ending) {
+    let Ending { cluster, kind, end, soon } = ending;
+    match soon {
+        Soon::Expired => tracing::error!(%cluster, kind = kind.as_str(), %end, "{ending}"),
+        Soon::TwoWeeks | Soon::Week | Soon::Day => {
+            tracing::warn!(%cluster, kind = kind.as_str(), %end, "{ending}");
+        }
     }
 }
 

@@ -15,8 +15,9 @@ use crate::service::Service;
 
 /// One that does not answer holds up nobody for longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many are looked at together.
-const TOGETHER: usize = 32;
+/// So many are looked at together. A call names at most twice as many: though none of them answers, it is done before the
+/// caller is told that it takes too long.
+const TOGETHER: usize = 100;
 
 /// What a look found: nothing to complain of, or a sentence.
 type Look = (ClusterRow, std::result::Result<(), String>);

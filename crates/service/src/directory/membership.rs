@@ -106,6 +106,24 @@ impl Service {
         Ok(found)
     }
 
+    /// Those of them that may be shown to the caller: not what a policy denies them to list, and in a limited session only what
+    /// that allows.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn list_clusters_of_members_account(
+        &self,
+        call: &Call,
+        project: &ProjectId,
+        within: &Within,
+    ) -> Result<Vec<Cluster>> {
+        let mut found = self.clusters_of_members_account(call, project, within).await?;
+        found.retain(|cluster| {
+            authz::require_of_member(call, "bailiwick:cluster:list", &Thing::cluster(cluster)).is_ok()
+        });
+        Ok(found)
+    }
+
     /// A cluster of a project of the account, by its id. Names are no ids here.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ impl Service {
         let mut changes = self.changes();
         changes.mark_unchanged();
         let place = self.followers.enter(&found.id)?;
-        let before = self.verification(&found).await;
+        let before = self.verification(&found).await?;
         let deadline = Instant::now() + wait.min(LONGEST_WAIT);
         let mut waited = false;
         while !self.has_news(&place, &found, after, &before).await? {
@@ -147,12 +147,6 @@ impl Service {
         self.store.forget_association_ends(self.now().plus_seconds(-REMEMBERED_SECONDS)).await
     }
 
-    /// How the cluster signs its tokens, as far as it was asked.
-    #[expect(clippy::unused_async, reason = "what was asked may have to be read")]
-    pub(crate) async fn pod_keys(&self, _cluster: &Cluster) -> Option<Signing> {
-        None
-    }
-
     async fn woken(&self, changes: &mut watch::Receiver<u64>, deadline: Instant) -> Woken {
         let mut over = self.followers.over.subscribe();
         tokio::select! {
@@ -172,7 +166,7 @@ impl Service {
         if after <= 0 || self.newest(place, cluster, after).await? > after {
             return Ok(true);
         }
-        Ok(self.verification(cluster).await != *before)
+        Ok(self.verification(cluster).await? != *before)
     }
 
     /// At which revision something of the cluster changed last; later than any if the account has not come as far as
@@ -199,7 +193,7 @@ impl Service {
     }
 
     async fn feed(&self, cluster: &Cluster, after: i64) -> Result<Feed> {
-        let verification = self.verification(cluster).await;
+        let verification = self.verification(cluster).await?;
         let mut tx = self.store.read().await?;
         let revision = tx.revision(&cluster.account).await?;
         let forgotten = tx.association_ends_forgotten(&cluster.id).await?;
@@ -225,19 +219,19 @@ impl Service {
         })
     }
 
-    async fn verification(&self, cluster: &Cluster) -> Verification {
+    async fn verification(&self, cluster: &Cluster) -> Result<Verification> {
         let settings = &self.settings.pod_identity;
         let (issuer, keys) = match self.pod_keys(cluster).await {
             Some(Signing { issuer, keys }) => (Some(issuer), keys),
             None => (None, KeySet::default()),
         };
-        Verification {
+        Ok(Verification {
             audience: settings.audience.clone(),
             issuer,
             keys,
             uri_variable: settings.uri_variable.clone(),
             token_file_variable: settings.token_file_variable.clone(),
-        }
+        })
     }
 
     /// The same call by somebody as they are now, after they waited.

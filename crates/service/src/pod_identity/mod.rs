@@ -3,10 +3,18 @@
 pub mod agents;
 pub mod associations;
 pub mod feed;
+pub(crate) mod keys;
 mod place;
+mod refusal;
+pub(crate) mod session;
 mod tags;
 pub mod trust;
+mod vending;
+pub mod watching;
 pub mod workloads;
+
+pub use refusal::Refusal;
+pub use vending::{Vended, VendedKey};
 
 /// How pods prove who they are, and what they are told.
 #[derive(Clone, Debug, PartialEq, Eq)]

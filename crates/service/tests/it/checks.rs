@@ -8,9 +8,10 @@ use service::clusters::checks::{Check, Checklist};
 use service::clusters::connection::contact::{Ours, Reviewed, SigningRequest, Unasked};
 use service::clusters::connection::prober::Pending;
 use service::clusters::connection::{AddressPolicy, Connection, Contact};
-use service::{Call, NewCluster, Service, Settings};
+use service::{Call, NewCluster, Rate, Rates, Service, Settings, Within};
 
 use super::rotation::kubeconfig;
+use super::sessions::by_key;
 use crate::world::{World, allow, deny, worlds};
 
 const ROWS: &str = r#"{"rows":[
@@ -78,10 +79,17 @@ impl Contact for ApiServer {
 
 /// A server that asks `ApiServer`, and a cluster that it knows as `one`.
 async fn asking(world: &World) -> (Arc<Service>, Arc<ApiServer>) {
+    let checks = Rate { per_second: 0, burst: 0 };
+    asking_at(world, Rates { checks, ..Rates::default() }).await
+}
+
+/// The same, as often as the rates say.
+async fn asking_at(world: &World, rates: Rates) -> (Arc<Service>, Arc<ApiServer>) {
     let api_server = Arc::new(ApiServer::default());
     let settings = Settings {
         addresses: AddressPolicy { allow_loopback: true, ..AddressPolicy::default() },
         checklist: Arc::new(Checklist::parse("rows_file", ROWS).unwrap()),
+        rates,
         ..Settings::default()
     };
     let new = NewCluster {
@@ -186,6 +194,59 @@ async fn a_member_needs_no_right_and_is_refused_by_an_outright_denial_alone() {
             let error = service.check_cluster_as_member(&ann, id).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Forbidden);
         }
+    }
+}
+
+#[tokio::test]
+async fn belonging_to_the_account_is_not_enough_in_a_session_whose_limits_do_not_name_it() {
+    const OTHER: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:grant:list"],"Resource":["*"]}]}"#;
+    const CHECKS: &str = r#"{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["bailiwick:cluster:check"],"Resource":["*"]}]}"#;
+    for world in worlds().await {
+        let (service, _) = asking(&world).await;
+        let limited = async |limit: &str| {
+            let key = service.issue_temporary_key(&world.root, 900, vec![vec![limit.to_owned()]]).await;
+            by_key(&service, &key.unwrap()).await.unwrap()
+        };
+        let other = limited(OTHER).await;
+        let error = service.check_cluster_as_member(&other, "c-one").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden, "{}", world.on());
+        assert!(service.check_cluster_as_member(&limited(CHECKS).await, "c-one").await.is_ok());
+        let project = &world.prepared.project.id;
+        let ann = world.principal(PrincipalKind::User, "ann").await;
+        let seen = async |call: &Call| {
+            let found = service.list_clusters_of_members_account(call, project, &Within::Everywhere).await;
+            found.unwrap().len()
+        };
+        assert_eq!((seen(&other).await, seen(&world.call_of(&ann).await).await), (0, 1));
+        world.give(&ann, &deny(&["bailiwick:cluster:list"])).await;
+        assert_eq!(seen(&world.call_of(&ann).await).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_a_cluster_checked_without_pause_is_held_back_and_other_clusters_are_not() {
+    for world in worlds().await {
+        let (service, _) = asking_at(&world, Rates::default()).await;
+        let new = NewCluster {
+            id: Some("c-two".into()),
+            name: "two".into(),
+            kubeconfig: Some(kubeconfig(2, "one")),
+            ..NewCluster::default()
+        };
+        world.service.create_cluster(&world.root, new).await.unwrap();
+        let ann = world.call_of(&world.principal(PrincipalKind::User, "ann").await).await;
+        let mut refused = None;
+        for _ in 0..200 {
+            if let Err(error) = service.check_cluster_as_member(&ann, "c-one").await {
+                refused = Some(error.kind());
+                break;
+            }
+        }
+        assert_eq!(refused, Some(ErrorKind::Limited), "{}", world.on());
+        // It is about the cluster's API server, not about who asks.
+        let root = service.check_cluster(&world.root, "one").await.unwrap_err();
+        assert_eq!(root.kind(), ErrorKind::Limited);
+        assert!(service.check_cluster_as_member(&ann, "c-two").await.is_ok());
     }
 }
 

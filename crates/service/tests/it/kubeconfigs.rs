@@ -8,6 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use service::clusters::connection::AddressPolicy;
 use service::clusters::connection::kubeconfig::parse;
 
+// Self-signed, made by openssl for this test alone: a certificate of a P-256 key, one of the same key whose time was over in
+// 2020, one of an RSA key, and the keys; a key of nobody; and a pair whose curve the TLS library does not know.
+const EC: &str = include_str!("pairs/ec.pem");
+const EC_KEY: &str = include_str!("pairs/ec-key.pem");
+const EXPIRED: &str = include_str!("pairs/expired.pem");
+const OTHER_KEY: &str = include_str!("pairs/other-key.pem");
+const RSA: &str = include_str!("pairs/rsa.pem");
+const RSA_KEY: &str = include_str!("pairs/rsa-key.pem");
+const P521: &str = include_str!("pairs/p521.pem");
+const P521_KEY: &str = include_str!("pairs/p521-key.pem");
+
 /// What no refusal may repeat.
 const SECRET: &str = "hunter2";
 
@@ -19,16 +30,16 @@ fn certificate() -> String {
     STANDARD.encode(pem("CERTIFICATE", SECRET.as_bytes()))
 }
 
-fn key() -> String {
-    STANDARD.encode(pem("EC PRIVATE KEY", SECRET.as_bytes()))
-}
-
 fn token() -> String {
     format!("token: {SECRET}")
 }
 
-fn pair() -> String {
-    format!("client-certificate-data: {}\nclient-key-data: {}", certificate(), key())
+fn pair(certificate: &str, key: &str) -> String {
+    let (certificate, key) = (STANDARD.encode(certificate), STANDARD.encode(key));
+    format!(
+        "client-certificate-data: {certificate}
+client-key-data: {key}"
+    )
 }
 
 fn at(server: &str) -> String {
@@ -63,17 +74,6 @@ fn json() -> String {
     )
 }
 
-/// The certificate of somebody whose time was over in 2020: `openssl x509 -not_after 20200102000000Z`, shortened to what
-/// is looked at.
-fn expired() -> String {
-    let der = [
-        b"\x30\x39\x30\x37\x02\x01\x01\x30\x02\x05\x00\x30\x00\x30\x1e\x17\x0d".as_slice(),
-        b"200101000000Z\x17\x0d200102000000Z",
-        b"\x30\x00\x30\x00\x30\x00\x30\x02\x05\x00",
-    ];
-    STANDARD.encode(pem("CERTIFICATE", &der.concat()))
-}
-
 fn cluster_and(lines: &str) -> String {
     kubeconfig(&format!("{}\n{lines}", plain()), &token())
 }
@@ -94,10 +94,11 @@ fn accepted() -> Vec<(&'static str, String)> {
     let other = "- name: other\n  context: {cluster: elsewhere, user: nobody}\nclusters:\n";
     let two = good().replace("clusters:\n", other);
     let chain = STANDARD.encode([pem("CERTIFICATE", b"a"), pem("CERTIFICATE", b"b")].concat());
-    let ended = format!("client-certificate-data: {}\nclient-key-data: {}", expired(), key());
     vec![
         ("a token", good()),
-        ("a client certificate and its key", user(&pair())),
+        ("a client certificate and its key", user(&pair(EC, EC_KEY))),
+        ("a client certificate and its RSA key", user(&pair(RSA, RSA_KEY))),
+        ("a client certificate with its chain", user(&pair(&format!("{EC}{RSA}"), EC_KEY))),
         ("the same as JSON", json()),
         (
             "another context that runs a program",
@@ -117,11 +118,7 @@ fn accepted() -> Vec<(&'static str, String)> {
         ("an IPv6 address", of_server("https://[2a00::1]:6443")),
         ("a path behind the port", of_server("https://k8s.example:6443/k8s/clusters/c-1")),
         ("`tls-server-name`", cluster_and("tls-server-name: kubernetes.default")),
-        ("an expired client certificate", user(&ended)),
-        (
-            "a key of another certificate",
-            user(&pair().replace(&key(), &STANDARD.encode(pem("PRIVATE KEY", b"x")))),
-        ),
+        ("an expired client certificate", user(&pair(EXPIRED, EC_KEY))),
         (
             "a chain of authorities",
             kubeconfig(
@@ -193,12 +190,20 @@ fn refused_for_the_cluster() -> Vec<(&'static str, String)> {
 }
 
 fn refused_for_the_user() -> Vec<(&'static str, String)> {
-    let locked = STANDARD.encode(pem("ENCRYPTED PRIVATE KEY", b"x"));
+    let locked = pem("ENCRYPTED PRIVATE KEY", SECRET.as_bytes());
+    let (no_certificate, no_key) =
+        (pem("CERTIFICATE", SECRET.as_bytes()), pem("EC PRIVATE KEY", SECRET.as_bytes()));
     vec![
         ("no credential", user("{}")),
-        ("a token and a certificate", token_and(&pair())),
+        ("a token and a certificate", token_and(&pair(EC, EC_KEY))),
         ("a certificate without a key", user(&format!("client-certificate-data: {}", certificate()))),
-        ("a key that is encrypted", user(&pair().replace(&key(), &locked))),
+        ("a key without a certificate", user(&format!("client-key-data: {}", STANDARD.encode(EC_KEY)))),
+        ("a key of another certificate", user(&pair(EC, OTHER_KEY))),
+        ("a chain whose first certificate is another's", user(&pair(&format!("{RSA}{EC}"), EC_KEY))),
+        ("a certificate that is none", user(&pair(&no_certificate, EC_KEY))),
+        ("a key that is none", user(&pair(EC, &no_key))),
+        ("a key of a kind that is not supported", user(&pair(P521, P521_KEY))),
+        ("a key that is encrypted", user(&pair(EC, &locked))),
         (
             "a certificate and a key in files",
             user(&format!("client-certificate: /{SECRET}\nclient-key: /{SECRET}")),

@@ -27,6 +27,7 @@ mod custom_roles;
 mod decisions;
 mod directory;
 mod directory_rules;
+mod expiring;
 mod grants;
 mod key_rotation;
 mod kubeconfigs;

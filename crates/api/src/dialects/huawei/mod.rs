@@ -43,6 +43,7 @@ impl Huawei {
             hss::operations(),
             cce::certificates::operations(),
             cce::pod_identity_associations::operations(),
+            cce::assume_agency::operations(),
             iam::operations(),
             sts::operations(),
         ]

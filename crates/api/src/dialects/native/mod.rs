@@ -22,6 +22,7 @@ mod principals;
 mod projects;
 mod removals;
 mod revocations;
+mod vending;
 
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -74,6 +75,7 @@ fn rows() -> Vec<Operation> {
         pod_identity::operations(),
         removals::operations(),
         revocations::operations(),
+        vending::operations(),
         audit::operations(),
     ]
     .concat()

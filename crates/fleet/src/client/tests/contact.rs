@@ -195,3 +195,58 @@ async fn namespaces_are_listed_page_by_page_and_no_other_names() {
     let found = visitor().namespaces(&connection(server.port)).await.unwrap();
     assert_eq!(found.iter().map(domain::Namespace::as_str).collect::<Vec<_>>(), ["a", "b"]);
 }
+
+fn question() -> rbac::probe::Probe {
+    rbac::probe::Probe {
+        verb: "get".to_owned(),
+        group: String::new(),
+        resource: "pods".to_owned(),
+        namespace: None,
+        name: None,
+    }
+}
+
+/// Answers every request on a connection, as long as `may_stay` lets the connection be; counts connections.
+async fn keeping_open(connections: Arc<AtomicUsize>, may_stay: Arc<std::sync::atomic::AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let acceptor = acceptor();
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut socket) = acceptor.accept(socket).await else { continue };
+            connections.fetch_add(1, Ordering::SeqCst);
+            let may_stay = Arc::clone(&may_stay);
+            tokio::spawn(async move {
+                let mut request = [0; 16 << 10];
+                while let Ok(1..) = socket.read(&mut request).await {
+                    if !may_stay.swap(true, Ordering::SeqCst) {
+                        return;
+                    }
+                    let text = String::from_utf8_lossy(&request).into_owned();
+                    let answer = reviews(&text).replace("connection: close\r\n", "");
+                    let _ = socket.write_all(answer.as_bytes()).await;
+                    request.fill(0);
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn who_asks_again_finds_connections_open_and_one_that_ended_costs_nothing_but_a_new_one() {
+    let (connections, may_stay) = (Arc::new(AtomicUsize::new(0)), Arc::new(true.into()));
+    let port = keeping_open(Arc::clone(&connections), Arc::clone(&may_stay)).await;
+    let (visitor, way) = (visitor(), connection(port));
+    let ask = async || visitor.review(&way, &[question()]).await.unwrap().allowed;
+    assert_eq!(ask().await, [true]);
+    let first = connections.load(Ordering::SeqCst);
+    for _ in 0..5 {
+        assert_eq!(ask().await, [true]);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), first, "nothing was connected again");
+    // The server takes a request and hangs up, as one that is restarted does.
+    may_stay.store(false, Ordering::SeqCst);
+    assert_eq!(ask().await, [true]);
+    assert!(connections.load(Ordering::SeqCst) > first);
+}

@@ -5,6 +5,7 @@
 
 mod checklist;
 mod history;
+mod turns;
 
 use domain::{Cluster, ClusterId, Error, Result, Timestamp};
 use rbac::check::{Answers, Grantee, manifest};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use checklist::Checklist;
 pub use history::{MAX_LISTED, PastCheck};
 pub use rbac::check::Row;
+pub(crate) use turns::Turns;
 
 use crate::authz::{self, Thing};
 use crate::call::Call;
@@ -120,14 +122,16 @@ impl Service {
     /// Asks a cluster what the credential of its connection may do there.
     ///
     /// # Errors
-    /// `Forbidden`; `NotFound`; `Conflict` with a sentence for people if the cluster has no connection or could not be asked.
+    /// `Forbidden`; `NotFound`; `Conflict` with a sentence for people if the cluster has no connection or could not be asked;
+    /// `Limited` if it is asked too often.
     pub async fn check_cluster(&self, call: &Call, cluster: &str) -> Result<Check> {
         let right = authz::require_somewhere(call, CHECK)?;
         let cluster = self.cluster_for(call, &right, cluster).await?;
         self.ask_all(call, &cluster).await
     }
 
-    /// The same for whoever belongs to the account, unless a policy denies it outright: some dialects ask for no right.
+    /// The same for whoever belongs to the account, unless a policy denies it outright or the session's limits do not allow it:
+    /// some dialects ask for no right.
     /// `id` is the cluster's id and not its name.
     ///
     /// # Errors
@@ -137,14 +141,14 @@ impl Service {
         self.ask_all(call, &cluster).await
     }
 
-    /// A cluster of the caller's account by its id, unless a policy denies the action on it outright.
+    /// A cluster of the caller's account by its id, if belonging to the account is enough for the action on it.
     pub(crate) async fn cluster_of_member(&self, call: &Call, action: &str, id: &str) -> Result<Cluster> {
         let found = self.clusters_of(call).await?.into_iter().find(|cluster| cluster.id.as_str() == id);
         let Some(found) = found else {
-            authz::require_not_denied(call, action, &Thing::unknown_cluster(&ClusterId::stored(id)))?;
+            authz::require_of_member(call, action, &Thing::unknown_cluster(&ClusterId::stored(id)))?;
             return Err(Error::not_found("cluster", id));
         };
-        authz::require_not_denied(call, action, &Thing::cluster(&found))?;
+        authz::require_of_member(call, action, &Thing::cluster(&found))?;
         Ok(found)
     }
 
@@ -155,6 +159,8 @@ impl Service {
         let row = row.ok_or_else(|| {
             Error::conflict(format!("cluster `{}` has no connection: nobody can be asked", cluster.name))
         })?;
+        self.limiter.check(&cluster.id)?;
+        let _turn = self.turns.take(&cluster.id).await?;
         let connection = self.open_connection(&row.id, &row.account, &row.sealed_connection)?;
         let questions = self.settings.checklist.questions();
         let reviewed = self.contact.review(&connection, &questions).await;

@@ -44,7 +44,8 @@ pub(super) async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
     let part = Part::read(&input.head)?;
     let id = length("cluster_id", input.head.query("cluster_id"), 64)?;
     let call = app.service.call_of_member(&call);
-    let mut found = app.service.clusters_of_members_account(&call, &scope.project, &scope.within).await?;
+    let found = app.service.list_clusters_of_members_account(&call, &scope.project, &scope.within).await;
+    let mut found = found?;
     found.retain(|cluster| id.is_none_or(|id| cluster.id.as_str() == id));
     let shown = app.service.standing_of_members_clusters(&call, part.of(&found)).await?;
     let data_list = shown.iter().map(info).collect();

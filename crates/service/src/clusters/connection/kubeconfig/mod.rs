@@ -5,6 +5,8 @@
 //! client certificate are taken over. What is refused is refused by the name of its key; nothing of the file's
 //! content is ever repeated, because it is full of secrets.
 
+mod pair;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -273,10 +275,12 @@ fn credential(user: &User) -> Result<Credential, String> {
             }
             Ok(Credential::Token(Secret::new(token.to_owned())))
         }
-        (None, Some(certificate), Some(key)) => Ok(Credential::Certificate {
-            certificate_pem: pem("user.client-certificate-data", certificate, is_certificate)?,
-            key_pem: Secret::new(pem("user.client-key-data", key, is_private_key)?),
-        }),
+        (None, Some(certificate), Some(key)) => {
+            let certificate_pem = pem("user.client-certificate-data", certificate, is_certificate)?;
+            let key_pem = Secret::new(pem("user.client-key-data", key, is_private_key)?);
+            pair::check(&certificate_pem, key_pem.expose())?;
+            Ok(Credential::Certificate { certificate_pem, key_pem })
+        }
         (Some(_), _, _) => Err(
             "must hold either `user.token` or `user.client-certificate-data`, not both: it would be a guess \
                  which one counts"

@@ -14,6 +14,14 @@ fn key() -> String {
     base64("-----BEGIN EC PRIVATE KEY-----\nMIIhunter2\n-----END EC PRIVATE KEY-----\n")
 }
 
+/// A certificate and its key.
+fn pair() -> (String, String) {
+    (
+        base64(include_str!("../../../../tests/it/pairs/ec.pem")),
+        base64(include_str!("../../../../tests/it/pairs/ec-key.pem")),
+    )
+}
+
 /// A kubeconfig whose `cluster` and `user` hold these lines.
 fn kubeconfig(cluster: &str, user: &str) -> String {
     let indented = |lines: &str| lines.lines().map(|line| format!("    {line}\n")).collect::<String>();
@@ -47,7 +55,8 @@ fn a_token_or_a_client_certificate_is_taken_over_and_nothing_else() {
     assert!(connection.ca_pem.unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     assert!(matches!(connection.credential, Credential::Token(t) if t.expose() == "hunter2"));
 
-    let user = format!("client-certificate-data: {}\nclient-key-data: {}", certificate(), key());
+    let (own, its_key) = pair();
+    let user = format!("client-certificate-data: {own}\nclient-key-data: {its_key}");
     let cluster = format!("{}\ntls-server-name: kubernetes.default", good_cluster());
     let connection = parse("kubeconfig", &kubeconfig(&cluster, &user)).unwrap();
     assert_eq!(connection.tls_server_name.as_deref(), Some("kubernetes.default"));

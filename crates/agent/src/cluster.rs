@@ -25,6 +25,7 @@ const MANAGER: &str = "bailiwick-agent";
 
 /// Where the API server is, and as whom it is asked. In a pod, all of it is known.
 #[derive(clap::Args, Clone)]
+#[group(id = "api-server")]
 pub struct Arguments {
     /// URL of the API server, if not the one of the cluster that this runs in.
     #[arg(long, env = "BAILIWICK_API_SERVER", value_name = "URL")]

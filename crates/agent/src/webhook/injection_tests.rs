@@ -285,10 +285,13 @@ proptest! {
                     continue;
                 };
                 let dir = file["value"].as_str().unwrap().strip_suffix("/token").unwrap();
+                // Pods that mount twice at one place are nonsense that the API server refuses: any of the two counts.
                 let is_there = |one: &&Value| one["mountPath"].as_str().unwrap().trim_end_matches('/') == dir;
-                let mount = mounts.iter().find(is_there).unwrap();
                 let volumes = after["spec"]["volumes"].as_array().unwrap();
-                prop_assert!(volumes.iter().any(|one| one["name"] == mount["name"] && has_token(one, &terms())));
+                let is_token = |mount: &Value| {
+                    volumes.iter().any(|one| one["name"] == mount["name"] && has_token(one, &terms()))
+                };
+                prop_assert!(mounts.iter().filter(is_there).any(is_token), "{after}");
             }
         }
     }

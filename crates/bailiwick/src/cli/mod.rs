@@ -32,6 +32,7 @@ mod master_key;
 mod permissions;
 mod pod_identity;
 mod pod_identity_test;
+mod pod_identity_install;
 mod policy;
 mod project;
 mod recover;

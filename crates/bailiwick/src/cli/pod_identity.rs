@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::pod_identity_install::{self, InstallArgs, UninstallArgs};
 use super::{Paging, Session, pod_identity_test};
 use crate::client::path::{self, with_query};
 use crate::failure::Failure;
@@ -116,6 +117,17 @@ pub enum Command {
     /// Takes each step of vending but the last: nothing is issued. Fails if they would get nothing.
     #[command(after_help = pod_identity_test::EXAMPLES)]
     Test(pod_identity_test::TestArgs),
+
+    /// Put the agents and the webhook into a cluster, with your own credential
+    ///
+    /// kubectl applies the manifests by the context that you name, which has to be one of a cluster's administrator. The
+    /// agents get a key that vends for this cluster and does nothing else; repeating the command makes a new one.
+    #[command(after_help = pod_identity_install::INSTALL_EXAMPLES)]
+    Install(Box<InstallArgs>),
+
+    /// Take the agents and the webhook out of a cluster again, and end their key
+    #[command(after_help = pod_identity_install::UNINSTALL_EXAMPLES)]
+    Uninstall(UninstallArgs),
 }
 
 /// An association, by its id or by its service account.
@@ -186,6 +198,8 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
             session.print(&VIEW, &changed)
         }
         Command::Test(args) => pod_identity_test::run(&args, session),
+        Command::Install(args) => pod_identity_install::install(&args, session),
+        Command::Uninstall(args) => pod_identity_install::uninstall(&args, session),
         Command::Delete { which } => {
             let id = which.id(session)?;
             session.client.act("DELETE", &path(&which.cluster, Some(&id))?)?;

@@ -33,6 +33,18 @@ impl Client<'_> {
         }
     }
 
+    /// Deletes. Whether it was there.
+    ///
+    /// # Errors
+    /// If the server refuses for another reason, or does not answer.
+    pub fn delete(&self, path: &str) -> Result<bool, Failure> {
+        match self.asked("DELETE", path, None)? {
+            Asked::Done(_) => Ok(true),
+            Asked::Refused(answer) if answer.status == 404 => Ok(false),
+            Asked::Refused(answer) => Err(refusal(self, &answer)),
+        }
+    }
+
     /// Sends `body` without its nulls, which stand for options that were not given.
     ///
     /// # Errors

@@ -1,0 +1,259 @@
+"""The webhook that tells pods where their credentials are, asked by a real API server."""
+
+import base64
+import secrets
+import time
+
+import pytest
+
+from harness import apiserver
+from harness.kube import KubeError
+from harness.process import until
+from harness.webhook import SYSTEM, URI, Webhook, call
+
+VOLUME = "bailiwick-pod-identity"
+PLACE = "/var/run/secrets/bailiwick.dev/pod-identity"
+MODE = "bailiwick.dev/pod-identity-injection"
+
+
+@pytest.fixture(scope="module")
+def own_api_server():
+    """An API server of this file alone: what is left of a webhook that refuses would be in everybody's way."""
+    running = apiserver.ApiServer(apiserver.programs())
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def kube(own_api_server):
+    return own_api_server.client()
+
+
+@pytest.fixture(scope="module")
+def cluster(bailiwick, own_api_server):
+    return bailiwick.add_cluster(own_api_server)
+
+
+@pytest.fixture
+def webhook(bailiwick, own_api_server, cluster):
+    """Makes the webhook, started and known to the API server."""
+    made = []
+
+    def make(*flags):
+        made.append(Webhook(bailiwick, own_api_server, cluster, "--look-seconds=1", *flags))
+        return made[-1].prepare().start().configure()
+
+    yield make
+    for one in made:
+        one.remove()
+
+
+def namespace_of(kube, mode=None):
+    name = f"ns-{secrets.token_hex(4)}"
+    labels = {MODE: mode} if mode else {}
+    kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
+    return name
+
+
+def add_service_account(kube, namespace, name):
+    kube.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
+
+
+def associate(server, cluster, namespace, service_account):
+    agency = server.add_agency()
+    body = {"namespace": namespace, "serviceAccount": service_account, "agency": agency}
+    return call(server, "POST", f"/clusters/{cluster}/pod-identity/associations", body, status=201)["id"]
+
+
+def pod(service_account="till", **metadata):
+    container = {"name": "a", "image": "x"}
+    return {
+        "metadata": {"generateName": "p-", **metadata},
+        "spec": {
+            "serviceAccountName": service_account,
+            "containers": [dict(container), {**container, "name": "b", "env": [{"name": "OWN", "value": "1"}]}],
+            "initContainers": [{**container, "name": "i"}],
+        },
+    }
+
+
+def make(kube, namespace, body):
+    """Makes a pod. Old API servers want the service account's own Secret first, which a controller makes."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+
+    def made():
+        try:
+            return kube.create(path, body)
+        except KubeError as error:
+            if "api token found" in str(error).lower():
+                return None
+            raise AssertionError(error) from error
+
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = made()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("the service account gets no token")
+
+
+def variables(container):
+    return [(one["name"], one.get("value")) for one in container.get("env", [])]
+
+
+def is_injected(made):
+    return any(volume["name"] == VOLUME for volume in made["spec"].get("volumes", []))
+
+
+def test_a_pod_is_changed_as_specified(webhook, kube, bailiwick, cluster):
+    webhook()
+    namespace = namespace_of(kube)
+    add_service_account(kube, namespace, "till")
+    associate(bailiwick, cluster, namespace, "till")
+    spec = make(kube, namespace, pod())["spec"]
+    ours = [
+        ("BAILIWICK_NODE_ADDRESS", None),
+        ("HC_CONTAINER_CREDENTIALS_FULL_URI", URI),
+        ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", f"{PLACE}/token"),
+    ]
+    first, second = spec["containers"]
+    assert variables(first) == ours and variables(second) == [("OWN", "1"), *ours]
+    assert variables(spec["initContainers"][0]) == ours
+    for container in (*spec["containers"], *spec["initContainers"]):
+        mount = next(mount for mount in container["volumeMounts"] if mount["name"] == VOLUME)
+        assert mount == {"name": VOLUME, "mountPath": PLACE, "readOnly": True}
+    volume = next(volume for volume in spec["volumes"] if volume["name"] == VOLUME)
+    token = {"audience": "service.cce.pods", "expirationSeconds": 86400, "path": "token"}
+    assert volume["projected"]["sources"] == [{"serviceAccountToken": token}]
+    # What needs nothing is left as it is.
+    assert not is_injected(make(kube, namespace, pod(annotations={"bailiwick.dev/pod-identity": "off"})))
+    assert not is_injected(make(kube, namespace, pod(labels={"bailiwick.dev/pod-identity": "off"})))
+    add_service_account(kube, namespace, "other")
+    assert not is_injected(make(kube, namespace, pod("other")))
+
+
+def test_a_pod_right_after_its_association_is_changed(webhook, kube, bailiwick, cluster):
+    webhook()
+    namespace = namespace_of(kube)
+    for number in range(10):
+        name = f"till-{number}"
+        add_service_account(kube, namespace, name)
+        until(lambda: kube.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}").get("secrets"), 10, "a token")
+        associate(bailiwick, cluster, namespace, name)
+        assert is_injected(make(kube, namespace, pod(name))), number
+
+
+def test_a_webhook_that_is_away_refuses_where_it_is_required_and_elsewhere_the_miss_is_seen(
+    webhook, kube, bailiwick, cluster
+):
+    running = webhook()
+    strict, loose = namespace_of(kube, "required"), namespace_of(kube)
+    for namespace in (strict, loose):
+        add_service_account(kube, namespace, "till")
+        associate(bailiwick, cluster, namespace, "till")
+        assert is_injected(make(kube, namespace, pod()))
+    running.process.stop()
+    with pytest.raises(AssertionError, match="required.pod-identity"):
+        make(kube, strict, pod())
+    missed = make(kube, loose, pod())
+    assert not is_injected(missed)
+    running.start()
+    running.configure()
+    until(lambda: running.metric("bailiwick_agent_pods_not_injected") == 1, 10, "the miss is counted")
+    uid = missed["metadata"]["uid"]
+    event = until(lambda: kube.get(f"/api/v1/namespaces/{loose}/events/bailiwick-{uid}"), 10, "an event")
+    assert event["reason"] == "PodIdentityNotInjected" and event["involvedObject"]["uid"] == uid
+    assert is_injected(make(kube, strict, pod()))
+    kube.request("DELETE", f"/api/v1/namespaces/{loose}/pods/{missed['metadata']['name']}", {"gracePeriodSeconds": 0})
+    until(lambda: running.metric("bailiwick_agent_pods_not_injected") == 0, 10, "what was mended is not counted")
+
+
+def test_a_server_that_is_away_is_in_nobodys_way_but_where_it_is_required(
+    new_server, webhook, kube, own_api_server
+):
+    server = new_server().start()
+    cluster = server.add_cluster(own_api_server)
+    running = Webhook(server, own_api_server, cluster, "--look-seconds=1")
+    try:
+        running.prepare().start().configure()
+        strict, loose = namespace_of(kube, "required"), namespace_of(kube)
+        for namespace in (strict, loose):
+            add_service_account(kube, namespace, "till")
+            add_service_account(kube, namespace, "new")
+            associate(server, cluster, namespace, "till")
+            assert is_injected(make(kube, namespace, pod()))
+        server.stop()
+        assert is_injected(make(kube, strict, pod())), "what was told is known"
+        assert not is_injected(make(kube, loose, pod("new")))
+        with pytest.raises(AssertionError, match="cannot be asked"):
+            make(kube, strict, pod("new"))
+    finally:
+        running.remove()
+
+
+def test_the_certificate_and_its_authority_change_while_pods_are_made(webhook, kube, own_api_server, bailiwick, cluster):
+    running = webhook("--certificate-seconds=12")
+    namespace = namespace_of(kube, "required")
+    add_service_account(kube, namespace, "till")
+    associate(bailiwick, cluster, namespace, "till")
+    make(kube, namespace, pod())
+    bundles, failed, count = set(), [], 0
+    end, own = time.monotonic() + 45, own_api_server.client()
+    while time.monotonic() < end:
+        body = pod()
+        body["spec"]["containers"] = body["spec"]["containers"][:1]
+        try:
+            made = own.create(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", body)
+            count += 1
+            if not is_injected(made):
+                failed.append("not injected")
+        except KubeError as error:
+            failed.append(str(error))
+        bundles.add(tuple(running.bundles()))
+        time.sleep(0.02)
+    assert not failed, failed[:3]
+    assert count > 200 and len(bundles) >= 2, (count, len(bundles))
+    log = running.process.output()
+    assert log.count("certificate.renewed") >= 5, log[-2000:]
+
+
+def test_two_replicas_share_one_certificate(webhook, kube, bailiwick, own_api_server, cluster):
+    first = webhook()
+    second = Webhook(bailiwick, own_api_server, cluster)
+    second.folder = first.folder
+    try:
+        second.start()
+        secret = kube.get(f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-webhook-certificate")
+        authorities = base64.b64decode(secret["data"]["authorities"]).decode()
+        assert {base64.b64decode(bundle).decode() for bundle in first.bundles()} == {authorities}
+        assert "certificate.renewed" not in second.process.output().replace(first.process.output(), "")
+    finally:
+        second.stop()
+
+
+def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, bailiwick, own_api_server, cluster):
+    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key"
+    first = webhook("--renew-key-seconds=4")
+    key = lambda: base64.b64decode(kube.get(path)["data"]["accessKeyId"]).decode()  # noqa: E731
+    before = (first.folder / "accessKeyId").read_text(encoding="utf-8")
+    until(lambda: key() != before, 15, "another key")
+    secret = kube.get(path)
+    assert secret["metadata"]["annotations"].get("bailiwick.dev/renewed-at")
+    text = base64.b64decode(secret["data"]["secretAccessKey"]).decode()
+    assert text not in first.process.output()
+
+
+def test_the_webhook_may_do_no_more_than_it_needs(webhook, kube, own_api_server):
+    running = webhook()
+    thief = own_api_server.client_with_token((running.folder / "token").read_text(encoding="utf-8"))
+    for path in (
+        "/api/v1/secrets",
+        f"/api/v1/namespaces/{SYSTEM}/secrets",
+        "/api/v1/namespaces/kube-system/secrets",
+        "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+        "/api/v1/nodes",
+    ):
+        assert thief.request("GET", path)[0] == 403, path
+    assert thief.request("POST", "/api/v1/namespaces/default/pods", pod())[0] == 403
+    assert thief.request("GET", "/api/v1/namespaces/default/pods")[0] == 200

@@ -31,8 +31,9 @@ async fn main() -> io::Result<()> {
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
+        ["ask", address, folder, questions] => bare::ask(address, folder, questions).await,
         _ => Err(io::Error::other(
-            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT",
+            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | ask ADDRESS FOLDER QUESTIONS",
         )),
     }
 }

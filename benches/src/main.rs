@@ -6,6 +6,7 @@
 mod bare;
 mod figures;
 mod load;
+mod paced;
 mod peer;
 mod permissions;
 mod process;
@@ -30,10 +31,11 @@ async fn main() -> io::Result<()> {
         ["tokens", server, keystone] => tokens::compare(server, keystone).await,
         ["writes", server] => writes::compare(server, None).await,
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
+        ["paced", address, file, rate, connections] => paced::send(address, file, rate, connections).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         ["ask", address, folder, questions] => bare::ask(address, folder, questions).await,
         _ => Err(io::Error::other(
-            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | ask ADDRESS FOLDER QUESTIONS",
+            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | ask ADDRESS FOLDER QUESTIONS | paced ADDRESS FILE PER-SECOND CONNECTIONS",
         )),
     }
 }

@@ -1,10 +1,13 @@
 //! The server that the agent asks: where it is, as whom it is asked, and one exchange with it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Clock, Secret, Timestamp};
+use domain::{Clock, Secret};
+use http::response::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -19,13 +22,14 @@ use rustls::{ClientConfig, RootCertStore};
 use signing::{AccessKey, DATE_HEADER, Signable};
 use tokio::time::timeout;
 
-use crate::clock::System;
-
 /// The largest answer that is read: a complete feed of the most associations that a cluster may have.
 const MAX_ANSWER: usize = 16 << 20;
 
 /// How long an answer may take beyond what the server was told to wait.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The longest that is waited because the server asks for it, in seconds.
+const MAX_WAIT: u64 = 30;
 
 /// Which server to ask, and as whom.
 #[derive(clap::Args, Clone)]
@@ -47,10 +51,34 @@ pub struct Arguments {
 /// Why the server gave no answer of use.
 #[derive(Debug)]
 pub enum Failure {
-    /// It was not reached, or is not well: what is known stays good.
+    /// It was not reached: what is known stays good.
     Away(String),
-    /// It refused, with a status and its own words.
-    Refused(StatusCode, String),
+    /// It was reached and cannot answer now; perhaps with when to come again. What is known stays good.
+    Unwell(String, Option<Duration>),
+    /// It does not accept the agent itself: its key, its rights, or the id of its cluster.
+    Unaccepted(String),
+    /// It refused what was asked for.
+    Refused(Refusal),
+}
+
+/// What the server refused, in its words.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// A word for programs, which does not change.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(text) | Self::Unwell(text, _) | Self::Unaccepted(text) => f.write_str(text),
+            Self::Refused(refusal) => f.write_str(&refusal.message),
+        }
+    }
 }
 
 /// A client of one server, for one cluster.
@@ -60,6 +88,9 @@ pub struct Server {
     host: String,
     cluster: String,
     key_dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    /// The key that was not accepted the last time that one was not.
+    unaccepted: Mutex<Option<AccessKey>>,
 }
 
 impl Server {
@@ -67,7 +98,7 @@ impl Server {
     ///
     /// # Errors
     /// A sentence that says what of the arguments cannot be.
-    pub fn open(arguments: Arguments) -> Result<Self, String> {
+    pub fn open(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let Arguments { server, server_ca, cluster, key_dir } = arguments;
         let base = server.trim_end_matches('/').to_owned();
         let host = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
@@ -90,7 +121,7 @@ impl Server {
                 "--server-ca must be a file with the authority of the server's certificate".to_owned()
             );
         }
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
@@ -99,7 +130,7 @@ impl Server {
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let transport = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { transport, base, host, cluster, key_dir })
+        Ok(Self { transport, base, host, cluster, key_dir, clock, unaccepted: Mutex::default() })
     }
 
     /// What changed after `after`; everything if that is 0. Waits for a change at most `wait`.
@@ -122,22 +153,52 @@ impl Server {
         self.call(Method::POST, "pod-identity/credentials", body.into(), Duration::ZERO).await
     }
 
+    /// A new key in the place of the agent's own: the answer as it came.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn renew(&self) -> Result<Bytes, Failure> {
+        self.call(Method::POST, "pod-identity/agent/renew", Bytes::new(), Duration::ZERO).await
+    }
+
+    /// One exchange; a second one if the key was rotated while the first was on its way.
     async fn call(&self, method: Method, below: &str, body: Bytes, wait: Duration) -> Result<Bytes, Failure> {
+        let key = self.key().map_err(Failure::Unaccepted)?;
+        let first = self.exchange(&key, &method, below, body.clone(), wait).await;
+        let Err(Failure::Unaccepted(_)) = &first else { return first };
+        let key_now = self.key().map_err(Failure::Unaccepted)?;
+        if is_same(&key, &key_now) {
+            *self.unaccepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+            return first;
+        }
+        self.exchange(&key_now, &method, below, body, wait).await
+    }
+
+    /// Whether the files hold another key than the one that was not accepted.
+    #[must_use]
+    pub fn has_another_key(&self) -> bool {
+        let Ok(now) = self.key() else { return false };
+        let unaccepted = self.unaccepted.lock().unwrap_or_else(PoisonError::into_inner);
+        unaccepted.as_ref().is_none_or(|key| !is_same(key, &now))
+    }
+
+    async fn exchange(
+        &self,
+        key: &AccessKey,
+        method: &Method,
+        below: &str,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Bytes, Failure> {
         let target = format!("/bailiwick/v1/clusters/{}/{below}", self.cluster);
-        let request = self.signed(&method, &target, body, System.now())?;
+        let request = self.signed(key, method, &target, body)?;
         let exchange = async {
-            let away = |error: &dyn std::error::Error| Failure::Away(causes(error));
-            let answer = self.transport.request(request).await.map_err(|error| away(&error))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+            let answer = self.transport.request(request).await;
+            let answer = answer.map_err(|error| Failure::Away(causes(&error)))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body = body.map_err(|error| Failure::Away(error.to_string()))?.to_bytes();
-            match status {
-                StatusCode::OK | StatusCode::CREATED => Ok(body),
-                status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                    Err(Failure::Away(format!("the server answered {status}")))
-                }
-                status => Err(Failure::Refused(status, message(&body))),
-            }
+            if head.status.is_success() { Ok(body) } else { Err(failure(&head, &body)) }
         };
         timeout(wait + PATIENCE, exchange)
             .await
@@ -146,20 +207,19 @@ impl Server {
 
     fn signed(
         &self,
+        key: &AccessKey,
         method: &Method,
         target: &str,
         body: Bytes,
-        now: Timestamp,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let key = self.key().map_err(Failure::Away)?;
-        let date = signing::date(now);
+        let date = signing::date(self.clock.now());
         let headers = [
             ("host".to_owned(), self.host.clone()),
             ("content-type".to_owned(), "application/json".to_owned()),
             (DATE_HEADER.to_owned(), date.clone()),
         ];
         let signable = Signable { method: method.as_str(), target, headers: &headers, body: &body };
-        let authorization = signing::authorization(&key, &date, &signable);
+        let authorization = signing::authorization(key, &date, &signable);
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.base));
         for (name, value) in &headers {
             request = request.header(name, value);
@@ -179,8 +239,12 @@ impl Server {
     }
 }
 
+fn is_same(one: &AccessKey, other: &AccessKey) -> bool {
+    one.id == other.id && one.secret.expose() == other.secret.expose()
+}
+
 /// An error with everything that caused it.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -190,18 +254,54 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What the server says went wrong, in its own words.
-fn message(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Told {
-        error_msg: Option<String>,
-        message: Option<String>,
+/// What an answer that is no success means.
+fn failure(head: &Parts, body: &[u8]) -> Failure {
+    let told = Told::read(body);
+    match head.status {
+        // A conflict is one of transactions: it passes.
+        status
+            if status.is_server_error()
+                || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT) =>
+        {
+            let after = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let after = after.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_WAIT)));
+            Failure::Unwell(format!("the server answered {status}: {}", told.message), after)
+        }
+        // What is refused for the sake of what was asked has a word for it. Anything else is about who asks.
+        status => match told.reason {
+            Some(reason) => Failure::Refused(Refusal { status, reason, message: told.message }),
+            None if status == StatusCode::BAD_REQUEST => {
+                Failure::Refused(Refusal { status, reason: "invalid".to_owned(), message: told.message })
+            }
+            None => Failure::Unaccepted(format!("the server answered {status}: {}", told.message)),
+        },
     }
-    let told = serde_json::from_slice::<Told>(body).ok();
-    let text = told.and_then(|told| told.message.or(told.error_msg));
-    text.unwrap_or_else(|| "no reason was given".to_owned())
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(500)
-        .collect()
+}
+
+/// What the server says went wrong, in its own words.
+#[derive(Default)]
+struct Told {
+    reason: Option<String>,
+    message: String,
+}
+
+impl Told {
+    fn read(body: &[u8]) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            error: Fault,
+        }
+        #[derive(serde::Deserialize)]
+        struct Fault {
+            reason: Option<String>,
+            message: Option<String>,
+        }
+        let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(500).collect::<String>();
+        let fault = serde_json::from_slice::<Body>(body).ok().map(|body| body.error);
+        let (reason, message) = fault.map_or((None, None), |fault| (fault.reason, fault.message));
+        Self {
+            reason: reason.map(plain),
+            message: message.map_or_else(|| "no reason was given".to_owned(), plain),
+        }
+    }
 }

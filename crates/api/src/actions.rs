@@ -275,6 +275,7 @@ fn own_key(key: &NamedKey) -> Key {
         | Fact::ResourceTag
         | Fact::RequestTag
         | Fact::TagKeys
+        | Fact::PrincipalTag
         | Fact::Unknown => "string",
     };
     Key {

@@ -21,6 +21,7 @@ mod places;
 mod refusal;
 pub mod reply;
 mod tls;
+mod vended;
 mod vocabulary;
 
 use std::path::PathBuf;

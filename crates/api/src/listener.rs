@@ -118,6 +118,7 @@ impl Listener {
             }
         }
         drop(self.socket);
+        app.service.stop_waiting();
         if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still in flight after ten seconds");
         }

@@ -43,6 +43,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     field: Option<String>,
+    reason: Option<&'static str>,
     message: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     denial: Option<Box<Denial>>,
@@ -92,7 +93,15 @@ impl Error {
     /// An error of `kind` with the text that the caller will see.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, field: None, message: message.into(), cause: None, denial: None, told: None }
+        Self {
+            kind,
+            field: None,
+            reason: None,
+            message: message.into(),
+            cause: None,
+            denial: None,
+            told: None,
+        }
     }
 
     /// A request whose `field` breaks a rule; `message` says what would be right.
@@ -149,6 +158,12 @@ impl Error {
         self
     }
 
+    /// The same error with a word for programs: which of the reasons that share its kind it is.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
     /// The same error with a sentence about what would help.
     #[must_use]
     pub fn with_hint(mut self, hint: &str) -> Self {
@@ -177,6 +192,12 @@ impl Error {
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// Which of the reasons that share its kind it is, in a word that does not change.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// The text for the caller, without the field's name.

@@ -41,10 +41,12 @@ mod trim;
 mod view;
 mod wire;
 mod worker;
+mod workloads;
 
 pub use contact::Visitor;
 pub use identity::Identifier;
 pub use supervisor::FleetHandle;
+pub use workloads::{Registry, watch_workloads};
 
 /// How the fleet works.
 #[derive(Clone, Debug)]

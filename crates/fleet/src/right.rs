@@ -25,6 +25,8 @@ pub(crate) enum GivenBy {
     Administrator,
     /// The manifest for having client certificates signed.
     Certificates,
+    /// The manifest for telling whether service accounts and pods are alive.
+    PodIdentity,
     /// A `bind` on the ClusterRole of that name, which whoever runs the cluster has to add.
     BindOn(String),
 }
@@ -38,6 +40,11 @@ impl Right {
     /// A right of the manifest for certificates.
     pub(crate) fn certificates(action: impl Into<String>) -> Self {
         Self { action: action.into(), given_by: GivenBy::Certificates }
+    }
+
+    /// A right of the manifest for pod identity.
+    pub(crate) fn pod_identity(action: impl Into<String>) -> Self {
+        Self { action: action.into(), given_by: GivenBy::PodIdentity }
     }
 
     /// The right to do `action` with a binding of `cluster_role`.
@@ -61,6 +68,7 @@ impl fmt::Display for GivenBy {
             Self::Base => f.write_str("applying deploy/connector/base.yaml"),
             Self::Administrator => f.write_str("applying deploy/connector/administrator.yaml"),
             Self::Certificates => f.write_str("applying deploy/connector/certificates.yaml"),
+            Self::PodIdentity => f.write_str("applying deploy/connector/pod-identity.yaml"),
             Self::BindOn(name) => {
                 write!(f, "adding a `bind` on {name} to its rights, see deploy/connector/README.md")
             }

@@ -39,6 +39,23 @@ pub enum Rejected {
     NotYetValid,
 }
 
+impl Rejected {
+    /// The reason in a word that does not change.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed-token",
+            Self::Algorithm => "wrong-algorithm",
+            Self::UnknownKey(_) => "unknown-key",
+            Self::Signature => "wrong-signature",
+            Self::Issuer => "wrong-issuer",
+            Self::Audience => "wrong-audience",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+        }
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

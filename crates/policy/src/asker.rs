@@ -3,6 +3,7 @@
 //! Whoever asks is given their names in every language at once: a statement that denies must hold also if the question
 //! came in the words of another language.
 
+use crate::naming::SERVICE;
 use crate::request::Request;
 
 /// Somebody with credentials.
@@ -41,6 +42,12 @@ impl Request {
             .asked_by("RAM", account)
             .asked_by("RAM", &format!("acs:ram::{account}:root"))
             .asked_by_that_very(asker)
+    }
+
+    /// A service asks, which is not somebody with credentials.
+    #[must_use]
+    pub fn asked_by_service(self, name: &str) -> Self {
+        self.asked_by(SERVICE, name)
     }
 
     /// Who asks, by those names alone that nobody else of the account has.

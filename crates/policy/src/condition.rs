@@ -78,11 +78,12 @@ impl Condition {
             return match fact {
                 Some(Fact::Unknown) => Certainty::Maybe,
                 Some(Fact::Every | Fact::Values(_)) => (!wanted).into(),
-                None => (*wanted).into(),
+                Some(Fact::Lacking) | None => (*wanted).into(),
             };
         }
         match fact {
             None => absent(*operator).into(),
+            Some(Fact::Lacking) => lacking(*operator),
             Some(Fact::Unknown) => Certainty::Maybe,
             Some(Fact::Every) => sense(operator.sense, values.compare_with_every()),
             Some(Fact::Values(found)) => {
@@ -110,6 +111,17 @@ fn absent(operator: Operator) -> bool {
         (Absence::Passes, _, _) | (Absence::Counts, Quantifier::All, _) => true,
         (Absence::Counts, Quantifier::Any, _) => false,
         (Absence::Counts, Quantifier::One, sense) => sense == Sense::Negated,
+    }
+}
+
+/// The same where absence must open nothing: what would be met by it alone, because it is negated or about all of nothing,
+/// may be met. Who writes `IfExists` means it.
+fn lacking(operator: Operator) -> Certainty {
+    match (operator.absence, operator.quantifier, operator.sense) {
+        (Absence::Counts, Quantifier::One, Sense::Negated) | (Absence::Counts, Quantifier::All, _) => {
+            Certainty::Maybe
+        }
+        (_, _, _) => absent(operator).into(),
     }
 }
 

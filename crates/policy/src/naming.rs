@@ -8,6 +8,9 @@ use crate::request::{Context, Request};
 use crate::resource::Resource;
 use crate::statement::{Does, Reading, Statement};
 
+/// The kind of principals that are services.
+pub(crate) const SERVICE: &str = "Service";
+
 /// How a trust policy speaks about somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Naming {
@@ -38,6 +41,17 @@ impl Document {
                 listed.iter().any(|name| names.are_own(name))
             }
             Principals::Attached | Principals::Unreadable => false,
+        })
+    }
+
+    /// Whether an allow of this trust policy is about the service of that name, whatever its actions and conditions, and
+    /// also if the rest of it cannot be read.
+    #[must_use]
+    pub fn allows_name_service(&self, service: &str) -> bool {
+        let allows = self.statements.iter().filter(|one| one.does == Does::Allow);
+        allows.into_iter().any(|statement| match &statement.principals {
+            Principals::In(listed) => listed.iter().any(|(kind, name)| kind == SERVICE && name == service),
+            Principals::Attached | Principals::NotIn(_) | Principals::Unreadable => false,
         })
     }
 
@@ -123,6 +137,28 @@ mod tests {
             assert_eq!(found, (ada, build), "{principal}");
         }
         assert_eq!(trust("acc", "").may_trust("acc", ADA), Naming::NotAtAll);
+    }
+
+    #[test]
+    fn a_service_is_named_by_allows_that_list_it_and_by_nothing_else() {
+        let named = |effect: &str, principal: &str| {
+            let text = format!(
+                r#"{{"Version": "5.0", "Statement": [{{"Effect": "{effect}", "Action": ["*"], {principal}}}]}}"#
+            );
+            Document::parse("trust", &text, &Grammar::TRUST).unwrap().allows_name_service("service.pods")
+        };
+        assert!(named("Allow", r#""Principal": {"IAM": ["acc"], "Service": ["other", "service.pods"]}"#));
+        for (effect, principal) in [
+            ("Allow", r#""Principal": {"Service": ["service.pod"]}"#),
+            ("Allow", r#""Principal": {"IAM": ["service.pods"]}"#),
+            ("Deny", r#""Principal": {"Service": ["service.pods"]}"#),
+            ("Deny", r#""NotPrincipal": {"Service": ["service.pods"]}"#),
+        ] {
+            assert!(!named(effect, principal), "{effect} {principal}");
+        }
+        let broken = r#"{"Version": "5.0", "Statement": [{"Effect": "Allow", "Action": ["*"],
+            "Principal": {"Service": ["service.pods"]}, "Condition": {"Nonsense": {"k": ["v"]}}}]}"#;
+        assert!(Document::stored("trust", broken, &Grammar::TRUST).allows_name_service("service.pods"));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) enum Fact {
     Every,
     /// Whether it is there, and with which values, is not known.
     Unknown,
+    /// It is not there, and its absence must open nothing.
+    Lacking,
 }
 
 /// The condition keys of a request, those of its principal included.
@@ -64,6 +66,7 @@ pub(crate) enum Fact {
 pub struct Context {
     facts: BTreeMap<String, Fact>,
     unknown: Vec<String>,
+    lacking: Vec<String>,
 }
 
 impl Context {
@@ -86,7 +89,7 @@ impl Context {
         // A key that stands for every value, or is unknown, is not narrowed by a value.
         match fact {
             Fact::Values(values) => values.push(value.into()),
-            Fact::Every | Fact::Unknown => {}
+            Fact::Every | Fact::Unknown | Fact::Lacking => {}
         }
     }
 
@@ -112,12 +115,21 @@ impl Context {
         }
     }
 
+    /// Of the keys that begin with `prefix`, those that are not here are absent, and nothing is allowed because of that: a
+    /// negated condition on one of them grants nothing and denies. For what only some who ask can have, such as tags that the
+    /// server gives: "everybody but those of `dev`" is not meant to be everybody who has none.
+    pub fn lacking(&mut self, prefix: &str) {
+        self.lacking.push(folded(prefix));
+    }
+
     /// What is known about a folded key; `None` if it is absent.
     pub(crate) fn fact(&self, key: &str) -> Option<&Fact> {
         match self.facts.get(key) {
             Some(fact) => Some(fact),
             None => {
-                self.unknown.iter().any(|prefix| key.starts_with(prefix.as_str())).then_some(&Fact::Unknown)
+                let begins = |prefix: &String| key.starts_with(prefix.as_str());
+                let unknown = self.unknown.iter().any(begins).then_some(&Fact::Unknown);
+                unknown.or_else(|| self.lacking.iter().any(begins).then_some(&Fact::Lacking))
             }
         }
     }

@@ -22,6 +22,8 @@ pub struct Quotas {
     pub certificates_per_principal: u32,
     /// Bindings that the grants of an account ask for in one cluster.
     pub bindings_per_cluster: u32,
+    /// Pod identity associations of a cluster.
+    pub associations_per_cluster: u32,
     /// Identity policies of an account.
     pub policies: u32,
     /// Policies that one user, group or agency holds.
@@ -38,6 +40,7 @@ impl Default for Quotas {
             sessions_per_principal: 10_000,
             certificates_per_principal: 50,
             bindings_per_cluster: 20_000,
+            associations_per_cluster: 5_000,
             policies: 1_500,
             policies_per_principal: 50,
         }

@@ -14,11 +14,12 @@ use domain::{
 use sha2::{Digest, Sha256};
 use store::{AccessKey, FirstOutcome, SignedRow, WriteTx};
 
-use crate::authz::Right;
+use crate::authz::{self, Right};
 use crate::call::Call;
 use crate::directory::agencies::{self, Agency};
 use crate::directory::groups;
 use crate::directory::which::Which;
+use crate::pod_identity::associations::{self, AssociationView};
 use crate::service::Service;
 
 /// So many old requests are forgotten at once, so that no commit waits long for it.
@@ -199,6 +200,16 @@ impl Repeated {
         let id = self.untouched(action, "agency").await?;
         let found = match self.tx.principal(call.account(), &id).await? {
             Some(principal) => Some(agencies::agency(&mut self.tx, principal).await?),
+            None => None,
+        };
+        self.end(found).await
+    }
+
+    /// The association that the first request made or changed.
+    pub(crate) async fn association(mut self, call: &Call, action: &str) -> Result<AssociationView> {
+        let id = self.untouched(action, authz::ASSOCIATION).await?;
+        let found = match self.tx.association(call.account(), &id).await? {
+            Some(found) => Some(associations::view(&mut self.tx, found).await?),
             None => None,
         };
         self.end(found).await

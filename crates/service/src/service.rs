@@ -31,6 +31,8 @@ use crate::installation::key_ring::MasterKeys;
 use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
+use crate::pod_identity::feed::Followers;
+use crate::pod_identity::keys::KnownKeys;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -113,9 +115,10 @@ pub struct Service {
     pub(crate) turns: Turns,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) contact: Arc<dyn Contact>,
-    #[expect(dead_code, reason = "vending asks it")]
     pub(crate) workloads: Arc<dyn Workloads>,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) gate: Gate,
+    pub(crate) followers: Followers,
     changes: watch::Sender<u64>,
 }
 
@@ -163,7 +166,9 @@ impl Service {
             prober: Arc::new(Blind),
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
+            known_keys: KnownKeys::default(),
             gate: Gate::default(),
+            followers: Followers::default(),
             changes: watch::Sender::new(0),
         })
     }
@@ -240,7 +245,7 @@ impl Service {
                     "your rights changed while the request was waiting: send it again",
                 ));
             }
-            still_has_its_key(&mut tx, caller).await?;
+            still_has_its_key(&mut tx, caller, self.now()).await?;
         }
         if call.signed.is_some() {
             self.limiter.signed_change(call.account())?;
@@ -263,15 +268,13 @@ impl Service {
     }
 
     /// Writes the audit row and commits; afterwards copies of the account are stale.
-    pub(crate) async fn commit(
-        &self,
-        mut tx: WriteTx,
-        call: &Call,
-        action: &str,
-        resource: &str,
-    ) -> Result<()> {
-        let event = self.event(call, action, resource);
-        tx.audit(&event).await?;
+    pub(crate) async fn commit(&self, tx: WriteTx, call: &Call, action: &str, resource: &str) -> Result<()> {
+        self.commit_event(tx, &self.event(call, action, resource)).await
+    }
+
+    /// The same for what nobody asked for.
+    pub(crate) async fn commit_event(&self, mut tx: WriteTx, event: &AuditEvent) -> Result<()> {
+        tx.audit(event).await?;
         let (account, revision) = (tx.account().clone(), tx.revision());
         let (directory, ends_sessions) = (tx.changes_directory(), tx.ends_sessions());
         tx.commit().await?;
@@ -310,10 +313,10 @@ impl Service {
 }
 
 /// Refuses a request whose access key was disabled or deleted after its signature was looked at.
-async fn still_has_its_key(tx: &mut WriteTx, caller: &Caller) -> Result<()> {
+async fn still_has_its_key(tx: &mut WriteTx, caller: &Caller, now: Timestamp) -> Result<()> {
     let Proof::AccessKey(id) = &caller.proof else { return Ok(()) };
     let key = tx.access_key(id.as_str()).await?;
-    if key.is_some_and(|key| key.enabled) {
+    if key.is_some_and(|key| key.enabled && key.ends_at.is_none_or(|end| end > now)) {
         return Ok(());
     }
     let message = "the credential ended while the request was waiting";

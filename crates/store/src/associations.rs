@@ -181,21 +181,40 @@ impl ReadTx {
         rows.iter().map(association).collect()
     }
 
-    /// The ids of associations of a cluster that were deleted after `after`.
+    /// How many associations a cluster has.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn association_ends(&mut self, cluster: &ClusterId, after: i64) -> Result<Vec<AssociationId>> {
+    pub async fn count_associations_of(&mut self, cluster: &ClusterId) -> Result<i64> {
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM associations WHERE cluster_id = $1")
+            .bind(cluster.as_str())
+            .fetch_one(self.connection())
+            .await
+            .map_err(database)?;
+        row.try_get("n").map_err(database)
+    }
+
+    /// The names that the agencies of a cluster's associations have now.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn agency_names_of_cluster(
+        &mut self,
+        cluster: &ClusterId,
+    ) -> Result<BTreeMap<PrincipalId, String>> {
         let rows = sqlx::query(
-            "SELECT id FROM association_ends WHERE cluster_id = $1 AND revision > $2 ORDER BY revision, id",
+            "SELECT p.id, p.name FROM principals p \
+             WHERE p.id IN (SELECT a.agency_id FROM associations a WHERE a.cluster_id = $1)",
         )
         .bind(cluster.as_str())
-        .bind(after)
         .fetch_all(self.connection())
         .await
         .map_err(database)?;
         rows.iter()
-            .map(|row| Ok(AssociationId::stored(row.try_get::<&str, _>("id").map_err(database)?)))
+            .map(|row| {
+                let id: String = row.try_get("id").map_err(database)?;
+                Ok((PrincipalId::stored(&id), row.try_get("name").map_err(database)?))
+            })
             .collect()
     }
 }

@@ -27,6 +27,8 @@ pub struct AccessKey {
     pub created_at: Timestamp,
     /// The last request that it signed, to some minutes; `None` if there was none.
     pub last_used_at: Option<Timestamp>,
+    /// From when on its signatures are refused; `None` for one that lasts until somebody ends it.
+    pub ends_at: Option<Timestamp>,
 }
 
 impl WriteTx {
@@ -96,7 +98,7 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn access_key(&mut self, id: &str) -> Result<Option<AccessKey>> {
         let row = sqlx::query(
-            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at \
+            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at, ends_at \
              FROM access_keys \
              WHERE id = $1",
         )
@@ -113,7 +115,7 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn access_keys(&mut self, account: &AccountId, page: &Page) -> Result<Vec<AccessKey>> {
         let rows = sqlx::query(
-            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at \
+            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at, ends_at \
              FROM access_keys \
              WHERE account_id = $1 AND (created_at > $2 OR (created_at = $2 AND id > $3)) \
              ORDER BY created_at, id LIMIT $4",
@@ -134,7 +136,7 @@ impl ReadTx {
     /// `Unavailable` if the database does not answer.
     pub async fn access_keys_of(&mut self, user: &PrincipalId) -> Result<Vec<AccessKey>> {
         let rows = sqlx::query(
-            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at \
+            "SELECT id, account_id, user_id, sealed_secret, enabled, description, created_at, last_used_at, ends_at \
              FROM access_keys \
              WHERE user_id = $1 ORDER BY created_at, id",
         )
@@ -152,6 +154,7 @@ fn access_key(row: &AnyRow) -> Result<AccessKey> {
     let user: String = row.try_get("user_id").map_err(database)?;
     let enabled: i64 = row.try_get("enabled").map_err(database)?;
     let last_used_at: Option<i64> = row.try_get("last_used_at").map_err(database)?;
+    let ends_at: Option<i64> = row.try_get("ends_at").map_err(database)?;
     Ok(AccessKey {
         id: AccessKeyId::stored(&id),
         account: AccountId::stored(&account),
@@ -161,5 +164,6 @@ fn access_key(row: &AnyRow) -> Result<AccessKey> {
         description: row.try_get("description").map_err(database)?,
         created_at: Timestamp::from_millis(row.try_get("created_at").map_err(database)?),
         last_used_at: last_used_at.map(Timestamp::from_millis),
+        ends_at: ends_at.map(Timestamp::from_millis),
     })
 }

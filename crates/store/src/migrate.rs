@@ -28,6 +28,9 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (17, include_str!("../migrations/0017_activity.sql")),
     (18, include_str!("../migrations/0018_checks.sql")),
     (19, include_str!("../migrations/0019_cluster_standing.sql")),
+    (20, include_str!("../migrations/0020_associations.sql")),
+    (21, include_str!("../migrations/0021_pod_identity_agents.sql")),
+    (22, include_str!("../migrations/0022_vended_sessions.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

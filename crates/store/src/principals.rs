@@ -91,7 +91,7 @@ impl WriteTx {
         self.delete_descendants(AncestorKind::Password, user.as_str()).await
     }
 
-    /// Deletes a principal with its credentials, memberships and places in grants. Grants that named it get a new
+    /// Deletes a principal with its credentials, memberships, associations and places in grants. Grants that named it get a new
     /// generation; one that named nobody else stays, and allows nobody.
     ///
     /// # Errors
@@ -107,6 +107,7 @@ impl WriteTx {
         .await
         .map_err(database)?;
         self.revoke_certificates_of_principal(id, now).await?;
+        self.end_associations_of_agency(id, now).await?;
         for key in self.access_keys_of(id).await? {
             self.delete_descendants(AncestorKind::AccessKey, key.id.as_str()).await?;
         }
@@ -116,6 +117,7 @@ impl WriteTx {
             "DELETE FROM memberships WHERE user_id = $1 OR group_id = $1",
             "DELETE FROM attachments WHERE principal_id = $1",
             "DELETE FROM access_keys WHERE user_id = $1",
+            "DELETE FROM agents WHERE user_id = $1",
             "DELETE FROM external_ids WHERE principal_id = $1",
             "DELETE FROM activity WHERE principal_id = $1",
             "DELETE FROM agency_details WHERE agency_id = $1",

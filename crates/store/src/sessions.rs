@@ -21,7 +21,7 @@ macro_rules! ancestor_lives {
          WHEN 'password' THEN (SELECT COUNT(*) FROM principals p WHERE p.id = a.ancestor_id \
              AND p.passwords_set = a.epoch) \
          WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = a.ancestor_id \
-             AND k.enabled = 1 AND k.ended = a.epoch) \
+             AND k.enabled = 1 AND k.ended = a.epoch AND (k.ends_at IS NULL OR k.ends_at > $2)) \
          WHEN 'association' THEN (SELECT COUNT(*) FROM associations s WHERE s.id = a.ancestor_id) \
          WHEN 'service-account' THEN (SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM service_account_ends s \
              WHERE s.id = a.ancestor_id) \
@@ -282,6 +282,28 @@ impl ReadTx {
         // Every session has ancestors: none means that there is no such session.
         let found = LivingAncestors { ancestors, until: Timestamp::from_millis(until) };
         Ok(Some(found).filter(|found| !found.ancestors.is_empty()))
+    }
+
+    /// How many sessions of that name that act as a principal are not over.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn count_sessions_named(
+        &mut self,
+        principal: &PrincipalId,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM sessions WHERE principal_id = $1 AND name = $2 AND expires_at > $3",
+        )
+        .bind(principal.as_str())
+        .bind(name)
+        .bind(now.as_millis())
+        .fetch_one(self.connection())
+        .await
+        .map_err(database)?;
+        row.try_get("n").map_err(database)
     }
 
     /// How many sessions that act as a principal are not over. Of an agency, only those that `assumer` began count:

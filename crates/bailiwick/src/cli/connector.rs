@@ -41,6 +41,8 @@ pub enum Manifest {
     Administrator,
     /// Adds having client certificates signed, for kubeconfigs: as strong as cluster-admin
     Certificates,
+    /// Adds telling whether service accounts and pods are alive, for pod identity
+    PodIdentity,
     /// Confines the connector to Bailiwick's own bindings; Kubernetes 1.30 and newer, untested there
     Confine,
 }
@@ -52,6 +54,7 @@ impl Manifest {
             Self::Base => include_str!("../../../../deploy/connector/base.yaml"),
             Self::Administrator => include_str!("../../../../deploy/connector/administrator.yaml"),
             Self::Certificates => include_str!("../../../../deploy/connector/certificates.yaml"),
+            Self::PodIdentity => include_str!("../../../../deploy/connector/pod-identity.yaml"),
             Self::Confine => include_str!("../../../../deploy/connector/confine.yaml"),
         }
     }
@@ -63,6 +66,7 @@ impl fmt::Display for Manifest {
             Self::Base => "base",
             Self::Administrator => "administrator",
             Self::Certificates => "certificates",
+            Self::PodIdentity => "pod-identity",
             Self::Confine => "confine",
         })
     }

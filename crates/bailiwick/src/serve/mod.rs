@@ -192,7 +192,8 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         denied: own_sockets(&settings, [Some(&listener), for_metrics.as_ref()]).await?,
         allowed_networks: settings.allowed_networks.clone(),
     };
-    let service = make_service(&opened, &settings, &policy)?;
+    let workloads = Arc::new(fleet::Registry::new(policy.clone()));
+    let service = make_service(&opened, &settings, &policy, &workloads)?;
     let advice = match (&first, settings.demo) {
         (Some(account), true) => demo::fill(&service, account, &settings.data_dir, &listener.url()).await?,
         (Some(_) | None, _) => String::new(),
@@ -216,6 +217,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         seeing: seen.map(|place| seen::Keeper::start(place, Arc::clone(&service))),
         auditing: audit::Keeper::start(Arc::clone(&service)),
         fleet: fleet::start(Arc::clone(&service), of_fleet(policy, &settings)),
+        workloads: tokio::spawn(fleet::watch_workloads(Arc::clone(&service), workloads)),
         metrics: for_metrics.map(|listener| {
             tracing::info!("metrics on {}/metrics", listener.url());
             tokio::spawn(listener.serve(Arc::clone(&app), std::future::pending()))
@@ -250,7 +252,12 @@ fn claim_data(settings: &Settings) -> Result<Option<std::fs::File>> {
     Ok(claim)
 }
 
-fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) -> Result<Arc<Service>> {
+fn make_service(
+    opened: &Opened,
+    settings: &Settings,
+    policy: &AddressPolicy,
+    workloads: &Arc<fleet::Registry>,
+) -> Result<Arc<Service>> {
     let service = Service::new(
         opened.bootstrap.store.clone(),
         Arc::clone(&opened.bootstrap.clock),
@@ -271,7 +278,9 @@ fn make_service(opened: &Opened, settings: &Settings, policy: &AddressPolicy) ->
         },
     )?;
     let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));
-    Ok(Arc::new(service.with_contact(Arc::new(fleet::Visitor::new(policy.clone())))))
+    let service = service.with_contact(Arc::new(fleet::Visitor::new(policy.clone())));
+    let workloads: Arc<fleet::Registry> = Arc::clone(workloads);
+    Ok(Arc::new(service.with_workloads(workloads)))
 }
 
 /// What goes on beside requests.
@@ -281,6 +290,7 @@ struct Background {
     seeing: Option<seen::Keeper>,
     auditing: audit::Keeper,
     fleet: fleet::FleetHandle,
+    workloads: JoinHandle<()>,
     metrics: Option<JoinHandle<()>>,
 }
 
@@ -290,6 +300,7 @@ impl Background {
         self.metrics.inspect(JoinHandle::abort);
         self.poll.abort();
         self.reload.abort();
+        self.workloads.abort();
         self.fleet.stop().await;
         self.auditing.finish().await;
         if let Some(seeing) = self.seeing {

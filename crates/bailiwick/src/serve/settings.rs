@@ -130,6 +130,7 @@ struct QuotasFile {
     principals: Option<u32>,
     access_keys_per_user: Option<u32>,
     sessions_per_principal: Option<u32>,
+    associations_per_cluster: Option<u32>,
     bindings_per_cluster: Option<u32>,
     certificates_per_principal: Option<u32>,
     policies: Option<u32>,
@@ -390,6 +391,7 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         certificates_per_principal: file
             .certificates_per_principal
             .unwrap_or(default.certificates_per_principal),
+        associations_per_cluster: file.associations_per_cluster.unwrap_or(default.associations_per_cluster),
         bindings_per_cluster: file.bindings_per_cluster.unwrap_or(default.bindings_per_cluster),
         policies: file.policies.unwrap_or(default.policies),
         policies_per_principal: file.policies_per_principal.unwrap_or(default.policies_per_principal),

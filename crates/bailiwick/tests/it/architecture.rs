@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::repository::{assert_none, manifest, members, read};
 
 /// The arrows. A crate that is not here may not exist; a dependency that is not here may not be.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("policy", &["domain"]),
     ("rbac", &["domain"]),
     ("store", &["domain"]),
     ("podidentity", &["domain"]),
     ("signing", &["domain"]),
-    ("service", &["domain", "podidentity", "policy", "rbac", "store"]),
+    ("der", &[]),
+    ("service", &["der", "domain", "podidentity", "policy", "rbac", "store"]),
     ("api", &["domain", "podidentity", "service"]),
     ("fleet", &["domain", "podidentity", "rbac", "service"]),
     // In clusters: no database, and no cloud.
-    ("agent", &["domain", "podidentity", "signing"]),
+    ("agent", &["der", "domain", "podidentity", "signing"]),
     ("bailiwick", &["api", "domain", "fleet", "rbac", "service", "signing", "store"]),
     // Measures from outside, but for what costs too little to be seen there.
     ("benches", &["api", "domain", "service", "store"]),
@@ -29,7 +30,7 @@ const ARROWS_OF_TESTS: [(&str, &str); 2] = [("api", "store"), ("fleet", "store")
 const RESTRICTED: [(&str, &[&str], &str); 10] = [
     ("sqlx", &["benches", "store"], "SQL is written in one place, and measured against a bare client"),
     ("axum", &["agent", "benches"], "the agent's few routes, and what our own dispatch is measured against"),
-    ("hyper", &["api"], "one crate serves HTTP"),
+    ("hyper", &["agent", "api"], "each program has one listener with its limits"),
     (
         "hyper-rustls",
         &["agent", "fleet"],
@@ -44,7 +45,7 @@ const RESTRICTED: [(&str, &[&str], &str); 10] = [
 ];
 
 /// Crates that decide and do nothing else.
-const PURE: [&str; 5] = ["domain", "podidentity", "policy", "rbac", "signing"];
+const PURE: [&str; 6] = ["der", "domain", "podidentity", "policy", "rbac", "signing"];
 
 /// What a crate that only decides has no use for: tasks, sockets, files, logs, chance.
 const IMPURE: [&str; 12] = [

@@ -108,7 +108,7 @@ fn every_predefined_role_is_bound_by_the_base_or_by_the_administrators_manifest(
 
 #[test]
 fn no_manifest_lets_the_connector_escalate_impersonate_or_bind_whatever_it_likes() {
-    for manifest in ["base", "administrator", "certificates"] {
+    for manifest in ["base", "administrator", "certificates", "pod-identity"] {
         for role in cluster_roles_of(manifest).values() {
             for rule in &role.rules {
                 let words: Vec<&String> =
@@ -124,8 +124,20 @@ fn no_manifest_lets_the_connector_escalate_impersonate_or_bind_whatever_it_likes
 }
 
 #[test]
+fn for_pod_identity_the_connector_reads_and_writes_nothing() {
+    let role = &cluster_roles_of("pod-identity")["bailiwick:connector-pod-identity"];
+    for rule in &role.rules {
+        assert!(rule.verbs.iter().all(|verb| ["get", "list", "watch"].contains(&verb.as_str())), "{rule:?}");
+        let read = ["serviceaccounts", "pods"];
+        assert!(rule.resources.iter().all(|resource| read.contains(&resource.as_str())), "{rule:?}");
+        let urls = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+        assert!(rule.non_resource_urls.iter().all(|url| urls.contains(&url.as_str())), "{rule:?}");
+    }
+}
+
+#[test]
 fn every_binding_of_the_manifests_gives_a_role_of_its_manifest_to_the_connector_alone() {
-    for manifest in ["base", "administrator", "certificates"] {
+    for manifest in ["base", "administrator", "certificates", "pod-identity"] {
         let bindings: Vec<Value> =
             documents(manifest).into_iter().filter(|object| object["kind"] == "ClusterRoleBinding").collect();
         assert_eq!(bindings.len(), 1, "{manifest}");

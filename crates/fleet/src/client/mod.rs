@@ -204,7 +204,18 @@ impl ApiClient {
 
     /// Starts a watch that lasts at most `duration`.
     pub(crate) async fn watch(&self, path: &str, duration: Duration) -> Result<Lines, Failure> {
-        let request = self.request(Method::GET, path, None)?;
+        self.lines(self.request(Method::GET, path, None)?, duration).await
+    }
+
+    /// The same without anything of its objects but their metadata.
+    pub(crate) async fn watch_metadata(&self, path: &str, duration: Duration) -> Result<Lines, Failure> {
+        let metadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let mut request = self.request(Method::GET, path, None)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(metadata));
+        self.lines(request, duration).await
+    }
+
+    async fn lines(&self, request: Request<Full<Bytes>>, duration: Duration) -> Result<Lines, Failure> {
         let body = within(REQUEST_TIMEOUT, self.begin(request)).await??;
         let deadline = Instant::now() + duration;
         Ok(Lines { body, buffer: BytesMut::new(), searched: 0, skipping: false, deadline })

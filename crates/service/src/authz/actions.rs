@@ -43,6 +43,7 @@ pub struct Action {
 }
 
 const CLUSTER: &[Fact] = &[Fact::ClusterId, Fact::EnterpriseProjectId, Fact::ResourceTag];
+const NEW_TAGGED: &[Fact] = &[Fact::ClusterId, Fact::EnterpriseProjectId, Fact::RequestTag, Fact::TagKeys];
 const CLUSTERS: &[Fact] = &[Fact::ClusterId, Fact::EnterpriseProjectId];
 
 const fn plain(name: &'static str, level: Level) -> Action {
@@ -55,6 +56,10 @@ const fn on(name: &'static str, level: Level, resource: &'static str) -> Action 
 
 const fn cluster(name: &'static str, level: Level) -> Action {
     Action { name, level, resource: Some("cluster"), facts: CLUSTER }
+}
+
+const fn association(name: &'static str, level: Level) -> Action {
+    Action { name, level, resource: Some("podidentityassociation"), facts: CLUSTER }
 }
 
 const fn grant(name: &'static str, level: Level) -> Action {
@@ -76,6 +81,7 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:agency:create", Permissions),
     plain("bailiwick:agency:delete", Permissions),
     plain("bailiwick:agency:list", List),
+    on("bailiwick:agency:pass", Permissions, "agency"),
     plain("bailiwick:agency:setTrustPolicy", Permissions),
     plain("bailiwick:agency:show", Read),
     plain("bailiwick:agency:update", Permissions),
@@ -120,6 +126,21 @@ pub const ACTIONS: &[Action] = &[
     plain("bailiwick:group:update", Permissions),
     plain("bailiwick:metrics:show", Read),
     cluster("bailiwick:namespace:list", List),
+    Action {
+        name: "bailiwick:podIdentity:create",
+        level: Write,
+        resource: Some("podidentityassociation"),
+        facts: NEW_TAGGED,
+    },
+    association("bailiwick:podIdentity:delete", Write),
+    cluster("bailiwick:podIdentity:follow", Read),
+    cluster("bailiwick:podIdentity:issueAgentKey", Permissions),
+    association("bailiwick:podIdentity:list", List),
+    cluster("bailiwick:podIdentity:renewAgentKey", Write),
+    association("bailiwick:podIdentity:show", Read),
+    association("bailiwick:podIdentity:update", Write),
+    cluster("bailiwick:podIdentity:test", Read),
+    cluster("bailiwick:podIdentity:vend", Write),
     on("bailiwick:policy:attach", Permissions, "policy"),
     plain("bailiwick:policy:create", Permissions),
     on("bailiwick:policy:delete", Permissions, "policy"),

@@ -30,13 +30,15 @@ pub enum Fact {
     RequestTag,
     /// The keys of the tags that the request wants to give.
     TagKeys,
+    /// A tag of the session in which it is asked; the key ends in `/` and the tag's own key.
+    PrincipalTag,
     /// Something that is not known here: conditions on it grant nothing, and deny.
     Unknown,
 }
 
 impl Fact {
     /// Every fact with its word in vocabularies.
-    pub const WORDS: [(&'static str, Self); 15] = [
+    pub const WORDS: [(&'static str, Self); 16] = [
         ("principal-id", Self::PrincipalId),
         ("principal-name", Self::PrincipalName),
         ("account-id", Self::AccountId),
@@ -49,6 +51,7 @@ impl Fact {
         ("resource-tag", Self::ResourceTag),
         ("request-tag", Self::RequestTag),
         ("tag-keys", Self::TagKeys),
+        ("principal-tag", Self::PrincipalTag),
         ("project-name", Self::Unknown),
         ("secure-transport", Self::Unknown),
         ("unknown", Self::Unknown),
@@ -74,6 +77,7 @@ impl Fact {
             | Self::ProjectId
             | Self::CurrentTime
             | Self::SourceIp
+            | Self::PrincipalTag
             | Self::Unknown => true,
             Self::ClusterId
             | Self::EnterpriseProjectId

@@ -27,6 +27,7 @@ use policy::{Decision, Effect};
 
 pub use fact::Fact;
 pub use rights::{Held, Rights};
+pub(crate) use thing::ASSOCIATION;
 pub use thing::Thing;
 pub use vocabulary::{GRAMMARS, NamedAction, NamedKey, Shipped, Vocabulary};
 

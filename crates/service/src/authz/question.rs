@@ -206,8 +206,18 @@ fn put(context: &mut Context, call: &Call, key: &str, fact: Fact, thing: &Thing<
             (None, Id::Every) => context.unknown(&format!("{key}*")),
             (None, Id::None | Id::One(_)) => {}
         },
-        // Given with the request where an operation takes tags; none does yet.
-        Fact::RequestTag | Fact::TagKeys => {}
+        Fact::RequestTag => {
+            let wanted = thing.wanted_tags.into_iter().flatten();
+            wanted.for_each(|(tag, value)| context.set(&format!("{key}{tag}"), value));
+        }
+        Fact::TagKeys => {
+            thing.wanted_tags.into_iter().flatten().for_each(|(tag, _)| context.add(key, tag.as_str()));
+        }
+        Fact::PrincipalTag => {
+            let tags = caller.session().map(|session| session.tags.as_slice()).unwrap_or_default();
+            tags.iter().for_each(|tag| context.set(&format!("{key}{}", tag.key), tag.value.as_str()));
+            context.lacking(key);
+        }
         Fact::Unknown => context.unknown(key),
     }
 }

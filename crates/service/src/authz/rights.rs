@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::{PolicyId, PolicyScope, PrincipalId, Result};
+use domain::{ClusterId, PolicyId, PolicyScope, PrincipalId, Result};
 use policy::{Document, Known, Side, StatementRef, first_uncovered};
 use store::{HeldPolicy, ReadTx};
 
 use super::ADMINISTRATORS;
 use super::vocabulary::{GRAMMARS, Vocabulary};
+use crate::pod_identity::agents;
 
 /// A policy that somebody holds.
 #[derive(Clone, Debug)]
@@ -78,7 +79,28 @@ impl Rights {
         if groups.iter().any(|(_, name)| name == ADMINISTRATORS) {
             held.push(administration(vocabulary));
         }
-        Ok(Self { held, groups, ..Self::none(Arc::clone(vocabulary)) })
+        let rights = Self { held, groups, ..Self::none(Arc::clone(vocabulary)) };
+        Ok(match tx.cluster_of_agent(principal).await? {
+            None => rights,
+            Some(cluster) => rights.of_agent(&cluster),
+        })
+    }
+
+    /// What the agent of pod identity of a cluster may do. It is also all that it may: whatever policies or groups it is
+    /// given besides, it stays within that.
+    fn of_agent(mut self, cluster: &ClusterId) -> Self {
+        let text = agents::document(cluster);
+        let document = Arc::new(Document::stored(agents::DOCUMENT, &text, &GRAMMARS));
+        self.held.push(Held {
+            policy: None,
+            denials: Arc::new(document.denials()),
+            document: Arc::clone(&document),
+            text: Arc::from(text),
+            group: None,
+            scope: PolicyScope::Account,
+        });
+        self.limits = vec![vec![document]];
+        self
     }
 
     /// What whoever may do everything has: a policy that allows it, which limits can limit.
@@ -88,6 +110,7 @@ impl Rights {
 
     /// The same within limits.
     pub(crate) fn within(&self, limits: Vec<Vec<Arc<Document>>>) -> Self {
+        let limits = self.limits.iter().cloned().chain(limits).collect();
         Self { limits, ..self.clone() }
     }
 
@@ -214,6 +237,7 @@ impl Held {
     pub fn describe(&self) -> String {
         let name = self.document.name();
         let through = match &self.group {
+            None if self.policy.is_none() => return "being the agent of a cluster".to_owned(),
             Some(group) if self.policy.is_none() => return format!("membership in the group `{group}`"),
             Some(group) => format!("the group `{group}`"),
             None => "the principal itself".to_owned(),

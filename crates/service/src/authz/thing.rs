@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Cluster, ClusterId, EnterpriseProjectId, PolicyId, Principal, PrincipalKind, ProjectId,
+    AccountId, Association, Cluster, ClusterId, EnterpriseProjectId, PolicyId, Principal, PrincipalKind,
+    ProjectId,
 };
+
+/// The kind of pod identity associations, as policies and the audit call it.
+pub(crate) const ASSOCIATION: &str = "podidentityassociation";
 
 /// Something that exists, or is only named by a caller: a name that nothing has is decided like any other, so that the
 /// answer does not tell whether it exists.
@@ -19,6 +23,8 @@ pub struct Thing<'a> {
     pub(super) enterprise_project: Known<&'a EnterpriseProjectId>,
     pub(super) cluster: Known<&'a ClusterId>,
     pub(super) tags: Option<&'a BTreeMap<String, String>>,
+    /// Tags that the request wants to give it.
+    pub(super) wanted_tags: Option<&'a BTreeMap<String, String>>,
     pub(super) kind: &'a str,
     /// A user, group or agency that it is about as well: policies may name either.
     pub(super) principal: Option<(PrincipalKind, &'a str, &'a str)>,
@@ -61,6 +67,7 @@ impl<'a> Thing<'a> {
             enterprise_project: Known::Absent,
             cluster: Known::Absent,
             tags: None,
+            wanted_tags: None,
             kind: "",
             principal: None,
             asked_for: None,
@@ -132,6 +139,31 @@ impl<'a> Thing<'a> {
             cluster: Known::Every,
             ..Self::none()
         }
+    }
+
+    /// What there is of pod identity associations in a cluster, as if it were one that nothing is known of.
+    #[must_use]
+    pub fn associations_in(cluster: &'a Cluster) -> Self {
+        Self { id: Id::None, name: "", kind: ASSOCIATION, tags: None, ..Self::cluster(cluster) }
+    }
+
+    /// The same of a cluster that is known by its id alone.
+    #[must_use]
+    pub fn associations_in_unknown(cluster: &'a ClusterId) -> Self {
+        Self { cluster: Known::Is(cluster), kind: ASSOCIATION, ..Self::none() }
+    }
+
+    /// A pod identity association of a cluster.
+    #[must_use]
+    pub fn association(association: &'a Association, cluster: &'a Cluster) -> Self {
+        let id = Id::One(association.id.as_str());
+        Self { id, tags: Some(&association.tags), ..Self::associations_in(cluster) }
+    }
+
+    /// The same with tags that it is to get.
+    #[must_use]
+    pub fn wanting_tags(self, tags: &'a BTreeMap<String, String>) -> Self {
+        Self { wanted_tags: Some(tags), ..self }
     }
 
     /// Everything of one kind, what will be there one day included.

@@ -27,7 +27,7 @@ pub struct SigningKey {
     pub caller: Arc<Caller>,
     /// Hex SHA-256 of the security token that a temporary key is shown with; `None` for a permanent key.
     pub security_token: Option<String>,
-    /// When a temporary key ends.
+    /// When it ends, if it does by itself: a temporary key, or one that is being replaced.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -93,7 +93,7 @@ impl Service {
                 secret: self.open_secret(&key)?,
                 caller: Arc::new(Caller { proof: Proof::AccessKey(key.id.clone()), ..caller }),
                 security_token: None,
-                expires_at: None,
+                expires_at: key.ends_at,
             })),
             None => None,
         };
@@ -354,6 +354,7 @@ pub(crate) fn seal_key(
         description: description.to_owned(),
         created_at: now,
         last_used_at: None,
+        ends_at: None,
         id,
     })
 }

@@ -7,6 +7,7 @@ use crate::authz;
 use crate::call::Call;
 use crate::directory::which::Which;
 use crate::grants::history;
+use crate::pod_identity::associations::Associations;
 use crate::quotas::room;
 use crate::service::{PageRequest, Paged, Service};
 
@@ -258,12 +259,31 @@ impl Service {
     /// Deletes a principal: its keys and tokens end, it leaves its groups and every grant.
     ///
     /// # Errors
-    /// `NotFound` if there is none; `Conflict` for the root user and the group of administrators.
+    /// `NotFound` if there is none; `Conflict` for the root user, the group of administrators, and an agency that has pod
+    /// identity associations.
     pub async fn delete_principal(
         &self,
         call: &Call,
         kind: PrincipalKind,
         which: impl Into<Which<'_>> + Send,
+    ) -> Result<()> {
+        self.delete_with_associations(call, kind, which.into(), Associations::Stay).await
+    }
+
+    /// Deletes an agency together with its pod identity associations: what was vended by them is over at once.
+    ///
+    /// # Errors
+    /// As [`Service::delete_principal`]; `Forbidden` for whoever may not delete one of the associations.
+    pub async fn delete_agency_with_associations(&self, call: &Call, which: Which<'_>) -> Result<()> {
+        self.delete_with_associations(call, PrincipalKind::Agency, which, Associations::End).await
+    }
+
+    async fn delete_with_associations(
+        &self,
+        call: &Call,
+        kind: PrincipalKind,
+        which: Which<'_>,
+        associations: Associations,
     ) -> Result<()> {
         let action = action(kind, "delete");
         authz::require(call, &action)?;
@@ -271,7 +291,7 @@ impl Service {
             Ok(tx) => tx,
             Err(error) => return self.repeated(call, error).await?.deleted(&action).await,
         };
-        let found = which.into().find(&mut tx, call.account(), kind).await?;
+        let found = which.find(&mut tx, call.account(), kind).await?;
         if found.root {
             return Err(Error::conflict("the root user cannot be deleted"));
         }
@@ -279,8 +299,10 @@ impl Service {
             return Err(Error::conflict("the built-in group `administrators` cannot be deleted"));
         }
         self.may_change(&mut tx, call, &found.id).await?;
-        if kind == PrincipalKind::Group {
-            self.may_end_group(&mut tx, call, &found.id).await?;
+        match kind {
+            PrincipalKind::Group => self.may_end_group(&mut tx, call, &found.id).await?,
+            PrincipalKind::Agency => self.may_end_with(&mut tx, call, &found, associations).await?,
+            PrincipalKind::User => {}
         }
         let grants = tx.grants_of_principal(&found.id).await?;
         tx.delete_principal(&found.id, self.now()).await?;

@@ -1,10 +1,26 @@
 //! Pod identity: which agency the pods of a service account act as, and credentials for those that prove to be such pods.
 
+pub mod agents;
+pub mod associations;
+pub mod feed;
+pub(crate) mod keys;
+mod place;
+mod refusal;
+pub(crate) mod session;
+mod tags;
+pub mod trust;
+mod vending;
+pub mod watching;
 pub mod workloads;
+
+pub use refusal::Refusal;
+pub use vending::{Vended, VendedKey};
 
 /// How pods prove who they are, and what they are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodIdentity {
+    /// What trust policies call it. Not a setting: another word would leave out what they say.
+    pub principal: String,
     /// For whom the tokens of service accounts must be made.
     pub audience: String,
     /// The environment variable by which a pod learns where its credentials are.
@@ -27,6 +43,7 @@ pub const LONGEST_LIFE: i64 = 43_200;
 impl Default for PodIdentity {
     fn default() -> Self {
         Self {
+            principal: "bailiwick.pods".to_owned(),
             audience: "bailiwick.pods".to_owned(),
             uri_variable: "BAILIWICK_CREDENTIALS_URI".to_owned(),
             token_file_variable: "BAILIWICK_TOKEN_FILE".to_owned(),

@@ -1,11 +1,22 @@
 //! What clusters say about their service accounts and pods. Carried out by `fleet`, which service may not know: hence a
 //! trait.
 
-use domain::{Error, Result};
+use domain::{ClusterId, Error, Result};
 use podidentity::KeySet;
 
 use crate::clusters::connection::Connection;
 use crate::clusters::connection::prober::{Blind, Pending};
+
+/// A cluster with the way to it.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Changes whenever the connection does.
+    pub version: i64,
+    /// The way.
+    pub connection: Connection,
+}
 
 /// How a cluster signs the tokens of its service accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,27 +27,25 @@ pub struct Signing {
     pub keys: KeySet,
 }
 
-/// Something that a token names: it is alive if there is one with that uid, and it is not being deleted.
+/// What a workload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WorkloadKind {
+    /// A service account. One that is being deleted is not alive: nothing new is begun as it.
+    ServiceAccount,
+    /// A pod. One that is being deleted is alive until it is gone, because it may have to tidy up; one that ran to its end is
+    /// not.
+    Pod,
+}
+
+/// Something that a token names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Workload {
-    /// A service account.
-    ServiceAccount {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// Its uid.
-        uid: String,
-    },
-    /// A pod.
-    Pod {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// Its uid.
-        uid: String,
-    },
+pub struct Workload {
+    /// What it is.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// Asks clusters about what tokens name, over their connections.
@@ -45,17 +54,25 @@ pub trait Workloads: Send + Sync {
     ///
     /// # Errors
     /// `Conflict` with a sentence for people if the cluster refuses, `Unavailable` if it does not answer.
-    fn signing<'a>(&'a self, connection: &'a Connection) -> Pending<'a, Result<Signing>>;
+    fn signing<'a>(&'a self, reached: &'a Reached) -> Pending<'a, Result<Signing>>;
 
-    /// Whether that is alive, asked now: not from memory.
+    /// Whether that is alive with exactly this uid. It may be known from a watch that is fresh; else it is asked now.
     ///
     /// # Errors
     /// As [`Workloads::signing`]: what could not be asked is not the same as what is gone.
     fn is_alive<'a>(
         &'a self,
-        connection: &'a Connection,
+        reached: &'a Reached,
         workload: &'a Workload,
+        uid: &'a str,
     ) -> Pending<'a, Result<bool>>;
+
+    /// The uid of what is alive under that name, asked now.
+    ///
+    /// # Errors
+    /// As [`Workloads::signing`].
+    fn uid<'a>(&'a self, reached: &'a Reached, workload: &'a Workload)
+    -> Pending<'a, Result<Option<String>>>;
 }
 
 fn nobody<'a, T: Send + 'a>() -> Pending<'a, Result<T>> {
@@ -63,11 +80,15 @@ fn nobody<'a, T: Send + 'a>() -> Pending<'a, Result<T>> {
 }
 
 impl Workloads for Blind {
-    fn signing<'a>(&'a self, _: &'a Connection) -> Pending<'a, Result<Signing>> {
+    fn signing<'a>(&'a self, _: &'a Reached) -> Pending<'a, Result<Signing>> {
         nobody()
     }
 
-    fn is_alive<'a>(&'a self, _: &'a Connection, _: &'a Workload) -> Pending<'a, Result<bool>> {
+    fn is_alive<'a>(&'a self, _: &'a Reached, _: &'a Workload, _: &'a str) -> Pending<'a, Result<bool>> {
+        nobody()
+    }
+
+    fn uid<'a>(&'a self, _: &'a Reached, _: &'a Workload) -> Pending<'a, Result<Option<String>>> {
         nobody()
     }
 }

@@ -23,6 +23,7 @@ use crate::authz::GRAMMARS;
 use crate::call::{Caller, Proof, SessionFacts, Tag};
 use crate::directory::access_keys::{KEY_ID_ALPHABET, SECRET_ALPHABET, random_text};
 use crate::installation::seal::Record;
+use crate::pod_identity::session as pod_identity;
 use crate::quotas::room;
 use crate::service::Service;
 
@@ -132,7 +133,13 @@ impl Service {
             return Err(ended());
         }
         check_size(&new, ancestors)?;
-        let have = tx.count_sessions_of(&new.principal, new.assumer.as_ref(), issued_at).await?;
+        let have = match new.methods.first().map(String::as_str) {
+            // As many pods as there are may act as one agency; each of them may have so many.
+            Some(pod_identity::METHOD) => {
+                tx.count_sessions_named(&new.principal, &new.name, issued_at).await?
+            }
+            Some(_) | None => tx.count_sessions_of(&new.principal, new.assumer.as_ref(), issued_at).await?,
+        };
         room(
             "tokens and temporary keys that are not over",
             have,

@@ -15,6 +15,7 @@
 
 mod accounts;
 mod activity;
+mod associations;
 mod audit;
 mod authorization;
 mod certificate_sources;

@@ -15,6 +15,7 @@ fn quotas() -> Quotas {
         access_keys_per_user: 2,
         sessions_per_principal: 3,
         bindings_per_cluster: 5,
+        associations_per_cluster: 2,
         policies: 1,
         policies_per_principal: 1,
         certificates_per_principal: 1,

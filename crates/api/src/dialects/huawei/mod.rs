@@ -42,6 +42,8 @@ impl Huawei {
             cce::clusters::operations(),
             hss::operations(),
             cce::certificates::operations(),
+            cce::pod_identity_associations::operations(),
+            cce::assume_agency::operations(),
             iam::operations(),
             sts::operations(),
         ]

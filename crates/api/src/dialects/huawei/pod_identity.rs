@@ -9,6 +9,10 @@ use service::pod_identity::{LONGEST_LIFE, SHORTEST_LIFE};
 /// The section of the settings file.
 pub const SECTION: &str = "pod_identity";
 
+/// What trust policies call the service that vends credentials to pods. The documents do not say; it is the audience that
+/// answers name.
+const PRINCIPAL: &str = "service.cce.pods";
+
 /// The section as it is written.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -41,11 +45,12 @@ enum Switch {
 /// # Errors
 /// `Invalid` naming what is wrong.
 pub fn read(section: &Section) -> Result<PodIdentity> {
-    let audience = section.audience.as_deref().unwrap_or("service.cce.pods");
+    let audience = section.audience.as_deref().unwrap_or(PRINCIPAL);
     if audience.is_empty() || audience.len() > 255 || audience.chars().any(|c| c.is_control() || c == ' ') {
         return Err(Error::invalid("pod_identity.audience", "must be 1 to 255 characters without spaces"));
     }
     Ok(PodIdentity {
+        principal: PRINCIPAL.to_owned(),
         audience: audience.to_owned(),
         uri_variable: variable(
             "pod_identity.uri_variable",
@@ -96,8 +101,14 @@ fn lifetime(given: Option<&Number>) -> Result<i64> {
 /// What is in force, in lines for people.
 #[must_use]
 pub fn describe(settings: &PodIdentity) -> Vec<String> {
-    let PodIdentity { audience, uri_variable, token_file_variable, lifetime_seconds, require_bound_pod } =
-        settings;
+    let PodIdentity {
+        principal: _,
+        audience,
+        uri_variable,
+        token_file_variable,
+        lifetime_seconds,
+        require_bound_pod,
+    } = settings;
     vec![
         format!("pod_identity.audience = {audience}"),
         format!("pod_identity.uri_variable = {uri_variable}"),

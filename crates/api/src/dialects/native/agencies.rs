@@ -55,7 +55,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "DELETE",
             ITEM,
             "agencies.delete",
-            "Deletes an agency; its sessions and places in grants end.",
+            "Deletes an agency; its sessions and places in grants end, and if forced its pod identity associations.",
             BodyRule::None,
             Handler::Authenticated(|app, call, input| Box::pin(delete(app, call, input))),
         ),
@@ -99,7 +99,18 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn delete(app: &App, call: Call, input: Input) -> Result<Reply> {
-    app.service.delete_principal(&call, PrincipalKind::Agency, which(&input)).await?;
+    for (key, _) in &input.head.query {
+        if key != "force" {
+            return Err(Error::invalid(key, "is not a known query parameter"));
+        }
+    }
+    match input.head.query("force") {
+        None | Some("false") => {
+            app.service.delete_principal(&call, PrincipalKind::Agency, which(&input)).await?;
+        }
+        Some("true") => app.service.delete_agency_with_associations(&call, which(&input)).await?,
+        Some(_) => return Err(Error::invalid("force", "must be `true` or `false`")),
+    }
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 

@@ -16,6 +16,8 @@ struct Body<'a> {
 struct Fault<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +35,7 @@ pub(super) fn response(error: &Error, request_id: &str) -> HttpResponse {
     let told = error.told();
     let fault = Fault {
         code,
+        reason: error.reason(),
         field: error.field(),
         message: error.message(),
         action: told.map(|told| told.action.as_str()),

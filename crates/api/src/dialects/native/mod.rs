@@ -16,11 +16,13 @@ mod history;
 mod kubeconfigs;
 mod openapi;
 mod permissions;
+mod pod_identity;
 mod policies;
 mod principals;
 mod projects;
 mod removals;
 mod revocations;
+mod vending;
 
 use domain::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -70,8 +72,10 @@ fn rows() -> Vec<Operation> {
         permissions::operations(),
         activity::operations(),
         kubeconfigs::operations(),
+        pod_identity::operations(),
         removals::operations(),
         revocations::operations(),
+        vending::operations(),
         audit::operations(),
     ]
     .concat()

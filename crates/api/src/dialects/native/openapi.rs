@@ -86,6 +86,9 @@ fn parameters(row: &Operation) -> Vec<Value> {
     }
     let filters: &[&str] = match row.name {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
+        "associations.list" => &["namespace", "serviceAccount", "agency", "limit", "cursor"],
+        "podIdentity.follow" => &["after", "wait"],
+        "agencies.delete" => &["force"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
         "clusters.listChecks" => &["until", "limit"],
@@ -155,6 +158,8 @@ fn noun(row: &Operation) -> Option<&'static str> {
         "authorize" => Some("Verdict"),
         "revocations" => Some("Revocation"),
         "kubeconfigs" => Some("Kubeconfig"),
+        "associations" => Some("Association"),
+        "podIdentity" => Some("AgentKey"),
         _ => None,
     }
 }
@@ -162,6 +167,7 @@ fn noun(row: &Operation) -> Option<&'static str> {
 fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
+        "podIdentity.follow" => "PodIdentityFeed",
         "clusters.check" => "Check",
         "clusters.listChecks" => "Checks",
         "clusters.delete" | "clusters.showRemoval" => "Removal",
@@ -190,6 +196,7 @@ fn request_schema(row: &Operation) -> String {
         "accessKeys.update" => "AccessKeyUpdate",
         "clusters.update" => "ClusterUpdate",
         "clusters.check" => "NewCheck",
+        "associations.update" => "AssociationUpdate",
         "clusters.rotate" => "NewConnection",
         "policies.update" => "PolicyUpdate",
         "authorize.ask" => "Inquiry",
@@ -213,6 +220,7 @@ fn schemas() -> Value {
         schemas_of_permissions(),
         schemas_of_kubeconfigs(),
         super::checks::schemas(),
+        super::pod_identity::schemas(),
     ];
     for more in more {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {

@@ -31,7 +31,7 @@ impl<'a> From<&'a str> for WhichCluster<'a> {
 
 impl Service {
     /// The cluster, on which the right must hold. Whether there is one is told to those only who would be let in.
-    pub(super) async fn certifying(
+    pub(crate) async fn certifying(
         &self,
         call: &Call,
         right: &Right<'_>,

@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use der::{COMMON_NAME, SEQUENCE, SET, UTF8_STRING, pem};
 use domain::Timestamp;
 
-use super::request::{COMMON_NAME, SEQUENCE, SET, UTF8_STRING, pem};
 use crate::clusters::connection::expiry::{element, time};
 
 /// The longest answer that is looked at: a certificate with those that vouch for it.
@@ -112,7 +112,9 @@ fn common_name(subject: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::{Requested, element as der, new};
+    use der::element as der;
+
+    use super::super::request::{Requested, new};
     use super::*;
 
     const ORGANIZATION: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x0a];

@@ -1,0 +1,218 @@
+"""`make bench`, the part about pods: how fast credentials are vended, beside moto's AssumeRole in the same run.
+
+    python benches/vending.py SERVER BENCHES [--pods N]
+
+SERVER and BENCHES are the two release builds. Pods and their tokens are real ones of the API server of `e2e/harness`;
+what is vended to the first of them is used before anything is timed. Figures are printed with their peer's; nothing is
+judged.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.parse
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+from harness import apiserver, signer  # noqa: E402
+from harness.process import until  # noqa: E402
+from harness.server import Server  # noqa: E402
+
+CONFIG = "[limits]\nrequests_per_source = { per_second = 0 }\nrequests_per_principal = { per_second = 0 }\n"
+SECONDS = 40
+ROUNDS = 5
+PLACE = "vending"
+
+
+def show(title, figures, unit=""):
+    middle, low, high = statistics.median(figures), min(figures), max(figures)
+    print(f"{title}: median {middle:.3g} {unit} (min {low:.3g}, max {high:.3g})", flush=True)
+
+
+def cpu_seconds(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    fields = stat.rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bound_tokens(api_server, audience, pods):
+    """Makes so many pods of one service account, and a token for each."""
+    kube = api_server.client()
+    kube.create_namespace(PLACE)
+    accounts = f"/api/v1/namespaces/{PLACE}/serviceaccounts"
+    kube.create(accounts, {"metadata": {"name": "app"}, "automountServiceAccountToken": False})
+    local = threading.local()
+
+    def make(number):
+        if not hasattr(local, "kube"):
+            local.kube = api_server.client()
+        name = f"pod-{number}"
+        pod = {
+            "metadata": {"name": name},
+            "spec": {
+                "serviceAccountName": "app",
+                "automountServiceAccountToken": False,
+                "nodeName": "node-1",
+                "containers": [{"name": "main", "image": "example"}],
+            },
+        }
+        made = local.kube.create(f"/api/v1/namespaces/{PLACE}/pods", pod)
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": made["metadata"]["uid"]}
+        asked = {"spec": {"audiences": [audience], "expirationSeconds": 7200, "boundObjectRef": bound}}
+        return local.kube.create(f"{accounts}/app/token", asked)["status"]["token"]
+
+    until(lambda: kube.get(f"{accounts}/app").get("secrets"), timeout=30)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return list(pool.map(make, range(pods)))
+
+
+def http(method, target, headers, body):
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"{method} {target} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}"
+
+
+def vend_requests(server, cluster, tokens, offset=0):
+    host = urllib.parse.urlsplit(server.base).netloc
+    target = f"/bailiwick/v1/clusters/{cluster}/pod-identity/credentials"
+    date = signer.now(offset)
+    made = []
+    for token in tokens:
+        body = json.dumps({"token": token})
+        headers = [("Host", host), ("Content-Type", "application/json"), ("X-Sdk-Date", date)]
+        signature = signer.authorization(server.key_id, server.secret, "POST", target, headers, body.encode())
+        made.append(http("POST", target, [*headers, ("Authorization", signature)], body))
+    return made
+
+
+def assume_requests(address, count):
+    """What a vendor's SDK would send to moto, which does not look at the signature."""
+    form = urllib.parse.urlencode({
+        "Action": "AssumeRole",
+        "Version": "2011-06-15",
+        "RoleArn": "arn:aws:iam::123456789012:role/app",
+        "RoleSessionName": "app",
+    })
+    headers = [
+        ("Host", address),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Authorization", "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=0"),
+    ]
+    return [http("POST", "/", headers, form)] * count
+
+
+def paced(benches, address, requests, per_second, connections):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(requests, file)
+        file.flush()
+        ran = subprocess.run(
+            [benches, "paced", address, file.name, str(per_second), str(connections)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    return json.loads(ran.stdout)
+
+
+@contextlib.contextmanager
+def moto():
+    process = subprocess.Popen([sys.executable, HERE / "moto.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        address = process.stdout.readline().strip().removeprefix("listening on http://")
+        host, port = address.split(":")
+        until(lambda: port_answers(host, int(port)), timeout=120)
+        yield process.pid, address
+    finally:
+        process.kill()
+
+
+def port_answers(host, port):
+    import socket
+
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("server")
+    parser.add_argument("benches")
+    parser.add_argument("--pods", type=int, default=5000)
+    arguments = parser.parse_args()
+    os.environ["BAILIWICK_BIN"] = arguments.server
+    api_server = apiserver.ApiServer(apiserver.programs())
+    server = Server(config=CONFIG)
+    try:
+        server.start()
+        measure(arguments, api_server, server)
+    finally:
+        server.remove()
+        api_server.stop()
+
+
+def measure(arguments, api_server, server):
+    cluster = server.add_cluster_as_root(api_server)
+    agency = server.add_agency("app")
+    server.do(
+        "pod-identity", "create", "--cluster", cluster, "-n", PLACE, "--service-account", "app", "--agency", agency
+    )
+    tokens = bound_tokens(api_server, "service.cce.pods", arguments.pods)
+    print(f"{len(tokens)} pods of one service account, load {os.getloadavg()[0]:.1f}", flush=True)
+    address = urllib.parse.urlsplit(server.base).netloc
+    checked(server, cluster, tokens[0])
+    burst = paced(arguments.benches, address, vend_requests(server, cluster, tokens), len(tokens) / SECONDS, 32)
+    print(
+        f"vending to {burst['count']} pods in {burst['seconds']:.1f} s: p50 {burst['p50']:.2f} ms,"
+        f" p99 {burst['p99']:.2f} ms, longest {burst['max']:.1f} ms (aim: p99 at most 20)",
+        flush=True,
+    )
+    compare(arguments, server, cluster, tokens[:1000], address)
+
+
+def checked(server, cluster, token):
+    """One answer is looked at, so that what is timed is what it says."""
+    (request,) = vend_requests(server, cluster, [token], offset=-600)
+    import http.client
+
+    host = urllib.parse.urlsplit(server.base).netloc
+    head, _, body = request.partition("\r\n\r\n")
+    first, *lines = head.split("\r\n")
+    connection = http.client.HTTPConnection(host)
+    connection.request("POST", first.split()[1], body, dict(line.split(": ", 1) for line in lines))
+    answer = connection.getresponse()
+    told = json.loads(answer.read())
+    assert answer.status == 200 and told["subject"] == {"namespace": PLACE, "serviceAccount": "app"}, told
+    assert told["credentials"]["securityToken"] and told["credentials"]["secretAccessKey"]
+
+
+def compare(arguments, server, cluster, tokens, address):
+    ours_cpu, theirs_cpu, ours_rate, theirs_rate = [], [], [], []
+    with moto() as (pid, moto_address):
+        theirs = assume_requests(moto_address, len(tokens))
+        for number in range(ROUNDS):
+            requests = vend_requests(server, cluster, tokens, offset=-number - 1)
+            for ours, process, where, sent, cpu, rate in (
+                (True, server.process.pid, address, requests, ours_cpu, ours_rate),
+                (False, pid, moto_address, theirs, theirs_cpu, theirs_rate),
+            ):
+                before = cpu_seconds(process)
+                done = paced(arguments.benches, where, sent, 0, 16 if ours else 8)
+                cpu.append((cpu_seconds(process) - before) / done["count"] * 1e6)
+                rate.append(done["count"] / done["seconds"])
+    show("moto 5.2 AssumeRole: server CPU", theirs_cpu, "us")
+    show("bailiwick, vending: server CPU", ours_cpu, "us")
+    show("ratio of CPU, moto over bailiwick (aim: at least 50)", [t / o for o, t in zip(ours_cpu, theirs_cpu)])
+    show("moto: a second", theirs_rate)
+    show("bailiwick: a second", ours_rate)
+
+
+if __name__ == "__main__":
+    main()

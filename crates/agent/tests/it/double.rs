@@ -1,0 +1,254 @@
+//! A server that speaks the wire of ours to agents: it tells what it was told to tell, counts, and misbehaves on demand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use domain::{Clock, Timestamp};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use podidentity::feed::{Feed, Known, Verification};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
+
+use crate::issuer::{AUDIENCE, ISSUER, Issuer};
+
+/// How it answers for credentials.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should.
+    Well,
+    /// Connections break, the feed's too.
+    Gone,
+    /// With that status and, if it is about the pod, a word.
+    Answers(u16, Option<&'static str>),
+}
+
+pub struct State {
+    pub mood: Mood,
+    /// Questions for credentials, however they ended.
+    pub asked: usize,
+    pub most_at_once: usize,
+    pub keys_accepted: BTreeSet<String>,
+    /// Minutes that credentials live.
+    pub life: i64,
+    /// Which epoch answers name, if not the right one.
+    pub epoch_vended: Option<i64>,
+    /// Whether it answers by what was there when it was asked, and then waits.
+    pub answers_first: bool,
+    associations: BTreeMap<String, (i64, Known)>,
+    ended: Vec<(i64, String)>,
+    verification: (i64, Verification),
+    at_once: usize,
+}
+
+#[derive(Clone)]
+pub struct Double {
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    revision: Arc<watch::Sender<i64>>,
+    clock: Arc<dyn Clock>,
+    held: Arc<RwLock<()>>,
+}
+
+impl Double {
+    pub async fn start(issuer: &Issuer, clock: Arc<dyn Clock>) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let verification = Verification {
+            audience: AUDIENCE.into(),
+            issuer: Some(ISSUER.into()),
+            keys: issuer.keys(),
+            uri_variable: "URI".into(),
+            token_file_variable: "FILE".into(),
+        };
+        let state = State {
+            mood: Mood::Well,
+            asked: 0,
+            most_at_once: 0,
+            keys_accepted: BTreeSet::from(["AKFIRST".to_owned()]),
+            life: 120,
+            epoch_vended: None,
+            answers_first: false,
+            associations: BTreeMap::new(),
+            ended: Vec::new(),
+            verification: (1, verification),
+            at_once: 0,
+        };
+        let double = Self {
+            address: socket.local_addr().unwrap(),
+            state: Arc::new(Mutex::new(state)),
+            revision: Arc::new(watch::channel(1).0),
+            clock,
+            held: Arc::default(),
+        };
+        tokio::spawn(double.clone().serve(socket));
+        double
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Lets questions for credentials wait until what it answers is dropped.
+    pub fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.held).try_write_owned().unwrap()
+    }
+
+    pub fn revision(&self) -> i64 {
+        *self.revision.borrow()
+    }
+
+    pub fn asked(&self) -> usize {
+        self.state().asked
+    }
+
+    /// Makes or changes the association of a service account; its id is the account's name.
+    pub fn associate(&self, service_account: &str, epoch: i64) {
+        self.associate_as(service_account, service_account, epoch);
+    }
+
+    pub fn associate_as(&self, id: &str, service_account: &str, epoch: i64) {
+        let service_account = service_account.to_owned();
+        let known = Known { id: id.into(), namespace: "shop".into(), service_account, epoch };
+        self.change(|revision, state| {
+            state.associations.insert(id.into(), (revision, known));
+        });
+    }
+
+    pub fn end(&self, id: &str) {
+        self.change(|revision, state| {
+            state.associations.remove(id);
+            state.ended.push((revision, id.into()));
+        });
+    }
+
+    pub fn verify_by(&self, change: impl FnOnce(&mut Verification)) {
+        self.change(|revision, state| {
+            state.verification.0 = revision;
+            change(&mut state.verification.1);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(i64, &mut State)) {
+        self.revision.send_modify(|revision| {
+            *revision += 1;
+            change(*revision, &mut self.state());
+        });
+    }
+
+    async fn serve(self, socket: TcpListener) {
+        loop {
+            let (stream, _) = socket.accept().await.unwrap();
+            let double = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| double.clone().answer(request));
+                let http = hyper::server::conn::http1::Builder::new();
+                drop(http.serve_connection(TokioIo::new(stream), service).await);
+            });
+        }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
+        let authorization = request.headers().get("authorization").unwrap().to_str().unwrap().to_owned();
+        let path = request.uri().path().to_owned();
+        let is_accepted = {
+            let accepted = &self.state().keys_accepted;
+            accepted.iter().any(|key| authorization.starts_with(&format!("SDK-HMAC-SHA256 Access={key}, ")))
+        };
+        if !is_accepted {
+            return Ok(fault(401, None));
+        }
+        if path.ends_with("/pod-identity/feed") {
+            let query = request.uri().query().unwrap().to_owned();
+            return self.feed(&query).await;
+        }
+        assert!(path.ends_with("/pod-identity/credentials"), "{path}");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        self.begin();
+        let token = body["token"].as_str().unwrap();
+        let first = self.is_answered_first().then(|| self.vend(token));
+        drop(self.held.read().await);
+        self.state().at_once -= 1;
+        match self.state().mood {
+            Mood::Well => {}
+            Mood::Gone => return Err(std::io::Error::other("gone")),
+            Mood::Answers(status, reason) => return Ok(fault(status, reason)),
+        }
+        Ok(first.unwrap_or_else(|| self.vend(token)).unwrap_or_else(|| fault(403, Some("no-association"))))
+    }
+
+    fn is_answered_first(&self) -> bool {
+        self.state().answers_first
+    }
+
+    fn begin(&self) {
+        let mut state = self.state();
+        state.asked += 1;
+        state.at_once += 1;
+        state.most_at_once = state.most_at_once.max(state.at_once);
+    }
+
+    fn vend(&self, token: &str) -> Option<Response<Full<Bytes>>> {
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let payload: Value = serde_json::from_slice(&payload).ok()?;
+        let state = self.state();
+        let name = payload["kubernetes.io"]["serviceaccount"]["name"].as_str()?;
+        let mut known = state.associations.values().map(|(_, known)| known);
+        let known = known.find(|known| known.service_account == name)?;
+        let until: Timestamp = self.clock.now().plus_seconds(state.life * 60);
+        let answer = json!({
+            "credentials": {
+                "accessKeyId": format!("AK{}", state.asked),
+                "secretAccessKey": "SK",
+                "securityToken": "TOKEN",
+                "expiration": until.rfc3339_micros(),
+            },
+            "podIdentityAssociationId": known.id,
+            "subject": {"namespace": "shop", "serviceAccount": name},
+            "epoch": state.epoch_vended.unwrap_or(known.epoch),
+        });
+        Some(Response::new(Full::new(answer.to_string().into())))
+    }
+
+    async fn feed(&self, query: &str) -> Result<Response<Full<Bytes>>, std::io::Error> {
+        let number = |name: &str| -> i64 {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.parse().unwrap()).next().unwrap()
+        };
+        let (after, wait) = (number("after"), number("wait"));
+        let mut revision = self.revision.subscribe();
+        // A server that goes away lets go of those who wait.
+        let patience = Duration::from_secs(wait.try_into().unwrap()).min(Duration::from_millis(500));
+        drop(tokio::time::timeout(patience, revision.wait_for(|revision| *revision > after)).await);
+        let state = self.state();
+        if state.mood == Mood::Gone {
+            return Err(std::io::Error::other("gone"));
+        }
+        let new = state.associations.values().filter(|(revision, _)| *revision > after);
+        let ended = state.ended.iter().filter(|(revision, _)| *revision > after && after > 0);
+        let feed = Feed {
+            revision: self.revision(),
+            complete: after == 0,
+            verification: state.verification.1.clone(),
+            associations: new.map(|(_, known)| known.clone()).collect(),
+            ended: ended.map(|(_, id)| id.clone()).collect(),
+        };
+        Ok(Response::new(Full::new(serde_json::to_vec(&feed).unwrap().into())))
+    }
+}
+
+fn fault(status: u16, reason: Option<&str>) -> Response<Full<Bytes>> {
+    let fault = json!({"error": {"code": "x", "reason": reason, "message": "so it is", "requestId": "r"}});
+    let mut answer = Response::new(Full::new(fault.to_string().into()));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+    answer
+}

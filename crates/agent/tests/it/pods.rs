@@ -1,0 +1,319 @@
+//! What pods get, and what is refused to whoever is none.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::node::callers::Callers;
+use agent::node::listener::Limits;
+use serde_json::json;
+
+use crate::double::Mood;
+use crate::issuer::{AUDIENCE, Issuer, START, claims, unsigned};
+use crate::node::{Node, exchange, key, until};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn request(token: &str) -> String {
+    format!(
+        "POST /v1/credentials HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 2\r\n\
+         Content-Type: application/json\r\nConnection: close\r\n\r\n{{}}"
+    )
+}
+
+#[tokio::test]
+async fn a_pod_gets_the_servers_answer_as_it_came_and_again_without_asking() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let address = node.serve(Callers::new(vec![]), Limits::default()).await;
+    let token = node.issuer.pod("cart", "cart-1");
+    let (status, first) = exchange(address, LOOPBACK, &request(&token)).await;
+    assert_eq!(status, 200, "{first}");
+    assert!(first.contains("\"accessKeyId\":\"AK1\"") && first.contains("\"subject\":{"), "{first}");
+    let (status, second) = exchange(address, LOOPBACK, &request(&token)).await;
+    assert_eq!((status, second), (200, first));
+    assert_eq!(node.double.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_new_token_of_the_same_pod_gets_what_is_there_and_another_pod_does_not() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let mut later = claims("cart", Some("cart-1"));
+    later["exp"] = json!(START + 7200);
+    assert_eq!(node.key(&node.issuer.pod("cart", "cart-1")).await, "AK1");
+    assert_eq!(node.key(&node.issuer.sign(&later)).await, "AK1");
+    assert_eq!(node.key(&node.issuer.pod("cart", "cart-2")).await, "AK2");
+    assert_eq!(node.key(&node.issuer.sign(&claims("cart", None))).await, "AK3");
+    assert_eq!(node.double.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_forged_token_gets_nothing_of_the_pod_that_it_names_whether_the_server_is_there_or_not() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    node.key(&node.issuer.pod("cart", "cart-1")).await;
+    let victim = claims("cart", Some("cart-1"));
+    let changed = |name: &str, value: serde_json::Value| {
+        let mut claims = victim.clone();
+        claims[name] = value;
+        claims
+    };
+    let stranger = Issuer::new("first");
+    let none = json!({"alg": "none", "kid": "first"});
+    let ours = node.issuer.pod("cart", "cart-1");
+    let (_, signature) = ours.rsplit_once('.').unwrap();
+    let es = json!({"alg": "ES256", "kid": "first"});
+    let moved = format!("{}.{signature}", unsigned(&es, &claims("cart", Some("cart-2"))));
+    let forged = [
+        (format!("{}.", unsigned(&none, &victim)), "wrong-algorithm"),
+        (format!("{}.AAAA", unsigned(&json!({"alg": "HS256", "kid": "first"}), &victim)), "wrong-algorithm"),
+        (stranger.sign(&victim), "wrong-signature"),
+        (moved, "wrong-signature"),
+        (node.issuer.sign(&changed("aud", json!("somebody"))), "wrong-audience"),
+        (node.issuer.sign(&changed("iss", json!("https://elsewhere"))), "wrong-issuer"),
+        (node.issuer.sign(&changed("exp", json!(START))), "expired"),
+        (node.issuer.sign(&changed("nbf", json!(START + 60))), "not-yet-valid"),
+        ("nonsense".to_owned(), "malformed-token"),
+    ];
+    let address = node.serve(Callers::new(vec![]), Limits::default()).await;
+    for mood in [Mood::Well, Mood::Gone] {
+        node.double.state().mood = mood;
+        for (token, word) in &forged {
+            assert_eq!(node.refusal(token).await, (401, (*word).to_owned()), "{token}");
+            let (status, answer) = exchange(address, LOOPBACK, &request(token)).await;
+            assert_eq!(status, 401, "{answer}");
+            assert!(!answer.contains("AK1") && !answer.contains(token.as_str()), "{answer}");
+        }
+    }
+    assert_eq!(node.double.asked(), 1, "what proves nothing is no question for the server");
+    assert_eq!(key(&node.ask(&ours).await.unwrap()), "AK1");
+}
+
+#[tokio::test]
+async fn a_token_counts_no_longer_than_it_says_though_it_was_proved_before() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let token = node.issuer.pod("cart", "cart-1");
+    node.key(&token).await;
+    node.clock.advance_seconds(3600);
+    assert_eq!(node.refusal(&token).await, (401, "expired".to_owned()));
+}
+
+#[tokio::test]
+async fn a_thousand_first_requests_of_one_pod_are_one_question() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.told().await;
+    let token = node.issuer.pod("cart", "cart-1");
+    let ask = |_| {
+        tokio::spawn({
+            let (node, token) = (Arc::clone(&node), token.clone());
+            async move { node.key(&token).await }
+        })
+    };
+    let all: Vec<_> = (0..1_000).map(ask).collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), "AK1");
+    }
+    assert_eq!(node.double.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_thousand_pods_are_a_thousand_questions_and_never_more_than_64_at_a_time() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.told().await;
+    let hold = node.double.hold();
+    let ask = |number| {
+        let (node, token) = (Arc::clone(&node), node.issuer.pod("cart", &format!("cart-{number}")));
+        tokio::spawn(async move { node.key(&token).await })
+    };
+    let all: Vec<_> = (0..1_000).map(ask).collect();
+    until(|| node.double.asked() == 64).await;
+    drop(hold);
+    for one in all {
+        one.await.unwrap();
+    }
+    assert_eq!(node.double.asked(), 1_000);
+    assert_eq!(node.double.state().most_at_once, 64);
+}
+
+#[tokio::test]
+async fn who_asked_first_and_gave_up_strands_nobody() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.told().await;
+    let hold = node.double.hold();
+    let token = node.issuer.pod("cart", "cart-1");
+    let ask = || {
+        tokio::spawn({
+            let (node, token) = (Arc::clone(&node), token.clone());
+            async move { node.key(&token).await }
+        })
+    };
+    let first = ask();
+    until(|| node.double.asked() == 1).await;
+    let second = ask();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    drop(hold);
+    assert_eq!(second.await.unwrap(), "AK1");
+    assert_eq!(node.double.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_changed_association_gives_new_credentials_and_an_ended_one_none() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.double.associate("till", 0);
+    node.told().await;
+    let (cart, till) = (node.issuer.pod("cart", "cart-1"), node.issuer.pod("till", "till-1"));
+    assert_eq!((node.key(&cart).await, node.key(&till).await), ("AK1".to_owned(), "AK2".to_owned()));
+    node.double.associate("cart", 1);
+    node.told().await;
+    assert_eq!(node.key(&cart).await, "AK3");
+    node.double.end("cart");
+    node.told().await;
+    // Also while nobody can be asked: what ended is not handed out.
+    node.double.state().mood = Mood::Gone;
+    assert_eq!(node.refusal(&cart).await.0, 503);
+    node.double.state().mood = Mood::Well;
+    until(|| node.desk.is_server_there()).await;
+    assert_eq!(node.refusal(&cart).await, (403, "no-association".to_owned()));
+    assert_eq!(node.key(&till).await, "AK2", "nobody else lost anything");
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_for_a_moment_and_forgotten_with_the_next_change() {
+    let node = Node::start().await;
+    let token = node.issuer.pod("cart", "cart-1");
+    for _ in 0..50 {
+        assert_eq!(node.refusal(&token).await, (403, "no-association".to_owned()));
+    }
+    assert!(node.double.asked() <= 2, "{}", node.double.asked());
+    // Another pod of the same service account gets the same answer.
+    let asked = node.double.asked();
+    assert_eq!(node.refusal(&node.issuer.pod("cart", "cart-2")).await.0, 403);
+    assert!(node.double.asked() <= asked + 1);
+    node.double.associate("cart", 0);
+    node.told().await;
+    node.key(&token).await;
+}
+
+#[tokio::test]
+async fn an_answer_from_before_a_change_that_is_known_is_not_handed_out() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 5);
+    node.told().await;
+    node.double.state().epoch_vended = Some(4);
+    let token = node.issuer.pod("cart", "cart-1");
+    let asks = tokio::spawn({
+        let (node, token) = (Arc::clone(&node), token.clone());
+        async move { node.key(&token).await }
+    });
+    until(|| node.double.asked() == 2).await;
+    node.double.state().epoch_vended = None;
+    assert_eq!(asks.await.unwrap(), "AK3");
+    assert_eq!(node.key(&token).await, "AK3");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_end_of_its_association_is_not_kept() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.told().await;
+    // Answered from what was there when it was asked, and on its way while the association ends.
+    node.double.state().answers_first = true;
+    let hold = node.double.hold();
+    let token = node.issuer.pod("cart", "cart-1");
+    let asks = tokio::spawn({
+        let (node, token) = (Arc::clone(&node), token.clone());
+        async move { node.key(&token).await }
+    });
+    until(|| node.double.asked() == 1).await;
+    node.double.end("cart");
+    node.told().await;
+    drop(hold);
+    asks.await.unwrap();
+    assert_eq!(node.desk.sizes().1, 0);
+    assert_eq!(node.refusal(&token).await, (403, "no-association".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_of_another_node_is_refused_here() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let mut there = claims("cart", Some("cart-1"));
+    there["kubernetes.io"]["node"] = json!({"name": "there", "uid": "-there"});
+    assert_eq!(node.refusal(&node.issuer.sign(&there)).await, (401, "token-of-another-node".to_owned()));
+    there["kubernetes.io"]["node"] = json!({"name": "here", "uid": "-here"});
+    node.key(&node.issuer.sign(&there)).await;
+}
+
+#[tokio::test]
+async fn requests_that_could_be_read_in_two_ways_are_refused_with_a_sentence() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let address = node.serve(Callers::new(vec![]), Limits::default()).await;
+    let token = node.issuer.pod("cart", "cart-1");
+    let good = request(&token);
+    let large = "x".repeat(5_000);
+    for (text, status) in [
+        (good.clone(), 200),
+        (good.replace(&token, &format!("Bearer {token}")), 400),
+        (good.replace("Host: x", &format!("Authorization: {token}\r\nHost: x")), 400),
+        (good.replace(&format!("Authorization: {token}\r\n"), ""), 401),
+        (good.replace("POST", "GET"), 405),
+        (good.replace("/v1/credentials", "/v1/other"), 404),
+        (good.replace("Length: 2", "Length: 5000").replace("{}", &large), 413),
+        (good.replace(&token, &"x".repeat(20_000)), 401),
+        (good.replace("{}", "no"), 200),
+    ] {
+        let (found, answer) = exchange(address, LOOPBACK, &text).await;
+        assert_eq!(found, status, "{answer}");
+        assert!(status == 200 || answer.contains("\"message\":\""), "{answer}");
+    }
+    assert!(node.issuer.pod("cart", "x").len() < 1_000 && AUDIENCE.len() < 100);
+}
+
+#[tokio::test]
+async fn who_is_not_on_this_node_gets_nothing_not_even_with_a_pods_token() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let limits = Limits { connections: 100, per_source: (2, 2) };
+    let address = node.serve(Callers::only(vec!["127.5.0.0/16".parse().unwrap()]), limits).await;
+    let ask = request(&node.issuer.pod("cart", "cart-1"));
+    assert_eq!(exchange(address, [127, 5, 0, 9].into(), &ask).await.0, 200);
+    let (status, answer) = exchange(address, [127, 6, 0, 9].into(), &ask).await;
+    assert_eq!(status, 403);
+    assert!(answer.contains("--allow-from") && !answer.contains("AK1"), "{answer}");
+    assert_eq!(node.desk.metrics.foreign.get(), 1);
+}
+
+#[tokio::test]
+async fn whoever_opens_connections_and_says_nothing_takes_none_from_others() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let limits = Limits { connections: 100, per_source: (3, 3) };
+    let address = node.serve(Callers::only(vec!["127.0.0.0/8".parse().unwrap()]), limits).await;
+    let ask = request(&node.issuer.pod("cart", "cart-1"));
+    let silent = move || exchange(address, [127, 5, 0, 1].into(), "POST /v1/cred");
+    let begun = tokio::time::Instant::now();
+    let silent = tokio::spawn(async move { tokio::join!(silent(), silent(), silent(), silent()) });
+    assert_eq!(exchange(address, [127, 5, 0, 2].into(), &ask).await.0, 200);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    let (first, second, third, fourth) = silent.await.unwrap();
+    for (status, _) in [first, second, third, fourth] {
+        assert!(matches!(status, 0 | 408), "{status}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "they were let go");
+}

@@ -1,0 +1,261 @@
+//! What the agents of a cluster are told: which associations there are, which changed, and how tokens are verified.
+//!
+//! An agent asks and is kept waiting until there is something to say, or its time is over. That costs no worker: who waits is
+//! a future. A commit wakes all that wait; each then compares one number, which is read once for all of a cluster.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{Cluster, ClusterId, Error, ErrorKind, Result};
+use podidentity::KeySet;
+use podidentity::feed::{Feed, Known, Verification};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::workloads::Signing;
+use crate::authz::{self, Thing};
+use crate::cache::{Copies, Copy};
+use crate::call::{Call, Caller, Proof};
+use crate::service::Service;
+
+const FOLLOW: &str = "bailiwick:podIdentity:follow";
+
+/// The longest that somebody may want to wait.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// So many agents of one cluster may wait at once: one on each of its nodes, and some.
+const MOST_WAITING: usize = 2_500;
+/// For so long it is known which associations ended.
+const REMEMBERED_SECONDS: i64 = 7 * 24 * 3600;
+
+/// Who waits for news, and what is known of those.
+pub(crate) struct Followers {
+    waiting: Mutex<HashMap<ClusterId, Waiting>>,
+    /// Of each cluster, at which revision an association was made, changed or ended last.
+    newest: Copies<i64>,
+    over: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    count: usize,
+    /// Who reads what is newest, one at a time.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Default for Followers {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            newest: Copies::of_directory(2_000),
+            over: watch::Sender::new(false),
+        }
+    }
+}
+
+/// A place among those who wait.
+struct Place<'a> {
+    followers: &'a Followers,
+    cluster: ClusterId,
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.followers.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = waiting.get_mut(&self.cluster) {
+            found.count = found.count.saturating_sub(1);
+            if found.count == 0 {
+                waiting.remove(&self.cluster);
+            }
+        }
+    }
+}
+
+impl Followers {
+    fn enter(&self, cluster: &ClusterId) -> Result<Place<'_>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = waiting.entry(cluster.clone()).or_default();
+        if found.count >= MOST_WAITING {
+            let message = format!("{MOST_WAITING} agents of this cluster are waiting already; try again");
+            return Err(Error::new(ErrorKind::Limited, message));
+        }
+        found.count += 1;
+        Ok(Place { followers: self, cluster: cluster.clone(), reading: Arc::clone(&found.reading) })
+    }
+}
+
+/// Why somebody waits no longer.
+enum Woken {
+    /// Something was committed somewhere.
+    Change,
+    /// Nothing more is waited for.
+    Enough,
+}
+
+impl Service {
+    /// What changed in a cluster after the revision `after` of its account; everything if that is 0, or longer ago than is
+    /// remembered, or not yet reached. Waits for a change no longer than `wait`.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such cluster; `Forbidden`; `Limited` if too many wait; `Unauthenticated` for who lost
+    /// their credential while they waited.
+    pub async fn follow_pod_identity(
+        &self,
+        call: &Call,
+        cluster: &str,
+        after: i64,
+        wait: Duration,
+    ) -> Result<Feed> {
+        let right = authz::require_somewhere(call, FOLLOW)?;
+        let found = self.cluster_for(call, &right, cluster).await?;
+        let mut changes = self.changes();
+        changes.mark_unchanged();
+        let place = self.followers.enter(&found.id)?;
+        let before = self.verification(&found).await?;
+        let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+        let mut waited = false;
+        while !self.has_news(&place, &found, after, &before).await? {
+            waited = true;
+            match self.woken(&mut changes, deadline).await {
+                Woken::Change => {}
+                Woken::Enough => break,
+            }
+        }
+        drop(place);
+        if !waited {
+            return self.feed(&found, after).await;
+        }
+        // Rights may have been lost meanwhile, and the cluster removed.
+        let call = self.as_now(call).await?;
+        let right = authz::require_somewhere(&call, FOLLOW)?;
+        let found = self.cluster_for(&call, &right, found.id.as_str()).await?;
+        right.on(&Thing::cluster(&found))?;
+        self.feed(&found, after).await
+    }
+
+    /// Lets nobody wait any longer, because the server ends.
+    pub fn stop_waiting(&self) {
+        self.followers.over.send_replace(true);
+    }
+
+    /// Forgets associations that ended long ago. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn forget_association_ends(&self) -> Result<u64> {
+        self.store.forget_association_ends(self.now().plus_seconds(-REMEMBERED_SECONDS)).await
+    }
+
+    async fn woken(&self, changes: &mut watch::Receiver<u64>, deadline: Instant) -> Woken {
+        let mut over = self.followers.over.subscribe();
+        tokio::select! {
+            changed = changes.changed() => if changed.is_ok() { Woken::Change } else { Woken::Enough },
+            _ = over.wait_for(|over| *over) => Woken::Enough,
+            () = tokio::time::sleep_until(deadline) => Woken::Enough,
+        }
+    }
+
+    async fn has_news(
+        &self,
+        place: &Place<'_>,
+        cluster: &Cluster,
+        after: i64,
+        before: &Verification,
+    ) -> Result<bool> {
+        if after <= 0 || self.newest(place, cluster, after).await? > after {
+            return Ok(true);
+        }
+        Ok(self.verification(cluster).await? != *before)
+    }
+
+    /// At which revision something of the cluster changed last; later than any if the account has not come as far as
+    /// `after`.
+    async fn newest(&self, place: &Place<'_>, cluster: &Cluster, after: i64) -> Result<i64> {
+        let key = cluster.id.as_str();
+        let newest = &self.followers.newest;
+        // A copy may be older than what the agent was told, by commits that it need not follow, or by another server.
+        let known = || newest.get(&self.revisions, key).filter(|copy| copy.revision >= after);
+        if let Some(copy) = known() {
+            return Ok(copy.value);
+        }
+        let _turn = place.reading.lock().await;
+        if let Some(copy) = known() {
+            return Ok(copy.value);
+        }
+        let mut tx = self.store.read().await?;
+        let revision = tx.revision(&cluster.account).await?;
+        let value = tx.newest_association(&cluster.id).await?;
+        tx.end().await?;
+        let account = cluster.account.clone();
+        newest.put(key, Copy { account, revision, others: Vec::new(), value });
+        Ok(if revision < after { i64::MAX } else { value })
+    }
+
+    async fn feed(&self, cluster: &Cluster, after: i64) -> Result<Feed> {
+        let verification = self.verification(cluster).await?;
+        let mut tx = self.store.read().await?;
+        let revision = tx.revision(&cluster.account).await?;
+        let forgotten = tx.association_ends_forgotten(&cluster.id).await?;
+        let complete = after <= 0 || after > revision || after < forgotten;
+        let associations = tx.associations_of_cluster(&cluster.id, if complete { 0 } else { after }).await?;
+        let ended = match complete {
+            true => Vec::new(),
+            false => tx.association_ends(&cluster.id, after).await?,
+        };
+        tx.end().await?;
+        let known = |one: domain::Association| Known {
+            id: one.id.to_string(),
+            namespace: one.namespace.to_string(),
+            service_account: one.service_account.to_string(),
+            epoch: one.epoch,
+        };
+        Ok(Feed {
+            revision,
+            complete,
+            verification,
+            associations: associations.into_iter().map(known).collect(),
+            ended: ended.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    async fn verification(&self, cluster: &Cluster) -> Result<Verification> {
+        let settings = &self.settings.pod_identity;
+        let (issuer, keys) = match self.pod_keys(&cluster.id).await? {
+            Some(Signing { issuer, keys }) => (Some(issuer), keys),
+            None => (None, KeySet::default()),
+        };
+        Ok(Verification {
+            audience: settings.audience.clone(),
+            issuer,
+            keys,
+            uri_variable: settings.uri_variable.clone(),
+            token_file_variable: settings.token_file_variable.clone(),
+        })
+    }
+
+    /// The same call by somebody as they are now, after they waited.
+    async fn as_now(&self, call: &Call) -> Result<Call> {
+        let caller = &call.caller;
+        let ended =
+            || Error::new(ErrorKind::Unauthenticated, "the credential ended while the request was waiting");
+        let now = match &caller.proof {
+            Proof::AccessKey(id) => {
+                let key = self.signing_key(id.as_str()).await?.ok_or_else(ended)?;
+                Arc::clone(&key.caller)
+            }
+            Proof::Session(_) | Proof::Server => {
+                let mut tx = self.store.read().await?;
+                if let Some(session) = caller.session() {
+                    let living = tx.living_ancestors(session.id.as_str(), self.now()).await?;
+                    living.ok_or_else(ended)?;
+                }
+                let now = self.caller(&mut tx, &caller.account, &caller.principal).await?;
+                tx.end().await?;
+                let now = now.ok_or_else(ended)?.within(caller.rights.limits.clone());
+                Arc::new(Caller { proof: caller.proof.clone(), ..now })
+            }
+        };
+        Ok(Call { caller: now, ..call.clone() })
+    }
+}

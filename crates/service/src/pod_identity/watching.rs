@@ -1,0 +1,95 @@
+//! What whoever watches clusters for pod identity asks and reports: where it is worth it, and which service accounts are gone.
+//! It acts for nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ClusterId, Result};
+use store::{AuditEvent, Outcome};
+
+use super::LONGEST_LIFE;
+use super::workloads::Reached;
+use crate::service::Service;
+
+/// What is written into the audit when a service account is gone.
+const ENDED: &str = "bailiwick:podIdentity:endServiceAccount";
+
+/// A cluster that is worth watching: it has associations.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The way to it.
+    pub reached: Reached,
+    /// The namespaces with associations. What is in others need not be kept.
+    pub namespaces: BTreeSet<String>,
+}
+
+impl Service {
+    /// The clusters that are worth watching. Those whose connection may not be believed are not among them.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn watched_clusters(&self) -> Result<Vec<Watched>> {
+        let mut clusters: BTreeMap<ClusterId, BTreeSet<String>> = BTreeMap::new();
+        for found in self.store.associated_namespaces().await? {
+            clusters.entry(found.cluster).or_default().insert(found.namespace);
+        }
+        let mut watched = Vec::with_capacity(clusters.len());
+        for (id, namespaces) in clusters {
+            let mut tx = self.store.read().await?;
+            let row = tx.cluster_row(&id).await?;
+            tx.end().await?;
+            let Some(row) = row.filter(|row| !row.removed && !row.suspended) else { continue };
+            let connection = self.open_connection(&row.id, &row.account, &row.sealed_connection)?;
+            let reached = Reached { cluster: row.id, version: row.connection_version, connection };
+            watched.push(Watched { reached, namespaces });
+        }
+        Ok(watched)
+    }
+
+    /// The uids of a cluster's service accounts that sessions come from. One that is missing in a list that was asked for
+    /// later is gone.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn service_accounts_with_sessions(&self, cluster: &ClusterId) -> Result<Vec<String>> {
+        let mut tx = self.store.read().await?;
+        let found = tx.service_accounts_with_sessions(cluster, self.now()).await?;
+        tx.end().await?;
+        Ok(found)
+    }
+
+    /// A service account is gone, for ever: no other one has its uid. What was vended for it is over, on all servers.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn service_account_gone(&self, cluster: &ClusterId, uid: &str) -> Result<()> {
+        let mut tx = self.store.read().await?;
+        let known = tx.service_account_ended(cluster, uid).await?;
+        tx.end().await?;
+        if known {
+            return Ok(());
+        }
+        // Not a change of grants alone: what is kept in memory of the sessions' keys must be read anew.
+        let mut tx = self.store.write(&self.account_of(cluster).await?).await?;
+        let now = self.now();
+        if !tx.end_service_account(cluster, uid, now, now.plus_seconds(-2 * LONGEST_LIFE)).await? {
+            return Ok(());
+        }
+        let event = AuditEvent {
+            id: self.event_id(),
+            at: now,
+            actor: None,
+            actor_name: String::new(),
+            action: ENDED.to_owned(),
+            resource: format!("cluster/{cluster}/service-account/{uid}"),
+            outcome: Outcome::Done,
+            occurrences: 1,
+            explanation: None,
+            request_id: String::new(),
+            source: String::new(),
+        };
+        self.commit_event(tx, &event).await?;
+        // Certificates may have been asked for with what is over now.
+        self.poke();
+        Ok(())
+    }
+}

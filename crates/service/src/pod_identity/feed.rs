@@ -221,7 +221,7 @@ impl Service {
 
     async fn verification(&self, cluster: &Cluster) -> Result<Verification> {
         let settings = &self.settings.pod_identity;
-        let (issuer, keys) = match self.pod_keys(&cluster.id).await? {
+        let (issuer, keys) = match self.pod_keys(cluster).await {
             Some(Signing { issuer, keys }) => (Some(issuer), keys),
             None => (None, KeySet::default()),
         };

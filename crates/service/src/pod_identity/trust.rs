@@ -90,7 +90,7 @@ fn put(context: &mut Context, key: &str, fact: Fact, cluster: &Cluster, now: Tim
             context.set(key, cluster.enterprise_project.as_ref().map_or("0", |id| id.as_str()));
         }
         Fact::CurrentTime => context.set(key, now.rfc3339_seconds()),
-        Fact::ResourceTag | Fact::RequestTag => context.unknown(&format!("{key}*")),
+        Fact::ResourceTag | Fact::RequestTag | Fact::PrincipalTag => context.unknown(&format!("{key}*")),
         Fact::PrincipalId
         | Fact::PrincipalName
         | Fact::AccountName

@@ -71,7 +71,7 @@ pub(crate) async fn check(
         let answer = |(at, question): (usize, Probe)| async move {
             patiently(client, &question, deadline).await.map(|allowed| (at, allowed))
         };
-        let questions = questions.to_vec().into_iter().enumerate();
+        let questions = questions.iter().cloned().enumerate();
         // In the order in which they come: a slow answer must not keep the next question waiting.
         let answers = stream::iter(questions).map(answer).buffer_unordered(SIDE_BY_SIDE);
         let mut answers = answers.try_collect::<Vec<(usize, bool)>>().await?;

@@ -2,8 +2,8 @@
 
     python benches/fleet.py SERVER BENCHES [--bindings N] [PART…]
 
-SERVER and BENCHES are the two release builds. Parts: reconcile, compare, memory, dead; all of them unless some are
-named. Everything runs against the API server of `e2e/harness`. Figures are printed with their peer's; nothing is judged.
+SERVER and BENCHES are the two release builds. Parts: reconcile, compare, memory, dead, check, probe; all of them unless
+some are named. Everything runs against the API server of `e2e/harness`. Figures are printed with their peer's; nothing is judged.
 """
 
 import argparse
@@ -292,11 +292,16 @@ def main():
     parser.add_argument("parts", nargs="*", default=[])
     chosen = parser.parse_args()
     os.environ["BAILIWICK_BIN"] = chosen.server
+    # It takes its tools from here.
+    import check
+
     parts = {
         "reconcile": lambda cluster: reconcile(cluster, chosen.benches),
         "compare": lambda cluster: compare(cluster, chosen.bindings),
         "memory": memory,
         "dead": dead,
+        "check": lambda cluster: check.check(cluster, chosen.benches),
+        "probe": check.probe,
     }
     for name in chosen.parts or parts:
         cluster = apiserver.ApiServer(apiserver.programs())

@@ -272,6 +272,17 @@ def refused_reason(bailiwick, path):
     return row["status_reason"]
 
 
+def test_a_proxy_of_the_environment_is_not_gone_through(new_server, api_server):
+    nobody = "http://127.0.0.1:1"
+    names = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+    server = new_server(environment=dict.fromkeys(names, nobody)).start()
+    clusters = Clusters(server)
+    cluster = clusters.create(api_server.kubeconfig)
+    until_status(clusters, cluster, "connect_success")
+    request = hss.ShowMultiCloudClusterAuthRequest(cluster_id=cluster)
+    assert clusters.sdk.show_multi_cloud_cluster_auth(request).total_num == len(ROWS)
+
+
 def test_parameters_are_what_the_documents_say(bailiwick, clusters, api_server):
     root = f"/v5/{bailiwick.project}/container/kubernetes/multi-cloud"
     client = bailiwick.client()
@@ -391,6 +402,7 @@ def test_the_install_script_makes_the_connector(bailiwick, clusters, api_server,
         ["sh", "-s"], input=script, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=90, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert name in done.stdout
     written = tmp_path / "bailiwick-connector.kubeconfig"
     assert written.stat().st_mode & 0o077 == 0
     line = next(line for line in done.stdout.splitlines() if line.startswith("bailiwick "))
@@ -451,11 +463,11 @@ def test_a_kubeconfig_never_comes_out_again(bailiwick, clusters, member, api_ser
             ask("POST", f"{root}/clusters", {"kube_config": spoiled, "name": "a/b"})
             ask("PUT", f"{root}/clusters/{made['token']}", {"current_expiration_date": 1, "kubeconfig": spoiled})
             ask("POST", "/bailiwick/v1/clusters", {"kubeconfig": spoiled, "name": "a/b"})
-            ask("POST", f"/bailiwick/v1/clusters/{made['token']}/rotate", {"kubeconfig": spoiled})
+            ask("PUT", f"/bailiwick/v1/clusters/{made['token']}/connection", {"kubeconfig": spoiled})
     for cluster in (*made.values(), dead):
         ask("POST", f"{root}/clusters/status-synchronize", {"data_list": [{"cluster_id": cluster}]})
         ask("GET", f"{root}/clusters/{cluster}/agent/install-script")
-        ask("GET", f"{root}/clusters/{cluster}/auth?limit=200")
+        ask("GET", f"{root}/clusters/{cluster}/permissions?limit=200")
         for tail in ("", "/checks"):
             ask("GET", f"/bailiwick/v1/clusters/{cluster}{tail}")
         ask("POST", f"/bailiwick/v1/clusters/{cluster}/check", {})

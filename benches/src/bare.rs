@@ -1,6 +1,7 @@
-//! The peer of the workers: a client that does nothing but write bindings to an API server, eight at a time.
+//! The peer of everything that is done in clusters: a client that does nothing but write bindings to an API server, or ask
+//! it, eight at a time.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::load::Connection;
 
@@ -30,10 +32,7 @@ pub async fn apply(address: &str, folder: &str, prefix: &str, count: &str) -> io
     for _ in 0..CONNECTIONS {
         let (connector, next, prefix) = (connector.clone(), Arc::clone(&next), prefix.to_owned());
         tasks.push(tokio::spawn(async move {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let name = ServerName::from(address.ip());
-            let mut connection = Connection::over(connector.connect(name, stream).await?);
+            let mut connection = connect(&connector, address).await?;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
@@ -48,6 +47,85 @@ pub async fn apply(address: &str, folder: &str, prefix: &str, count: &str) -> io
     }
     println!("{}", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+type Secured = Connection<TlsStream<TcpStream>>;
+
+async fn connect(connector: &TlsConnector, address: SocketAddr) -> io::Result<Secured> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Connection::over(connector.connect(ServerName::from(address.ip()), stream).await?))
+}
+
+/// For each line of its input, asks everything that stands in `questions`, one review in a line, and prints the seconds
+/// that took and a 1 for each yes, a 0 for each no. The first time it connects, and then keeps its connections open.
+pub async fn ask(address: &str, folder: &str, questions: &str) -> io::Result<()> {
+    let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let connector = TlsConnector::from(Arc::new(tls(Path::new(folder))?));
+    let text = std::fs::read_to_string(questions)?;
+    let requests: Vec<String> = text.lines().map(|body| review(address, body)).collect();
+    let mut kept: Vec<Option<Secured>> = (0..CONNECTIONS).map(|_| None).collect();
+    // Nothing else is to be done while it waits.
+    for round in io::stdin().lines() {
+        round?;
+        let began = Instant::now();
+        let answers = ask_all(&connector, address, &requests, &mut kept).await?;
+        let took = began.elapsed().as_secs_f64();
+        let digits: String = answers.iter().map(|yes| if *yes { '1' } else { '0' }).collect();
+        println!("{took} {digits}");
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// Who is free takes the next question.
+async fn ask_all(
+    connector: &TlsConnector,
+    address: SocketAddr,
+    requests: &[String],
+    kept: &mut Vec<Option<Secured>>,
+) -> io::Result<Vec<bool>> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let requests: Arc<[String]> = requests.into();
+    let mut tasks = Vec::with_capacity(kept.len());
+    for connection in kept.drain(..) {
+        let (connector, next, requests) = (connector.clone(), Arc::clone(&next), Arc::clone(&requests));
+        tasks.push(tokio::spawn(async move {
+            let mut connection = match connection {
+                Some(connection) => connection,
+                None => connect(&connector, address).await?,
+            };
+            let mut answers = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(request) = requests.get(number) else { break };
+                let answer: serde_json::Value = serde_json::from_slice(connection.send(request).await?)?;
+                let allowed = answer.pointer("/status/allowed").and_then(serde_json::Value::as_bool);
+                let allowed = allowed.ok_or_else(|| io::Error::other("a review without an answer"))?;
+                answers.push((number, allowed));
+            }
+            Ok::<_, io::Error>((connection, answers))
+        }));
+    }
+    let mut all = vec![false; requests.len()];
+    for task in tasks {
+        let (connection, answers) = task.await.map_err(io::Error::other)??;
+        kept.push(Some(connection));
+        for (number, allowed) in answers {
+            if let Some(place) = all.get_mut(number) {
+                *place = allowed;
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn review(address: SocketAddr, body: &str) -> String {
+    format!(
+        "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews HTTP/1.1\r\nHost: {address}\r\n\
+         Accept: application/json\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// The same request as a worker's, but for the names.

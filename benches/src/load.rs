@@ -85,8 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self { stream, buffer: Vec::with_capacity(64 * 1024), body: Vec::new() }
     }
 
-    /// Sends one request and reads its answer.
-    pub async fn send(&mut self, request: &str) -> io::Result<()> {
+    /// Sends one request and gives the body of its answer.
+    pub async fn send(&mut self, request: &str) -> io::Result<&[u8]> {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         let (head, length) = loop {
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.body.clear();
         self.body.extend(self.buffer.iter().skip(head).take(length));
-        Ok(())
+        Ok(&self.body)
     }
 }
 

@@ -33,8 +33,9 @@ async fn main() -> io::Result<()> {
         ["writes", server, postgres] => writes::compare(server, Some(postgres)).await,
         ["paced", address, file, rate, connections] => paced::send(address, file, rate, connections).await,
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
+        ["ask", address, folder, questions] => bare::ask(address, folder, questions).await,
         _ => Err(io::Error::other(
-            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | paced ADDRESS FILE PER-SECOND CONNECTIONS",
+            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | ask ADDRESS FOLDER QUESTIONS | paced ADDRESS FILE PER-SECOND CONNECTIONS",
         )),
     }
 }

@@ -22,11 +22,12 @@ class HostileServer:
             def _any(self):
                 self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.requests += 1
+                # Unless it says otherwise.
+                self.close_connection = True
                 try:
                     answer(self)
                 except OSError:
-                    pass
-                self.close_connection = True
+                    self.close_connection = True
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 

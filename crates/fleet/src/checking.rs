@@ -68,9 +68,15 @@ pub(crate) async fn check(
 ) -> Result<Reviewed, Unasked> {
     let deadline = Instant::now() + PATIENCE;
     let asking = async {
-        let answer = |question: Probe| async move { patiently(client, &question, deadline).await };
-        let answers = stream::iter(questions.to_vec()).map(answer);
-        answers.buffered(SIDE_BY_SIDE).try_collect::<Vec<bool>>().await
+        let answer = |(at, question): (usize, Probe)| async move {
+            patiently(client, &question, deadline).await.map(|allowed| (at, allowed))
+        };
+        let questions = questions.iter().cloned().enumerate();
+        // In the order in which they come: a slow answer must not keep the next question waiting.
+        let answers = stream::iter(questions).map(answer).buffer_unordered(SIDE_BY_SIDE);
+        let mut answers = answers.try_collect::<Vec<(usize, bool)>>().await?;
+        answers.sort_unstable();
+        Ok(answers.into_iter().map(|(_, allowed)| allowed).collect::<Vec<bool>>())
     };
     let (allowed, identity) = tokio::join!(timeout_at(deadline, asking), identity(client, connection));
     let allowed = allowed.unwrap_or_else(|_| Err(Failure::Unreachable("timed out".to_owned())));

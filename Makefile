@@ -67,6 +67,7 @@ bench: setup ## Figures as ratios, each beside its peer in one run; never part o
 fuzz: ## Fuzz each target for SECONDS (600)
 	scripts/fuzz signature $(or $(SECONDS),600)
 	scripts/fuzz policy $(or $(SECONDS),600)
+	scripts/fuzz token $(or $(SECONDS),600)
 
 .PHONY: setup
 setup: ## Install and build what the tests need, outside the repository

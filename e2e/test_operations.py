@@ -138,7 +138,11 @@ def test_the_sdk_reads_the_authorization_schemas(bailiwick):
     assert shown.resources[0].required is True
     assert set(shown.resources[0].condition_keys) == {"g:EnterpriseProjectId", "g:ResourceTag/<tag-key>"}
     assert [(one.type_name, one.urn_template) for one in schema.resources] == [
-        ("cluster", "cce:<region>:<account-id>:cluster:<cluster-id>")
+        ("cluster", "cce:<region>:<account-id>:cluster:<cluster-id>"),
+        (
+            "podidentityassociation",
+            "cce:<region>:<account-id>:podidentityassociation:<podidentityassociation-id>",
+        ),
     ]
     assert {one.key: one.value_type for one in schema.conditions}["g:EnterpriseProjectId"] == "string"
     asked = {one.operation_id: one.operation_action for one in schema.operations}

@@ -4,15 +4,18 @@ Two servers share a database, so that what ends at one is seen to end at the oth
 """
 
 import base64
+import concurrent.futures
 import json
 import secrets
 import subprocess
+import time
 
 import huaweicloudsdkcce.v3 as cce
 import pytest
-from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+from huaweicloudsdkcore.auth.credentials import GlobalCredentials
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, ServiceResponseException
 
-from harness import sdk
+from harness import figures, sdk
 from harness.process import clean_environment, until
 from harness.server import REPOSITORY, Server
 
@@ -105,9 +108,8 @@ class Workload:
 class Vending:
     """An agency, associations with it, and what the vendor's SDK gets by them."""
 
-    def __init__(self, server, postgres, cluster):
+    def __init__(self, server, cluster):
         self.server, self.cluster = server, cluster
-        self.postgres, self.database = postgres, server.database.rsplit("/", 1)[1]
         self.agency_name = f"agency-{secrets.token_hex(4)}"
         self.agency = server.add_agency(self.agency_name)
 
@@ -120,26 +122,26 @@ class Vending:
         self.server.client().call("POST", "/bailiwick/v1/policies", body, status=201)
         self.server.do("policy", "attach", name, "--agency", self.agency_name)
 
-    def write(self, statement):
-        self.postgres.query(
-            self.database,
-            f"BEGIN; UPDATE revision SET n = n + 1, directory = n + 1 WHERE account_id = '{self.server.account}'; "
-            f"{statement}; COMMIT",
-        )
-
     def associate(self, workload, cluster=None):
         """The id of a new association."""
-        found = f"assoc-{secrets.token_hex(8)}"
-        self.write(
-            "INSERT INTO associations (id, account_id, cluster_id, namespace, service_account, agency_id, tags, epoch, "
-            f"revision, created_at, modified_at) SELECT '{found}', '{self.server.account}', '{cluster or self.cluster}', "
-            f"'{workload.namespace}', '{workload.name}', '{self.agency}', '', 0, n, 0, 0 FROM revision "
-            f"WHERE account_id = '{self.server.account}'"
-        )
-        return found
+        body = {"namespace": workload.namespace, "serviceAccount": workload.name, "agency": self.agency}
+        path = f"/bailiwick/v1/clusters/{cluster or self.cluster}/pod-identity/associations"
+        return self.server.client().call("POST", path, body, status=201)["id"]
 
     def dissociate(self, association):
-        self.write(f"DELETE FROM associations WHERE id = '{association}'")
+        path = f"/bailiwick/v1/clusters/{self.cluster}/pod-identity/associations/{association}"
+        self.server.client().call("DELETE", path, status=204)
+
+    def trust(self, **condition):
+        """Lets the agency trust pods where the condition holds, and no others."""
+        statement = {
+            "Effect": "Allow",
+            "Action": ["sts:agencies:assume"],
+            "Principal": {"Service": ["service.cce.pods"]},
+            "Condition": {"StringEquals": {f"bailiwick:{key}": [value] for key, value in condition.items()}},
+        }
+        document = json.dumps({"Version": "5.0", "Statement": [statement]})
+        self.server.client().call("PATCH", f"/bailiwick/v1/agencies/{self.agency}", {"trustPolicy": document})
 
     def vend(self, token, key=None, cluster=None):
         """What the SDK's operation answers."""
@@ -151,7 +153,7 @@ class Vending:
 
     def refused(self, token, status, reason=None, **options):
         """Vending is refused in the vendor's shape, and in ours with the word."""
-        with pytest.raises(ClientRequestException) as refusal:
+        with pytest.raises(ServiceResponseException) as refusal:
             self.vend(token, **options)
         assert refusal.value.status_code == status, refusal.value
         if reason:
@@ -168,8 +170,8 @@ class Vending:
 
 
 @pytest.fixture
-def ours(server, postgres, vending):
-    made = Vending(server, postgres, vending)
+def ours(server, vending):
+    made = Vending(server, vending)
     made.allow("cce:accessPolicy:list")
     return made
 
@@ -358,3 +360,184 @@ def test_the_vendors_name_of_the_right_is_one_that_policies_may_use(server, ours
     server.client().call("POST", "/bailiwick/v1/policies", body, status=201)
     server.do("policy", "attach", name, "--user", user)
     ours.vend(workload.token(), key=server.add_key(user))
+
+
+def test_an_agency_that_trusts_pods_of_its_own_is_told_as_such_and_one_that_leaves_them_out_refuses(ours, workload):
+    ours.associate(workload)
+    ours.trust(Namespace=workload.namespace)
+    vended = ours.vend(workload.token())
+    name = f":assumed-agency:{ours.agency_name}/"
+    assert vended.audience == AUDIENCE and name in vended.assumed_agency.urn, vended
+    assert vended.assumed_agency.id.startswith(f"{ours.agency}:")
+    ours.policies_of(vended)
+    ours.trust(Namespace="another")
+    ours.refused(workload.token(), 403, "trust-refuses")
+
+
+def projects_with(server, key_id, secret, token=None):
+    """Lists projects, which is allowed or refused as a whole: the status."""
+    credentials = GlobalCredentials(key_id, secret, server.account)
+    if token:
+        credentials = credentials.with_security_token(token)
+    client = sdk._build(sdk.iam.IamClient, credentials, server.base)
+    try:
+        client.keystone_list_projects(sdk.iam.KeystoneListProjectsRequest())
+    except ServiceResponseException as refusal:
+        return refusal.status_code
+    return 200
+
+
+def test_policies_may_ask_for_the_pods_that_call_and_nobody_else_passes_for_one(server, vending, kube, workload):
+    ours = Vending(server, vending)
+    spaces = {"g:PrincipalTag/kubernetes-namespace": [workload.namespace]}
+    ours.allow("iam:projects:listProjects", condition={"StringEquals": spaces})
+    elsewhere = Workload(kube, kube.create_namespace(f"ns-{secrets.token_hex(4)}"))
+    for pods, status in ((workload, 200), (elsewhere, 403)):
+        ours.associate(pods)
+        key = ours.vend(pods.token(pods.pod())).credentials
+        assert projects_with(server, key.access_key_id, key.secret_access_key, key.security_token) == status
+    # Absence opens nothing: who is no pod at all is not "any pod but those".
+    for operator, status in (("StringNotEquals", 403), ("StringNotEqualsIfExists", 200)):
+        user = server.add_user()
+        statement = {"Effect": "Allow", "Action": ["iam:projects:listProjects"], "Resource": ["*"]}
+        statement["Condition"] = {operator: {"bailiwick:PrincipalTag/kubernetes-namespace": ["dev"]}}
+        name = f"policy-{secrets.token_hex(4)}"
+        body = {"name": name, "document": {"Version": "5.0", "Statement": [statement]}}
+        server.client().call("POST", "/bailiwick/v1/policies", body, status=201)
+        server.do("policy", "attach", name, "--user", user)
+        assert projects_with(server, *server.add_key(user)) == status, operator
+
+
+def test_the_agent_of_one_cluster_vends_for_no_other_whatever_token_it_has(server, ours, workload, other_api_server):
+    ours.associate(workload)
+    agent = server.client().call("POST", f"/bailiwick/v1/clusters/{ours.cluster}/pod-identity/agent", status=201)
+    key = agent["accessKeyId"], agent["secretAccessKey"]
+    token = workload.token(workload.pod())
+    vended = ours.vend(token, key=key)
+    other = server.add_cluster(other_api_server)
+    ours.refused(token, 403, key=key, cluster=other)
+    there = other_api_server.client()
+    there.create_namespace(workload.namespace)
+    foreign = Workload(there, workload.namespace, workload.name).token()
+    ours.refused(foreign, 403, key=key, cluster=other)
+    ours.refused(foreign, 401, key=key)
+    # A stolen key: whoever ends what the agent began ends what was vended through it.
+    ours.policies_of(vended)
+    server.do("revoke", "principal", agent["principal"])
+    until(lambda: refused_now(ours, vended), 1, "what was vended through a revoked agent is over")
+    server.client().call("DELETE", f"/bailiwick/v1/clusters/{ours.cluster}/pod-identity/agent", status=204)
+
+
+def test_after_the_agents_key_was_renewed_pods_go_on(server, ours, workload):
+    ours.associate(workload)
+    path = f"/bailiwick/v1/clusters/{ours.cluster}/pod-identity/agent"
+    agent = server.client().call("POST", path, status=201)
+    vended = ours.vend(workload.token(), key=(agent["accessKeyId"], agent["secretAccessKey"]))
+    server.client((agent["accessKeyId"], agent["secretAccessKey"])).call("POST", f"{path}/renew", status=201)
+    ours.policies_of(vended)
+    # The older key ends with its time; here it is ended at once.
+    server.client().call("DELETE", f"/bailiwick/v1/access-keys/{agent['accessKeyId']}")
+    ours.policies_of(vended)
+
+
+def test_the_audit_names_pod_association_and_agency_and_is_asked_for_a_pod(server, ours, workload):
+    association = ours.associate(workload)
+    pod, other = workload.pod(), workload.pod()
+    vended = ours.vend(workload.token(pod))
+    ours.vend(workload.token(other))
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    for asked in (f"{workload.namespace}/{name}", uid):
+        events = server.cli("audit", "list", "--pod", asked)
+        (event,) = events["items"] if isinstance(events, dict) else events
+        assert event["action"] == "bailiwick:podIdentity:vend" and event["outcome"] == "done"
+        for part in (name, uid, association, ours.agency, vended.credentials.access_key_id, ours.cluster):
+            assert part in event["resource"], (part, event)
+    assert server.run("audit", "list", "--pod", "%").returncode != 0
+
+
+def tried(server, cluster, workload, *arguments):
+    """What `pod-identity test` answers, and whether it was content."""
+    line = ["--cluster", cluster, "-n", workload.namespace, "--service-account", workload.name, *arguments]
+    done = server.run("pod-identity", "test", *line, "-o", "json")
+    return json.loads(done.stdout), done.returncode == 0
+
+
+def test_the_command_line_says_what_a_pod_would_get_and_which_step_refuses(server, ours, kube, workload):
+    answer, content = tried(server, ours.cluster, workload)
+    assert (answer["allowed"], answer["reason"], answer["agency"], content) == (False, "no-association", None, False)
+    ours.associate(workload)
+    pod = workload.pod()["metadata"]["name"]
+    answer, content = tried(server, ours.cluster, workload, "--pod", pod)
+    expected = {"audience": AUDIENCE, "agency": ours.agency_name, "allowed": True, "reason": None, "message": None}
+    assert (answer, content) == (expected, True)
+    assert tried(server, ours.cluster, workload, "--pod", "none")[0]["reason"] == "missing"
+    ours.trust(Namespace="another")
+    assert tried(server, ours.cluster, workload)[0]["reason"] == "trust-refuses"
+    workload.delete()
+    ours.trust(Namespace=workload.namespace)
+    assert tried(server, ours.cluster, workload)[0]["reason"] == "missing"
+
+
+def test_a_connector_without_the_right_is_told_which_manifest_gives_it(server, ours, kube, namespace, other_api_server):
+    there = other_api_server.client()
+    there.create_namespace(namespace)
+    twin = Workload(there, namespace)
+    binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/bailiwick:connector-pod-identity"
+    if there.request("GET", binding)[0] == 200:
+        there.delete(binding)
+    cluster = server.add_cluster(other_api_server)
+    ours.associate(twin, cluster=cluster)
+    ours.refused(twin.token(), 503, "cluster-refuses", cluster=cluster)
+    answer, _ = tried(server, cluster, twin)
+    assert "deploy/connector/pod-identity.yaml" in answer["message"], answer
+
+
+def test_of_a_cluster_that_was_replaced_nothing_is_vended(server, ours, kube, namespace, api_server, other_api_server):
+    workload = Workload(kube, namespace)
+    cluster = server.add_cluster_as_root(api_server)
+    ours.associate(workload, cluster=cluster)
+    ours.vend(workload.token(), cluster=cluster)
+    there = other_api_server.client()
+    there.create_namespace(namespace)
+    twin = Workload(there, namespace, workload.name)
+    file = server.folder / "replacing.kubeconfig"
+    file.write_text(other_api_server.kubeconfig, encoding="utf-8")
+    assert server.run("cluster", "rotate", cluster, "--kubeconfig", file).returncode != 0
+    ours.vend(workload.token(seconds=3601), cluster=cluster)
+    ours.refused(twin.token(), 401, cluster=cluster)
+    server.do("cluster", "rotate", cluster, "--kubeconfig", file, "--replace")
+    ours.refused(twin.token(), 403, "cluster-suspended", cluster=cluster)
+    ours.refused(workload.token(), 403, "cluster-suspended", cluster=cluster)
+
+
+def test_the_vendors_sdk_finds_its_project_with_vended_credentials(ours, workload):
+    """Its pod-identity provider has no project, and asks for it before its first call."""
+    ours.associate(workload)
+    vended = ours.vend(workload.token())
+    ours.allow("iam:projects:listProjects")
+    credentials = sdk.temporary(vended.credentials).with_iam_endpoint(ours.server.base)
+    builder = cce.CceClient.new_builder().with_http_config(sdk._config()).with_credentials(credentials)
+    client = builder.with_region(sdk.Region(ours.server.project_name, ours.server.base)).build()
+    client.list_access_policy(cce.ListAccessPolicyRequest())
+
+
+def test_many_pods_at_once_all_get_credentials(ours, workload):
+    """Of one service account: no bound of an agency or of an agent holds them back."""
+    ours.associate(workload)
+    tokens = [workload.token(workload.pod()) for _ in range(20)]
+    path = f"/bailiwick/v1/clusters/{ours.cluster}/pod-identity/credentials"
+    times = []
+
+    def many(token):
+        client = ours.server.client()
+        for round in range(25):
+            began = time.monotonic()
+            client.call("POST", path, {"token": token})
+            times.append(time.monotonic() - began)
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        list(pool.map(many, tokens))
+    assert len(times) == 500
+    times.sort()
+    middle, late = times[250] * 1000, times[494] * 1000
+    figures.LINES.append(f"500 vends, 20 in flight: p50 {middle:.0f} ms, p99 {late:.0f} ms")

@@ -16,6 +16,7 @@ KINDS = (
     "account",
     "agency",
     "agency_name",
+    "association",
     "cluster",
     "cluster_name",
     "enterprise_project",

@@ -49,6 +49,8 @@ KINDS = {
     "access_key_id": "key",
     "agency": "agency",
     "agency_id": "agency",
+    "association": "association",
+    "association_id": "association",
     "cluster": "cluster",
     "cluster_id": "cluster",
     "group": "group",
@@ -124,6 +126,9 @@ def make_things(client, password):
             "owner": things["user"],
         },
     )
+    associations = f"clusters/{things['cluster']}/pod-identity/associations"
+    association = {"namespace": "walk", "serviceAccount": "made", "agency": things["agency"]}
+    things["association"] = create(associations, association)
     grant = {"role": "viewer", "clusters": [things["cluster"]], "namespaces": ["*"]}
     grant["principals"] = {"type": "user", "ids": [things["user"]]}
     things["grant"] = create("grants", grant)
@@ -154,6 +159,15 @@ def _access_policy(things):
         "accessScope": {"namespaces": ["*"]},
         "policyType": "CCEViewPolicy",
         "principal": {"type": "user", "ids": [things["user"]]},
+    }
+
+
+def _association(field, kind):
+    """One of a service account that has none yet; `field` names the agency."""
+    return lambda things: {
+        "namespace": "walk",
+        "serviceAccount": f"walk-{secrets.token_hex(4)}",
+        field: things[kind],
     }
 
 
@@ -261,10 +275,24 @@ BODIES = {
     ],
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
+    f"POST {CLUSTER_OF_PROJECT}/assume-agency-for-pod-identity": [lambda _: {"token": "a.b.c"}],
+    f"POST {NATIVE}/clusters/{{cluster}}/pod-identity/credentials": [lambda _: {"token": "a.b.c"}],
+    f"POST {NATIVE}/clusters/{{cluster}}/pod-identity/test": [lambda _: {"namespace": "n", "serviceAccount": "s"}],
     f"POST {CLUSTER_OF_PROJECT}/clustercert": [lambda _: {"duration": 1}],
     f"POST {CLUSTER_OF_PROJECT}/clustercertrevoke": [
         lambda things: {"userId": things["user"]},
         lambda things: {"agencyId": things["agency"]},
+    ],
+    f"POST {CLUSTER_OF_PROJECT}/pod-identity-associations": [_association("agencyName", "agency_name")],
+    f"PUT {CLUSTER_OF_PROJECT}/pod-identity-associations/{{association_id}}": [
+        lambda things: {"agencyName": things["agency_name"]}
+    ],
+    f"POST {NATIVE}/clusters/{{cluster}}/pod-identity/associations": [
+        _association("agency", "agency_name"),
+        _association("agency", "agency"),
+    ],
+    f"PATCH {NATIVE}/clusters/{{cluster}}/pod-identity/associations/{{association}}": [
+        lambda things: {"agency": things["agency"]}
     ],
     "POST /permissions/users/{uid}": [_rows],
     "POST /permissions/users/{uid}/update": [_rows],

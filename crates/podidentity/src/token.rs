@@ -249,3 +249,7 @@ pub fn verify(
 ) -> Result<Claims, Rejected> {
     Unverified::read(token)?.verify(keys, expected, now)
 }
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

@@ -119,6 +119,29 @@ fn an_absent_key_meets_negated_operators_and_no_others() {
 }
 
 #[test]
+fn a_key_that_is_lacking_opens_nothing() {
+    for (grammar, known, negated) in all() {
+        let [value, meant, other] = sample(known);
+        let mut lacking = Context::new();
+        lacking.lacking("x:");
+        let closed = if negated { Met::Open } else { Met::No };
+        assert_eq!(met(grammar, known.name, &[value], &lacking), closed, "{}", known.name);
+        if grammar.rules().modifies_operators {
+            let all = format!("ForAllValues:{}", known.name);
+            assert_eq!(met(grammar, &all, &[value], &lacking), Met::Open, "{all}");
+            let if_exists = format!("{}IfExists", known.name);
+            assert_eq!(met(grammar, &if_exists, &[value], &lacking), Met::Yes, "{if_exists}");
+        }
+        // What is there counts as it is.
+        for (found, yes_or_no) in [(meant, !negated), (other, negated)] {
+            let mut there = key(&[found]);
+            there.lacking("x:");
+            assert_eq!(met(grammar, known.name, &[value], &there), yes(yes_or_no), "{}", known.name);
+        }
+    }
+}
+
+#[test]
 fn if_exists_is_met_by_an_absent_key_and_compares_one_that_is_there() {
     for (grammar, known, negated) in
         all().into_iter().filter(|(grammar, ..)| grammar.rules().modifies_operators)

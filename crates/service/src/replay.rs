@@ -120,7 +120,8 @@ impl Service {
     }
 }
 
-fn is_repeated(error: &Error) -> bool {
+/// Whether a request was refused because an equal one was carried out.
+pub(crate) fn is_repeated(error: &Error) -> bool {
     error.kind() == ErrorKind::Conflict && error.message() == REPEATED
 }
 

@@ -95,6 +95,41 @@ pub struct AuditFilter {
     pub resource: Option<String>,
     /// For which reasons: the id that a refused caller was told.
     pub explanation: Option<String>,
+    /// For which pod, where credentials were vended.
+    pub pod: Option<AuditedPod>,
+}
+
+/// A pod as the audit is asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditedPod {
+    /// By namespace and name: every pod that ever had it.
+    Named(String, String),
+    /// By its uid.
+    Uid(String),
+}
+
+impl AuditedPod {
+    /// Reads `NAMESPACE/NAME` or a uid.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+        let plain = |part: &str| !part.is_empty() && part.len() <= 253 && part.bytes().all(inner);
+        match text.split_once('/') {
+            Some((namespace, name)) if plain(namespace) && plain(name) => {
+                Some(Self::Named(namespace.to_owned(), name.to_owned()))
+            }
+            None if plain(text) => Some(Self::Uid(text.to_owned())),
+            Some(_) | None => None,
+        }
+    }
+
+    /// What the resource of its events looks like. Nothing in it has a meaning of its own in patterns.
+    fn pattern(&self) -> String {
+        match self {
+            Self::Named(namespace, name) => format!("%/pod/{namespace}/{name}/%"),
+            Self::Uid(uid) => format!("%/pod/%/{uid}/%"),
+        }
+    }
 }
 
 /// Events of nobody's account have this one.
@@ -167,7 +202,7 @@ impl ReadTx {
              WHERE account_id = $1 AND (at > $2 OR (at = $2 AND id > $3)) AND at >= $4 AND at < $5 \
              AND ($6 = '' OR actor_id = $6 OR actor_name = $6) AND ($7 = '' OR action = $7) \
              AND ($8 = '' OR resource = $8) AND ($9 = '' OR explanation_id = $9) \
-             ORDER BY at, id LIMIT $10",
+             AND ($10 = '' OR resource LIKE $10) ORDER BY at, id LIMIT $11",
         )
         .bind(account.as_str())
         .bind(page.after_millis())
@@ -178,6 +213,7 @@ impl ReadTx {
         .bind(text(&filter.action))
         .bind(text(&filter.resource))
         .bind(text(&filter.explanation))
+        .bind(filter.pod.as_ref().map(AuditedPod::pattern).unwrap_or_default())
         .bind(page.limit)
         .fetch_all(self.connection())
         .await

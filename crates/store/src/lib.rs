@@ -67,7 +67,7 @@ pub use accepted_roles::AcceptedRole;
 pub use administered::{Administered, AdministeredNamespaces};
 pub use agencies::{AgencyDetails, Trusting};
 pub use attachments::Holder;
-pub use audit::{AuditEvent, AuditFilter, AuditRow, Explanation, Outcome};
+pub use audit::{AuditEvent, AuditFilter, AuditRow, AuditedPod, Explanation, Outcome};
 pub use backup::BackupFacts;
 pub use certificates::{AskedWith, Certificate, CertificateFilter, LiveCertificate};
 pub use checks::KeptCheck;

@@ -68,6 +68,8 @@ fn body(row: &Operation) -> &'static str {
         "cce.updatePodIdentityAssociation" => r#"{"agencyName":"a"}"#,
         "associations.create" => r#"{"namespace":"n","serviceAccount":"s","agency":"a"}"#,
         "associations.update" => r#"{"agency":"a"}"#,
+        "cce.assumeAgencyForPodIdentity" | "podIdentity.vend" => r#"{"token":"a.b.c"}"#,
+        "podIdentity.test" => r#"{"namespace":"n","serviceAccount":"s"}"#,
         "cce.createKubernetesClusterCert" => r#"{"duration":1}"#,
         "cce.revokeKubernetesClusterCert" => r#"{"userId":"u"}"#,
         "kubeconfigs.issue" => "{}",

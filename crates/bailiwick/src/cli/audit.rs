@@ -37,7 +37,8 @@ pub enum Command {
     /// minute; only the account that the first start made sees them.
     #[command(after_help = "Examples:\n  bailiwick audit list --since 2026-11-21T00:00:00Z\n  \
         bailiwick audit list --actor ada --action bailiwick:token:issue\n  \
-        bailiwick audit list --explanation 5f2d0c7a91b3e648 -o json")]
+        bailiwick audit list --explanation 5f2d0c7a91b3e648 -o json\n  \
+        bailiwick audit list --pod prod/web-5d8f")]
     List {
         #[command(flatten)]
         filter: Filter,
@@ -78,10 +79,13 @@ pub struct Filter {
     /// What a refused caller was told this id for
     #[arg(long, value_name = "ID")]
     explanation: Option<String>,
+    /// Credentials that were vended to this pod
+    #[arg(long, value_name = "NAMESPACE/NAME|UID")]
+    pod: Option<String>,
 }
 
 impl Filter {
-    fn query(&self) -> [(&str, Option<&str>); 6] {
+    fn query(&self) -> [(&str, Option<&str>); 7] {
         [
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
@@ -89,6 +93,7 @@ impl Filter {
             ("action", self.action.as_deref()),
             ("resource", self.resource.as_deref()),
             ("explanation", self.explanation.as_deref()),
+            ("pod", self.pod.as_deref()),
         ]
     }
 }

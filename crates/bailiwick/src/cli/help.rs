@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Tenancy and directory",
         &["project", "enterprise-project", "user", "group", "agency", "key", "policy", "revoke"],
     ),
-    ("Fleet", &["cluster", "grant", "kubeconfig", "audit"]),
+    ("Fleet", &["cluster", "grant", "kubeconfig", "pod-identity", "audit"]),
     ("Tools", &["call", "health", "completion"]),
 ];
 

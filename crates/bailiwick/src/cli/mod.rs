@@ -31,6 +31,7 @@ mod kubeconfig;
 mod master_key;
 mod permissions;
 mod pod_identity;
+mod pod_identity_test;
 mod policy;
 mod project;
 mod recover;

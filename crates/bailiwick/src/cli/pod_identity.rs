@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{Paging, Session};
+use super::{Paging, Session, pod_identity_test};
 use crate::client::path::{self, with_query};
 use crate::failure::Failure;
 use crate::output::{View, computed, field};
@@ -110,6 +110,12 @@ pub enum Command {
         #[command(flatten)]
         which: Which,
     },
+
+    /// Tell what the pods of a service account would get, and if nothing, why
+    ///
+    /// Takes each step of vending but the last: nothing is issued. Fails if they would get nothing.
+    #[command(after_help = pod_identity_test::EXAMPLES)]
+    Test(pod_identity_test::TestArgs),
 }
 
 /// An association, by its id or by its service account.
@@ -179,6 +185,7 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
             let changed = session.client.write("PATCH", &path, json!({"agency": agency}))?;
             session.print(&VIEW, &changed)
         }
+        Command::Test(args) => pod_identity_test::run(&args, session),
         Command::Delete { which } => {
             let id = which.id(session)?;
             session.client.act("DELETE", &path(&which.cluster, Some(&id))?)?;

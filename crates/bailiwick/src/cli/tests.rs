@@ -172,6 +172,29 @@ fn a_scope_or_a_principal_may_not_be_left_out_or_mixed() {
 }
 
 #[test]
+fn an_association_is_named_by_its_service_account_or_by_its_id() {
+    let listed = json!({"items": [{"id": "a1"}]});
+    let line = ["pod-identity", "delete", "--cluster", "prod", "-n", "shop", "--service-account", "cart"];
+    let (ran, seen) = against(vec![(200, listed), (204, Value::Null)], "", &line);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "deleted a1\n"), "{}", ran.err);
+    let below = "/bailiwick/v1/clusters/prod/pod-identity/associations";
+    assert!(seen[0].starts_with(&format!("GET {below}?namespace=shop&serviceAccount=cart ")), "{}", seen[0]);
+    assert!(seen[1].starts_with(&format!("DELETE {below}/a1 ")), "{}", seen[1]);
+    let (ran, _) = against(vec![(200, json!({"items": []}))], "", &line);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("`shop/cart` has no association"), "{}", ran.err);
+    for wrong in [
+        &["-n", "shop"][..],
+        &["--service-account", "cart"],
+        &["-n", "s", "--service-account", "c", "a1"],
+        &[],
+    ] {
+        let line = [&["pod-identity", "delete", "--cluster", "prod"], wrong].concat();
+        assert_eq!(run_in(&Environment::default(), "", &line).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_refusal_of_the_server_becomes_exit_code_1_and_its_message() {
     let body =
         json!({"error": {"code": "not_found", "message": "user `eve` does not exist", "requestId": "r-1"}});

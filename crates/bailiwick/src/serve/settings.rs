@@ -245,6 +245,7 @@ impl Settings {
             format!("quotas.grants = {} for each account", quotas.grants),
             format!("quotas.clusters = {} for each account", quotas.clusters),
             format!("quotas.bindings_per_cluster = {} for each account", quotas.bindings_per_cluster),
+            format!("quotas.associations_per_cluster = {}", quotas.associations_per_cluster),
             format!(
                 "quotas.certificates_per_principal = {} in one cluster",
                 quotas.certificates_per_principal

@@ -7,7 +7,7 @@ mod refusals;
 use domain::{Denial, Error, Result};
 use sha2::{Digest, Sha256};
 use store::{AuditEvent, ReadTx};
-pub use store::{AuditFilter, AuditRow, Explanation, Outcome};
+pub use store::{AuditFilter, AuditRow, AuditedPod, Explanation, Outcome};
 
 pub use failures::AuthFailure;
 pub(crate) use failures::Failures;
@@ -229,4 +229,12 @@ async fn runs_the_server(tx: &mut ReadTx, call: &Call) -> Result<bool> {
 pub fn instant(field: &str, text: &str) -> Result<domain::Timestamp> {
     domain::Timestamp::parse_rfc3339(text)
         .ok_or_else(|| Error::invalid(field, "must be a time like 2026-11-21T20:41:00Z"))
+}
+
+/// Reads which pod somebody wants to know about.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+pub fn pod(field: &str, text: &str) -> Result<AuditedPod> {
+    AuditedPod::parse(text).ok_or_else(|| Error::invalid(field, "must be NAMESPACE/NAME or the uid of a pod"))
 }

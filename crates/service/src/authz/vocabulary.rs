@@ -179,9 +179,9 @@ fn own_keys() -> impl Iterator<Item = NamedKey> {
         ("bailiwick:ClusterId", Fact::ClusterId),
         ("bailiwick:EnterpriseProjectId", Fact::EnterpriseProjectId),
         ("bailiwick:ResourceTag/", Fact::ResourceTag),
+        ("bailiwick:PrincipalTag/", Fact::PrincipalTag),
         ("bailiwick:RequestTag/", Fact::RequestTag),
         ("bailiwick:TagKeys", Fact::TagKeys),
-        ("bailiwick:PrincipalTag/", Fact::PrincipalTag),
     ];
     own.into_iter().map(|(key, fact)| NamedKey { key: key.to_owned(), fact })
 }

@@ -170,6 +170,11 @@ impl Service {
     /// # Errors
     /// As a refusal with its word if the cluster does not say it.
     pub async fn learn_pod_keys(&self, reached: &Reached) -> Result<(), Error> {
+        Ok(self.keys_of(reached).await?)
+    }
+
+    /// The same.
+    pub(super) async fn keys_of(&self, reached: &Reached) -> Result<(), Stopped> {
         let before = self.known_keys.entry(&reached.cluster).known(reached.version);
         let known = self.ask_signing(reached, before.map(|known| known.asked_at)).await?;
         self.of_this_cluster(reached, &known.signing.keys).await?;

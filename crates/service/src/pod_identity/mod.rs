@@ -8,12 +8,14 @@ mod place;
 mod refusal;
 pub(crate) mod session;
 mod tags;
+mod trial;
 pub mod trust;
 mod vending;
 pub mod watching;
 pub mod workloads;
 
 pub use refusal::Refusal;
+pub use trial::{Trial, Tried};
 pub use vending::{Vended, VendedKey};
 
 /// How pods prove who they are, and what they are told.

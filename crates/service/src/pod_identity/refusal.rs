@@ -12,6 +12,8 @@ pub enum Refusal {
     Unbound,
     /// The service account or the pod that it names is gone, or another one has its name now.
     Gone(&'static str),
+    /// There is no such service account, or no such pod.
+    Missing(&'static str),
     /// Its service account has no association.
     NoAssociation,
     /// The association's agency is not there any more, or its time is over.
@@ -47,6 +49,7 @@ impl Refusal {
             },
             Self::Unbound => "not-bound-to-a-pod",
             Self::Gone(_) => "gone",
+            Self::Missing(_) => "missing",
             Self::NoAssociation => "no-association",
             Self::NoAgency => "no-agency",
             Self::Untrusted => "trust-refuses",
@@ -62,7 +65,7 @@ impl Refusal {
     /// not be asked may be asked again.
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Token(_) | Self::Unbound | Self::Gone(_) => ErrorKind::Unauthenticated,
+            Self::Token(_) | Self::Unbound | Self::Gone(_) | Self::Missing(_) => ErrorKind::Unauthenticated,
             Self::NoAssociation | Self::NoAgency | Self::Untrusted => ErrorKind::Forbidden,
             Self::Suspended | Self::Detached | Self::OtherCluster => ErrorKind::Forbidden,
             Self::Silent(_) | Self::Unreachable(_) => ErrorKind::Unavailable,
@@ -76,6 +79,7 @@ impl Refusal {
             Self::Token(rejected) => rejected.to_string(),
             Self::Unbound => "the token is not bound to a pod, and this installation takes no others".to_owned(),
             Self::Gone(what) => format!("the {what} that the token names is gone"),
+            Self::Missing(what) => format!("there is no such {what} in the cluster"),
             Self::NoAssociation => "the service account has no pod identity association in this cluster".to_owned(),
             Self::NoAgency => "the agency of the association does not exist any more, or its time is over".to_owned(),
             Self::Untrusted => "the trust of the association's agency does not allow this service account".to_owned(),

@@ -14,7 +14,7 @@ pub(crate) const METHOD: &str = "pod_identity";
 const SHOWN: (usize, usize) = (20, 30);
 
 /// The name: readable as far as there is room, and one for each pod, or for the service account where the token is bound to
-/// none. It begins with no letter that a person's session would not have, and holds nothing but letters, digits, `-` and `.`.
+/// none. It holds nothing but letters, digits, `-` and `.`.
 pub(super) fn name(cluster: &Cluster, claims: &Claims) -> String {
     let uid = claims.pod.as_ref().map_or(&claims.service_account.uid, |pod| &pod.uid);
     let digest = Sha256::digest(format!("{}/{uid}", cluster.id));

@@ -11,10 +11,12 @@ use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
 use super::refusal::{Refusal, Stopped};
 use super::session;
+use super::trust::{Narrowed, Pods};
 use super::workloads::{Reached, Workload, WorkloadKind};
 use crate::authz;
 use crate::call::Call;
 use crate::clusters::certificates::WhichCluster;
+use crate::replay::is_repeated;
 use crate::service::Service;
 use crate::sessions::{NewSession, SessionKind};
 
@@ -30,7 +32,7 @@ pub struct Vended {
     pub agency_name: String,
     /// What the session is called.
     pub session_name: String,
-    /// For whom the token was, if the agency says itself whom it trusts.
+    /// For whom the token was, if the agency's own trust names pods.
     pub audience: Option<String>,
     /// The key.
     pub key: VendedKey,
@@ -55,6 +57,8 @@ pub(super) struct Entitled {
     pub(super) agency_name: String,
     pub(super) details: AgencyDetails,
     pub(super) agency: Ancestor,
+    /// What the agency's own trust says of these pods; never that it refuses them.
+    pub(super) narrowed: Narrowed,
 }
 
 impl Service {
@@ -91,7 +95,11 @@ impl Service {
         self.entitled(&mut tx, cluster, place).await?;
         tx.end().await?;
         self.alive(&reached, &claims).await?;
-        let mut tx = self.begin_grants(call).await?;
+        let mut tx = self.begin_grants(call).await.map_err(|error| match is_repeated(&error) {
+            // The credentials that the first one got are shown to nobody twice.
+            true => error.because("repeated"),
+            false => error,
+        })?;
         // Again, now that nobody else can change it.
         let (now, _) = self.reached(&mut tx, cluster).await?;
         if now.version != reached.version {
@@ -133,7 +141,14 @@ impl Service {
         if details.expires_at.is_some_and(|end| end <= self.now()) {
             return Err(Refusal::NoAgency.into());
         }
-        Ok(Entitled { association, agency_name: found.name, details, agency })
+        let pods = Pods { cluster, namespace, service_account };
+        let narrowed = self.trust_in_pods(&details, &pods);
+        match narrowed {
+            Narrowed::Refused => Err(Refusal::Untrusted.into()),
+            Narrowed::Allowed | Narrowed::Silent => {
+                Ok(Entitled { association, agency_name: found.name, details, agency, narrowed })
+            }
+        }
     }
 
     /// Whether what the token names is still there, with the same uid.
@@ -159,7 +174,7 @@ impl Service {
         claims: &Claims,
         entitled: Entitled,
     ) -> Result<Vended> {
-        let Entitled { association, agency_name, details, agency } = entitled;
+        let Entitled { association, agency_name, details, agency, narrowed } = entitled;
         let caller = tx.principal_as_ancestor(call.account(), &call.caller.principal).await?;
         let mut ancestors = session::ancestors(cluster, claims, &association);
         ancestors.extend(caller.into_iter().chain([agency]));
@@ -187,7 +202,8 @@ impl Service {
             security_token: begun.proof,
             expires_at: begun.session.expires_at,
         };
-        let audience = details.trust_policy.map(|_| self.settings.pod_identity.audience.clone());
+        let named = narrowed == Narrowed::Allowed;
+        let audience = named.then(|| self.settings.pod_identity.audience.clone());
         Ok(Vended { association, agency_name, session_name, audience, key })
     }
 }

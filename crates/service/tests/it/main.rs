@@ -54,4 +54,5 @@ mod signer;
 mod through_trust;
 mod tokens;
 mod trust;
+mod vending;
 mod world;

@@ -155,6 +155,15 @@ impl World {
         Arc::new(self.door(self.bootstrap.master_key.clone(), settings).with_contact(contact))
     }
 
+    /// Another server that asks clusters by `workloads` about what tokens name.
+    pub fn another_server_vending(
+        &self,
+        workloads: Arc<dyn service::pod_identity::workloads::Workloads>,
+        settings: Settings,
+    ) -> Arc<Service> {
+        Arc::new(self.door(self.bootstrap.master_key.clone(), settings).with_workloads(workloads))
+    }
+
     fn server(&self, master_key: service::MasterKeys, settings: Settings) -> Arc<Service> {
         Arc::new(self.door(master_key, settings))
     }

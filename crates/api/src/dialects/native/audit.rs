@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let request = page(&input, &["since", "until", "actor", "action", "resource", "explanation"])?;
+    let request = page(&input, &["since", "until", "actor", "action", "resource", "explanation", "pod"])?;
     let text = |key: &str| input.head.query(key).map(str::to_owned);
     let instant =
         |key: &str| input.head.query(key).map(|text| service::audit::instant(key, text)).transpose();
@@ -33,6 +33,7 @@ async fn list(app: &App, call: Call, input: Input) -> Result<Reply> {
         action: text("action"),
         resource: text("resource"),
         explanation: text("explanation"),
+        pod: input.head.query("pod").map(|text| service::audit::pod("pod", text)).transpose()?,
     };
     let paged = app.service.list_audit_events(&call, &filter, &request).await?;
     items(paged, Wire::from)

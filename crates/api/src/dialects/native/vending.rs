@@ -1,9 +1,11 @@
 //! `/bailiwick/v1/clusters/{cluster}/pod-identity/credentials`: credentials for a pod, as the agents of a cluster ask for
-//! them.
+//! them; and `…/test`, what a pod would get, as people ask.
 
 use domain::Result;
 use http::StatusCode;
+use serde::Serialize;
 use service::Call;
+use service::pod_identity::{Trial, Tried};
 
 use crate::App;
 use crate::operation::{BodyRule, Handler, Input, Operation};
@@ -12,14 +14,25 @@ use crate::vended::Body;
 
 /// The rows.
 pub(super) fn operations() -> Vec<Operation> {
-    vec![Operation::new(
-        "POST",
-        "/bailiwick/v1/clusters/{cluster}/pod-identity/credentials",
-        "podIdentity.vend",
-        "Issues a temporary access key of the agency that a pod's service account is associated with.",
-        BodyRule::Json,
-        Handler::Authenticated(|app, call, input| Box::pin(vend(app, call, input))),
-    )]
+    let row = Operation::new;
+    vec![
+        row(
+            "POST",
+            "/bailiwick/v1/clusters/{cluster}/pod-identity/credentials",
+            "podIdentity.vend",
+            "Issues a temporary access key of the agency that a pod's service account is associated with.",
+            BodyRule::Json,
+            Handler::Authenticated(|app, call, input| Box::pin(vend(app, call, input))),
+        ),
+        row(
+            "POST",
+            "/bailiwick/v1/clusters/{cluster}/pod-identity/test",
+            "podIdentity.test",
+            "Tells what the pods of a service account would get, and if nothing, why.",
+            BodyRule::Json,
+            Handler::Authenticated(|app, call, input| Box::pin(test(app, call, input))),
+        ),
+    ]
 }
 
 async fn vend(app: &App, call: Call, input: Input) -> Result<Reply> {
@@ -28,4 +41,37 @@ async fn vend(app: &App, call: Call, input: Input) -> Result<Reply> {
     body.finish()?;
     let vended = app.service.vend(&call, input.parameters.get("cluster").into(), &token).await?;
     Reply::json(StatusCode::OK, &Body::for_agents(&vended))
+}
+
+async fn test(app: &App, call: Call, input: Input) -> Result<Reply> {
+    let mut body = input.json()?;
+    let tried = Tried {
+        namespace: body.text("namespace")?,
+        service_account: body.text("serviceAccount")?,
+        pod: body.optional_text("pod")?,
+    };
+    body.finish()?;
+    let trial = app.service.try_vending(&call, input.parameters.get("cluster").into(), &tried).await?;
+    Reply::json(StatusCode::OK, &Tested::from(trial))
+}
+
+#[derive(Serialize)]
+struct Tested {
+    audience: String,
+    agency: Option<String>,
+    allowed: bool,
+    reason: Option<&'static str>,
+    message: Option<String>,
+}
+
+impl From<Trial> for Tested {
+    fn from(trial: Trial) -> Self {
+        Self {
+            audience: trial.audience,
+            agency: trial.agency,
+            allowed: trial.refusal.is_none(),
+            reason: trial.refusal.as_ref().map(service::pod_identity::Refusal::word),
+            message: trial.refusal.as_ref().map(service::pod_identity::Refusal::sentence),
+        }
+    }
 }

@@ -9,6 +9,7 @@ use domain::{AccessKeyId, Association, Cluster, Error, Result, Secret, Timestamp
 use podidentity::Claims;
 use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
+use super::holding::vended_to;
 use super::refusal::{Refusal, Stopped};
 use super::session;
 use super::trust::{Narrowed, Pods};
@@ -93,6 +94,9 @@ impl Service {
         let mut tx = self.store.read().await?;
         let place = (claims.namespace.as_str(), claims.service_account.name.as_str());
         self.entitled(&mut tx, cluster, place).await?;
+        let uid = &claims.service_account.uid;
+        let under_way = self.holding.begin(&cluster.id, uid);
+        let ended = tx.service_account_ended(&cluster.id, uid).await?;
         tx.end().await?;
         self.alive(&reached, &claims).await?;
         let mut tx = self.begin_grants(call).await.map_err(|error| match is_repeated(&error) {
@@ -105,8 +109,14 @@ impl Service {
         if now.version != reached.version {
             return Err(Error::conflict("the cluster's connection changed meanwhile: try again").into());
         }
+        if tx.service_account_ended(&cluster.id, uid).await? != ended {
+            // It was seen to be gone after it was asked for, or another server's cluster said so.
+            return Err(Refusal::Gone("service account").into());
+        }
         let entitled = self.entitled(&mut tx, cluster, place).await?;
-        Ok(self.begin_vended(tx, call, cluster, &claims, entitled).await?)
+        let vended = self.begin_vended(tx, call, cluster, (&claims, ended), entitled).await?;
+        drop(under_way);
+        Ok(vended)
     }
 
     /// The way to a cluster that may be believed, and which cluster it is known to be.
@@ -171,12 +181,12 @@ impl Service {
         mut tx: WriteTx,
         call: &Call,
         cluster: &Cluster,
-        claims: &Claims,
+        (claims, ended): (&Claims, i64),
         entitled: Entitled,
     ) -> Result<Vended> {
         let Entitled { association, agency_name, details, agency, narrowed } = entitled;
         let caller = tx.principal_as_ancestor(call.account(), &call.caller.principal).await?;
-        let mut ancestors = session::ancestors(cluster, claims, &association);
+        let mut ancestors = session::ancestors(cluster, claims, &association, ended);
         ancestors.extend(caller.into_iter().chain([agency]));
         let until = self.now().plus_seconds(self.settings.pod_identity.lifetime_seconds);
         let new = NewSession {
@@ -193,7 +203,10 @@ impl Service {
             expires_at: details.expires_at.map_or(until, |end| end.min(until)),
         };
         let session_name = new.name.clone();
+        let to = vended_to(cluster, claims);
+        self.room_for_vended(&mut tx, &to).await?;
         let begun = self.begin_session(&mut tx, new, &ancestors).await?;
+        tx.insert_vended(&begun.session.id, &to, begun.session.expires_at).await?;
         let resource = session::resource(cluster, claims, &association, begun.session.id.as_str());
         self.commit(tx, call, VEND, &resource).await?;
         let key = VendedKey {

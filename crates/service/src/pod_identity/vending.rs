@@ -84,6 +84,7 @@ impl Service {
 
     async fn vended(&self, call: &Call, cluster: &Cluster, token: &str) -> Result<Vended, Stopped> {
         let mut tx = self.store.read().await?;
+        let revision = tx.revision(&cluster.account).await?;
         let (reached, facts) = self.reached(&mut tx, cluster).await?;
         tx.end().await?;
         let claims = self.proved(&reached, facts.as_ref(), token).await?;
@@ -93,7 +94,7 @@ impl Service {
         // Before the cluster is asked: pods without an association must not cost it anything.
         let mut tx = self.store.read().await?;
         let place = (claims.namespace.as_str(), claims.service_account.name.as_str());
-        self.entitled(&mut tx, cluster, place).await?;
+        let entitled = self.entitled(&mut tx, cluster, place).await?;
         let uid = &claims.service_account.uid;
         let under_way = self.holding.begin(&cluster.id, uid);
         let ended = tx.service_account_ended(&cluster.id, uid).await?;
@@ -104,16 +105,12 @@ impl Service {
             true => error.because("repeated"),
             false => error,
         })?;
-        // Again, now that nobody else can change it.
-        let (now, _) = self.reached(&mut tx, cluster).await?;
-        if now.version != reached.version {
-            return Err(Error::conflict("the cluster's connection changed meanwhile: try again").into());
-        }
-        if tx.service_account_ended(&cluster.id, uid).await? != ended {
-            // It was seen to be gone after it was asked for, or another server's cluster said so.
-            return Err(Refusal::Gone("service account").into());
-        }
-        let entitled = self.entitled(&mut tx, cluster, place).await?;
+        // Again, now that nobody else can change it, if anything but grants and sessions changed in the account at all.
+        let unchanged = tx.directory().is_some_and(|directory| directory <= revision);
+        let entitled = match unchanged {
+            true => entitled,
+            false => self.still_entitled(&mut tx, cluster, (&reached, &claims, ended)).await?,
+        };
         let vended = self.begin_vended(tx, call, cluster, (&claims, ended), entitled).await?;
         drop(under_way);
         Ok(vended)
@@ -159,6 +156,25 @@ impl Service {
                 Ok(Entitled { association, agency_name: found.name, details, agency, narrowed })
             }
         }
+    }
+
+    /// What the pods are entitled to after something changed.
+    async fn still_entitled(
+        &self,
+        tx: &mut ReadTx,
+        cluster: &Cluster,
+        (reached, claims, ended): (&Reached, &Claims, i64),
+    ) -> Result<Entitled, Stopped> {
+        let (now, _) = self.reached(tx, cluster).await?;
+        if now.version != reached.version {
+            return Err(Error::conflict("the cluster's connection changed meanwhile: try again").into());
+        }
+        if tx.service_account_ended(&cluster.id, &claims.service_account.uid).await? != ended {
+            // It was seen to be gone after it was asked for, perhaps by another server.
+            return Err(Refusal::Gone("service account").into());
+        }
+        let place = (claims.namespace.as_str(), claims.service_account.name.as_str());
+        self.entitled(tx, cluster, place).await
     }
 
     /// Whether what the token names is still there, with the same uid.

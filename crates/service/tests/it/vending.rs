@@ -14,7 +14,7 @@ use serde_json::json;
 use service::clusters::certificates::WhichCluster;
 use service::clusters::connection::prober::Pending;
 use service::pod_identity::Vended;
-use service::pod_identity::associations::NewAssociation;
+use service::pod_identity::associations::{AssociationFilter, NewAssociation};
 use service::pod_identity::workloads::{Reached, Signing, Workload, WorkloadKind, Workloads};
 use service::{
     AgencyUpdate, AuditFilter, NewCluster, PageRequest, PodIdentity, Quotas, Service, Settings, Which,
@@ -447,6 +447,38 @@ async fn a_service_account_that_goes_while_it_is_vended_for_gets_nothing() {
         });
         assert_eq!(refusal(outcome), (ErrorKind::Unauthenticated, Some("gone")), "{}", world.on());
         assert!(!server.service_account_gone(&id, "u-web").await.unwrap(), "nothing is under way any more");
+    }
+}
+
+#[tokio::test]
+async fn what_changes_while_the_cluster_is_asked_counts() {
+    for world in worlds().await {
+        let key = Key::new("k1");
+        let cluster = Cluster::new(&key);
+        let server = vending(&world, &key, Arc::clone(&cluster), Settings::default()).await;
+        let token = key.token(&world, None);
+        vend(&world, &server, &token).await.unwrap();
+        let meeting = Arc::new(tokio::sync::Barrier::new(2));
+        *cluster.meeting.lock().unwrap() = Some(Arc::clone(&meeting));
+        world.principal(PrincipalKind::Agency, "other").await;
+        let (one, all) = (WhichCluster::Id("one"), AssociationFilter::default());
+        let association =
+            server.list_associations(&world.root, one, all).await.unwrap().remove(0).association;
+        let (outcome, ()) = tokio::join!(vend(&world, &server, &token), async {
+            meeting.wait().await;
+            let id = association.id.as_str();
+            let (one, agency) = (WhichCluster::Id("one"), Which::Id("other"));
+            world.service.update_association(&world.root, one, id, agency).await.unwrap();
+            meeting.wait().await;
+        });
+        assert_eq!(outcome.unwrap().agency_name, "other", "{}", world.on());
+        let (outcome, ()) = tokio::join!(vend(&world, &server, &token), async {
+            meeting.wait().await;
+            let id = association.id.as_str();
+            world.service.delete_association(&world.root, WhichCluster::Id("one"), id).await.unwrap();
+            meeting.wait().await;
+        });
+        assert_eq!(refusal(outcome), (ErrorKind::Forbidden, Some("no-association")), "{}", world.on());
     }
 }
 

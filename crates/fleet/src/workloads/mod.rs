@@ -27,7 +27,7 @@ use watching::Watch;
 
 pub use keeping::watch_workloads;
 #[cfg(test)]
-pub(crate) use listing::count_for_tests;
+pub(crate) use {asking::signing, listing::count_for_tests};
 
 /// Knows, or asks, what is alive in clusters.
 pub struct Registry {

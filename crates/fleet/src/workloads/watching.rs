@@ -287,3 +287,21 @@ enum Took {
     Nothing,
     Expired,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn events_and_deletions_that_come_too_fast_end_the_watch() {
+        for (which, most) in [(0, EVENTS.0), (1, DELETIONS.0)] {
+            let kept = Kept::new(WorkloadKind::ServiceAccount);
+            let take = || match which {
+                0 => kept.slowly("events come", |(events, _)| events),
+                _ => kept.slowly("service accounts go", |(_, deletions)| deletions),
+            };
+            let taken = (0..10 * most).take_while(|_| take().is_ok()).count();
+            assert!(taken >= most as usize && taken < 10 * most as usize, "{taken}");
+        }
+    }
+}

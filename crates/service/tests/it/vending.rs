@@ -391,7 +391,7 @@ async fn the_pods_of_one_cluster_have_no_more_credentials_than_it_may() {
 }
 
 #[tokio::test]
-async fn with_its_service_account_a_session_is_over_and_nothing_begins_as_it() {
+async fn with_its_service_account_a_session_is_over_and_what_begins_later_is_not() {
     for world in worlds().await {
         let key = Key::new("k1");
         let server = vending(&world, &key, Cluster::new(&key), Settings::default()).await;

@@ -1,7 +1,7 @@
 //! What is read of service accounts and pods, from API servers that mean no good.
 
 use super::*;
-use crate::workloads::count_for_tests;
+use crate::workloads::{count_for_tests, signing};
 
 fn endless(_: &str) -> String {
     json(r#"{"metadata":{"continue":"again"},"items":[{"metadata":{"name":"n","namespace":"a","uid":"u"}}]}"#)
@@ -64,4 +64,27 @@ async fn a_page_of_millions_of_nothings_is_refused_after_five_hundred() {
 async fn of_objects_with_names_and_uids_that_cannot_be_nothing_is_kept() {
     let (_, counted) = counted(huge_names).await;
     assert_eq!(counted, Ok(1));
+}
+
+fn keys_elsewhere(request: &str) -> String {
+    match request.split_whitespace().nth(1) {
+        Some("/.well-known/openid-configuration") => {
+            let uri = format!("https://127.0.0.1:{}/keys", ELSEWHERE.load(Ordering::SeqCst));
+            json(&format!(r#"{{"issuer":"https://kubernetes.default.svc","jwks_uri":"{uri}"}}"#))
+        }
+        Some("/openid/v1/jwks") => json(r#"{"keys":[{"kty":"RSA","kid":"k1","n":"c","e":"AQAB"}]}"#),
+        _ => refused("404 Not Found"),
+    }
+}
+
+static ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test]
+async fn keys_are_read_from_the_connection_whatever_address_the_cluster_names() {
+    let elsewhere = serve(Answer::By(|_| json(r#"{"keys":[]}"#))).await;
+    ELSEWHERE.store(usize::from(elsewhere.port), Ordering::SeqCst);
+    let server = serve(Answer::By(keys_elsewhere)).await;
+    let found = signing(&client(server.port, AUTHORITY).unwrap()).await.unwrap();
+    assert!(found.keys.has("k1"));
+    assert_eq!(elsewhere.requests.load(Ordering::SeqCst), 0);
 }

@@ -9,6 +9,7 @@ pub mod injection;
 pub mod listener;
 pub mod misses;
 pub mod observed;
+pub mod places;
 pub mod renewal;
 pub mod review;
 pub mod rotation;
@@ -16,6 +17,7 @@ pub mod serving;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use podidentity::feed::Verification;
@@ -84,6 +86,7 @@ pub struct Webhook {
     associations: Associations,
     counts: Counts,
     shown: Arc<Shown>,
+    is_leaving: AtomicBool,
     namespace: String,
     credentials_uri: String,
     token_seconds: u64,
@@ -106,9 +109,14 @@ impl Webhook {
         namespace == SYSTEM || namespace == self.namespace
     }
 
-    /// Whether it can answer.
+    /// Whether it can answer, and will for a while.
     fn is_ready(&self) -> bool {
-        self.associations.is_ready() && self.shown.is_there()
+        !self.is_leaving.load(Ordering::Relaxed) && self.associations.is_ready() && self.shown.is_there()
+    }
+
+    /// Says from now on that it is not ready.
+    fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 }
 
@@ -133,6 +141,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         associations: Associations::new(server),
         counts: Counts::default(),
         shown: Arc::clone(&shown),
+        is_leaving: AtomicBool::new(false),
         namespace: namespace.clone(),
         credentials_uri: arguments.credentials_uri,
         token_seconds: arguments.token_seconds,

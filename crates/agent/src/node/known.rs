@@ -129,7 +129,7 @@ impl Told {
     }
 
     fn learn(&mut self, association: Association) {
-        let Association { id, namespace, service_account, epoch } = association;
+        let Association { id, namespace, service_account, epoch, .. } = association;
         let subject = Subject { namespace, service_account };
         self.ids.insert(id.clone(), subject.clone());
         if let Some((old, _)) = self.subjects.insert(subject, (id.clone(), epoch))
@@ -146,6 +146,7 @@ mod tests {
 
     fn verification() -> Verification {
         Verification {
+            state: podidentity::feed::State::Unknown,
             audience: "pods".into(),
             issuer: None,
             keys: Default::default(),
@@ -156,12 +157,19 @@ mod tests {
 
     fn association(id: &str, service_account: &str, epoch: i64) -> Association {
         let service_account = service_account.into();
-        Association { id: id.into(), namespace: "shop".into(), service_account, epoch }
+        Association {
+            id: id.into(),
+            namespace: "shop".into(),
+            service_account,
+            epoch,
+            created_at: "2026-01-01T00:00:00Z".into(),
+        }
     }
 
     fn feed(revision: i64, associations: Vec<Association>, ended: &[&str]) -> Feed {
         let ended = ended.iter().map(|id| (*id).to_owned()).collect();
-        Feed { revision, complete: false, verification: verification(), associations, ended }
+        let (history, verification) = ("h".into(), verification());
+        Feed { revision, history, complete: false, verification, associations, ended }
     }
 
     fn complete(revision: i64, associations: Vec<Association>) -> Feed {

@@ -210,7 +210,13 @@ mod tests {
 
     fn known(id: &str, service_account: &str) -> Known {
         let (id, service_account) = (id.to_owned(), service_account.to_owned());
-        Known { id, namespace: "shop".to_owned(), service_account, epoch: 1 }
+        Known {
+            id,
+            namespace: "shop".to_owned(),
+            service_account,
+            epoch: 1,
+            created_at: "2026-01-01T00:00:00Z".to_owned(),
+        }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -219,6 +225,7 @@ mod tests {
 
     fn feed(revision: i64, complete: bool, associations: &[Known], ended: &[&str]) -> Feed {
         let verification = Verification {
+            state: podidentity::feed::State::Unknown,
             audience: "pods".to_owned(),
             issuer: None,
             keys: podidentity::KeySet::default(),
@@ -226,7 +233,8 @@ mod tests {
             token_file_variable: "T".to_owned(),
         };
         let ended = ended.iter().map(|id| (*id).to_owned()).collect();
-        Feed { revision, complete, verification, associations: associations.to_vec(), ended }
+        let history = "h".to_owned();
+        Feed { revision, history, complete, verification, associations: associations.to_vec(), ended }
     }
 
     #[test]

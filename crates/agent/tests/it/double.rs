@@ -65,6 +65,7 @@ impl Double {
     pub async fn start(issuer: &Issuer, clock: Arc<dyn Clock>) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let verification = Verification {
+            state: podidentity::feed::State::Known,
             audience: AUDIENCE.into(),
             issuer: Some(ISSUER.into()),
             keys: issuer.keys(),
@@ -120,7 +121,8 @@ impl Double {
 
     pub fn associate_as(&self, id: &str, service_account: &str, epoch: i64) {
         let service_account = service_account.to_owned();
-        let known = Known { id: id.into(), namespace: "shop".into(), service_account, epoch };
+        let created_at = "2026-01-01T00:00:00Z".into();
+        let known = Known { id: id.into(), namespace: "shop".into(), service_account, epoch, created_at };
         self.change(|revision, state| {
             state.associations.insert(id.into(), (revision, known));
         });
@@ -253,6 +255,7 @@ impl Double {
         let ended = state.ended.iter().filter(|(revision, _)| *revision > after && after > 0);
         let feed = Feed {
             revision: self.revision(),
+            history: "h".into(),
             complete: after == 0,
             verification: verification.unwrap_or_else(|| state.verification.1.clone()),
             associations: new.map(|(_, known)| known.clone()).collect(),

@@ -5,30 +5,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Clock, Timestamp};
+use domain::Timestamp;
 use podidentity::feed::{Feed, Known, Verification};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::clock::System;
 use crate::server::Server;
 
 /// As long may a pod be kept waiting because nobody knows its service account.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// So long nobody waits again after one has waited in vain.
+const QUIET: Duration = Duration::from_secs(5);
 /// As long does the server hold a question while nothing changes.
 const WAIT: Duration = Duration::from_secs(20);
-/// Between questions that failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between questions that failed: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// What was told so far.
 #[derive(Debug, Default)]
 pub struct Told {
     revision: i64,
+    history: String,
     verification: Option<Verification>,
     by_id: BTreeMap<String, Known>,
     /// By namespace and service account, to the id.
     by_workload: BTreeMap<(String, String), String>,
-    /// By id, when it was first told of; `None` if it was there when the first answer came.
-    since: BTreeMap<String, Option<Timestamp>>,
 }
 
 /// A service account with an association.
@@ -38,19 +38,19 @@ pub struct Workload {
     pub namespace: String,
     /// Its name.
     pub service_account: String,
-    /// When its association was first told of; `None` if it was there before this program.
+    /// When its association was made; `None` if that is not understood.
     pub since: Option<Timestamp>,
 }
 
 impl Told {
     /// Takes an answer to what came after `asked`. One that another answer has overtaken is dropped.
-    pub fn take(&mut self, asked: i64, feed: Feed, now: Timestamp) {
+    pub fn take(&mut self, asked: i64, feed: Feed) {
+        let is_of_another_history = self.verification.is_some() && self.history != feed.history;
         let is_next = asked == self.revision || (asked <= self.revision && feed.revision > self.revision);
-        if !is_next {
+        if !is_next && !is_of_another_history {
             return;
         }
-        let since = self.verification.is_some().then_some(now);
-        if feed.complete {
+        if feed.complete || is_of_another_history {
             self.by_id.clear();
             self.by_workload.clear();
         }
@@ -60,12 +60,12 @@ impl Told {
         for known in feed.associations {
             self.forget(&known.id);
             let workload = (known.namespace.clone(), known.service_account.clone());
-            self.since.entry(known.id.clone()).or_insert(since);
             self.by_workload.insert(workload, known.id.clone());
             self.by_id.insert(known.id.clone(), known);
         }
-        self.since.retain(|id, _| self.by_id.contains_key(id));
-        self.revision = feed.revision;
+        // Changes to what another database held are no whole: everything is asked for next.
+        self.revision = if is_of_another_history && !feed.complete { 0 } else { feed.revision };
+        self.history = feed.history;
         self.verification = Some(feed.verification);
     }
 
@@ -93,10 +93,34 @@ pub enum Answer {
     Unknown,
 }
 
+/// How we stand with the server: when it last answered, and when somebody last waited for it in vain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    confirmed: Option<Instant>,
+    in_vain: Option<Instant>,
+}
+
+impl Standing {
+    fn confirmed_now(&mut self) {
+        *self = Self { confirmed: Some(Instant::now()), in_vain: None };
+    }
+
+    fn is_quiet(self) -> bool {
+        self.in_vain.is_some_and(|at| at.elapsed() < QUIET)
+    }
+
+    fn is_confirmed_within(self, time: Duration) -> bool {
+        self.confirmed.is_some_and(|at| at.elapsed() < time)
+    }
+}
+
 /// The associations of this cluster.
 pub struct Associations {
     server: Server,
     told: Mutex<Told>,
+    standing: Mutex<Standing>,
+    /// How long what was told last also counts for what it did not name, while the server is away.
+    believed: Duration,
     /// How many questions for what is not known were begun.
     begun: AtomicU64,
     /// Held while one is asked; the number of the last that was answered.
@@ -104,11 +128,17 @@ pub struct Associations {
 }
 
 impl Associations {
-    /// Knows nothing yet.
+    /// Knows nothing yet. What is told last counts for `believed` while the server is away.
     #[must_use]
-    pub fn new(server: Server) -> Self {
-        let answered = tokio::sync::Mutex::new(0);
-        Self { server, told: Mutex::default(), begun: AtomicU64::new(0), answered }
+    pub fn new(server: Server, believed: Duration) -> Self {
+        Self {
+            server,
+            told: Mutex::default(),
+            standing: Mutex::default(),
+            believed,
+            begun: AtomicU64::new(0),
+            answered: tokio::sync::Mutex::new(0),
+        }
     }
 
     /// The server that tells.
@@ -121,7 +151,7 @@ impl Associations {
         if let Some(verification) = self.known(namespace, service_account) {
             return Answer::Associated(Box::new(verification));
         }
-        if !self.ask().await {
+        if !self.ask().await && !self.standing().is_confirmed_within(self.believed) {
             return Answer::Unknown;
         }
         self.known(namespace, service_account)
@@ -137,12 +167,14 @@ impl Associations {
     /// The service accounts that have an association, in the order of their namespaces.
     pub fn workloads(&self) -> Vec<Workload> {
         let told = self.told();
-        let workload = |((namespace, service_account), id): (&(String, String), &String)| Workload {
-            namespace: namespace.clone(),
-            service_account: service_account.clone(),
-            since: told.since.get(id).copied().flatten(),
-        };
-        told.by_workload.iter().map(workload).collect()
+        let known = told.by_workload.values().filter_map(|id| told.by_id.get(id));
+        known
+            .map(|known| Workload {
+                namespace: known.namespace.clone(),
+                service_account: known.service_account.clone(),
+                since: Timestamp::parse_rfc3339(&known.created_at),
+            })
+            .collect()
     }
 
     /// What pods are told, if the server has told anything.
@@ -157,46 +189,75 @@ impl Associations {
 
     /// Asks what is new, once for everybody who waits. Whether an answer came to a question that began after the call.
     async fn ask(&self) -> bool {
+        if self.standing().is_quiet() {
+            return false;
+        }
         let before = self.begun.load(Ordering::SeqCst);
         let asking = async {
             let mut answered = self.answered.lock().await;
             if *answered > before {
                 return true;
             }
+            if self.standing().is_quiet() {
+                return false;
+            }
             let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
             let after = self.told().revision;
             let Ok(feed) = self.server.feed(after, Duration::ZERO).await else { return false };
-            self.told().take(after, feed, System.now());
+            self.take(after, feed);
             *answered = number;
             true
         };
-        timeout(PATIENCE, asking).await.unwrap_or(false)
+        let is_answered = timeout(PATIENCE, asking).await.unwrap_or(false);
+        if !is_answered {
+            let mut standing = self.standing();
+            if !standing.is_quiet() {
+                standing.in_vain = Some(Instant::now());
+            }
+        }
+        is_answered
+    }
+
+    fn take(&self, after: i64, feed: Feed) {
+        self.told().take(after, feed);
+        self.standing().confirmed_now();
     }
 
     /// Follows what the server tells, for ever.
     pub async fn follow(&self) {
+        let mut pause = PAUSES.0;
         let mut was_away = false;
         loop {
             let after = self.told().revision;
             let wait = if self.is_ready() { WAIT } else { Duration::ZERO };
+            let began = Instant::now();
             match self.server.feed(after, wait).await {
                 Ok(feed) => {
                     if was_away {
                         tracing::info!("feed.resumed");
                     }
-                    was_away = false;
-                    self.told().take(after, feed, System.now());
+                    (was_away, pause) = (false, PAUSES.0);
+                    let is_news = feed.revision != after;
+                    self.take(after, feed);
+                    // Who answers at once that nothing is new is not asked at once again.
+                    if !is_news && began.elapsed() < PAUSES.0 {
+                        sleep(PAUSES.0).await;
+                    }
                 }
                 Err(failure) => {
-                    let why = failure.to_string();
                     if !was_away {
-                        tracing::warn!(why, "feed.interrupted");
+                        tracing::warn!(why = %failure, "feed.interrupted");
                     }
                     was_away = true;
-                    sleep(PAUSE).await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
                 }
             }
         }
+    }
+
+    fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
@@ -219,10 +280,6 @@ mod tests {
         }
     }
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_millis(seconds * 1000)
-    }
-
     fn feed(revision: i64, complete: bool, associations: &[Known], ended: &[&str]) -> Feed {
         let verification = Verification {
             state: podidentity::feed::State::Unknown,
@@ -240,41 +297,56 @@ mod tests {
     #[test]
     fn changes_add_up_to_what_there_is() {
         let mut told = Told::default();
-        told.take(0, feed(5, true, &[known("1", "till"), known("2", "web")], &[]), at(1));
-        told.take(5, feed(6, false, &[known("3", "api")], &["1"]), at(1));
+        told.take(0, feed(5, true, &[known("1", "till"), known("2", "web")], &[]));
+        told.take(5, feed(6, false, &[known("3", "api")], &["1"]));
         assert!(!told.has("shop", "till") && told.has("shop", "web") && told.has("shop", "api"));
         assert!(!told.has("other", "web"));
-        told.take(6, feed(7, true, &[known("4", "till")], &[]), at(1));
+        told.take(6, feed(7, true, &[known("4", "till")], &[]));
         assert_eq!(told.by_workload.len(), 1);
     }
 
     #[test]
     fn a_workload_that_is_associated_anew_in_one_answer_stays() {
         let mut told = Told::default();
-        told.take(0, feed(5, true, &[known("1", "till")], &[]), at(1));
-        told.take(5, feed(6, false, &[known("2", "till")], &["1"]), at(1));
+        told.take(0, feed(5, true, &[known("1", "till")], &[]));
+        told.take(5, feed(6, false, &[known("2", "till")], &["1"]));
         assert!(told.has("shop", "till"));
     }
 
     #[test]
     fn an_answer_that_was_overtaken_brings_nothing_back() {
         let mut told = Told::default();
-        told.take(0, feed(5, true, &[], &[]), at(1));
-        told.take(5, feed(7, false, &[], &["1"]), at(1));
-        told.take(5, feed(6, false, &[known("1", "till")], &[]), at(1));
+        told.take(0, feed(5, true, &[], &[]));
+        told.take(5, feed(7, false, &[], &["1"]));
+        told.take(5, feed(6, false, &[known("1", "till")], &[]));
         assert!(!told.has("shop", "till"));
-        told.take(5, feed(8, false, &[known("2", "till")], &["1"]), at(1));
+        told.take(5, feed(8, false, &[known("2", "till")], &["1"]));
         assert!(told.has("shop", "till"), "one that tells more than is known counts, whenever it was asked");
     }
 
     #[test]
-    fn an_association_that_was_there_first_is_older_than_every_pod() {
+    fn another_history_replaces_everything_and_is_asked_for_as_a_whole() {
         let mut told = Told::default();
-        told.take(0, feed(5, true, &[known("1", "till")], &[]), at(1));
-        told.take(5, feed(6, false, &[known("2", "web")], &[]), at(2));
-        told.take(6, feed(7, true, &[known("1", "till"), known("2", "web")], &[]), at(3));
-        assert_eq!(told.since, BTreeMap::from([("1".to_owned(), None), ("2".to_owned(), Some(at(2)))]));
-        told.take(7, feed(8, false, &[], &["1", "2"]), at(4));
-        assert!(told.since.is_empty());
+        told.take(0, feed(50, true, &[known("1", "till")], &[]));
+        let restored = Feed { history: "other".to_owned(), ..feed(7, false, &[known("2", "web")], &[]) };
+        told.take(50, restored);
+        assert!(!told.has("shop", "till") && told.has("shop", "web"));
+        assert_eq!(told.revision, 0);
+        told.take(0, Feed { history: "other".to_owned(), ..feed(7, true, &[known("3", "api")], &[]) });
+        assert!(told.has("shop", "api") && !told.has("shop", "web"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_in_vain_spares_the_next_and_what_was_just_told_counts() {
+        let mut standing = Standing::default();
+        assert!(!standing.is_quiet() && !standing.is_confirmed_within(Duration::from_secs(30)));
+        standing.confirmed_now();
+        standing.in_vain = Some(Instant::now());
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert!(standing.is_quiet() && standing.is_confirmed_within(Duration::from_secs(30)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!standing.is_quiet());
+        tokio::time::advance(Duration::from_secs(25)).await;
+        assert!(!standing.is_confirmed_within(Duration::from_secs(30)));
     }
 }

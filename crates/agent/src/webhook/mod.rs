@@ -20,12 +20,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::Clock;
 use podidentity::feed::Verification;
 
 use self::associations::Associations;
 use self::injection::Terms;
 use self::listener::{Listener, Shown};
 use self::observed::Counts;
+use self::renewal::Renewal;
 use self::rotation::Rotation;
 use crate::clock::System;
 use crate::cluster::Cluster;
@@ -70,15 +72,22 @@ pub struct Arguments {
     /// How long a certificate lives, in seconds; it is renewed after two thirds.
     #[arg(long, value_name = "SECONDS", default_value_t = 90 * 86_400, value_parser = clap::value_parser!(i64).range(6..))]
     certificate_seconds: i64,
-    /// The Secret with the agent's key.
+    /// The Secret with the nodes' key.
     #[arg(long, value_name = "NAME", default_value = "bailiwick-agent-key")]
     key_secret: String,
-    /// How often the agent's key is made anew, in seconds; 0 is never.
+    /// The Secret with the keeper's key, which is this program's own.
+    #[arg(long, value_name = "NAME", default_value = "bailiwick-keeper-key")]
+    keeper_secret: String,
+    /// How often the keys are made anew, in seconds; 0 is never.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(i64).range(0..))]
     renew_key_seconds: i64,
     /// How often it is looked for pods that were missed, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     look_seconds: u64,
+    /// How long, in seconds, the server's last word counts while it is away: a service account of which it said nothing has
+    /// no association. After that it is not known.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    believe_seconds: u64,
 }
 
 /// What answers reviews.
@@ -138,7 +147,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     }
     let shown = Arc::new(Shown::default());
     let webhook = Arc::new(Webhook {
-        associations: Associations::new(server),
+        associations: Associations::new(server, Duration::from_secs(arguments.believe_seconds)),
         counts: Counts::default(),
         shown: Arc::clone(&shown),
         is_leaving: AtomicBool::new(false),
@@ -150,8 +159,18 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let observed = tokio::net::TcpListener::bind(arguments.observe).await;
     let observed = observed.map_err(|error| format!("cannot listen on {}: {error}", arguments.observe))?;
 
-    let key = format!("/api/v1/namespaces/{namespace}/secrets/{}", arguments.key_secret);
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let secret = |name: &str| format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+    let renewal = Renewal {
+        webhook: Arc::clone(&webhook),
+        cluster: Arc::clone(&cluster),
+        clock: Arc::clone(&clock),
+        nodes: secret(&arguments.key_secret),
+        keeper: secret(&arguments.keeper_secret),
+        every: arguments.renew_key_seconds,
+    };
     let rotation = Rotation {
+        clock: Arc::clone(&clock),
         cluster: Arc::clone(&cluster),
         shown,
         namespace,
@@ -164,9 +183,9 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     tokio::spawn(async move { followed.associations.follow().await });
     tokio::spawn(async move { rotation.follow().await });
     let every = Duration::from_secs(arguments.look_seconds);
-    tokio::spawn(misses::follow(Arc::clone(&webhook), Arc::clone(&cluster), every));
+    tokio::spawn(misses::follow(Arc::clone(&webhook), cluster, clock, every));
     if arguments.renew_key_seconds > 0 {
-        tokio::spawn(renewal::follow(Arc::clone(&webhook), cluster, key, arguments.renew_key_seconds));
+        tokio::spawn(async move { renewal.follow().await });
     }
     tracing::info!(listen = %arguments.listen, observe = %arguments.observe, "webhook.started");
     serving::serve(webhook, listener, observed).await

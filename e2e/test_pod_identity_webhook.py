@@ -293,10 +293,10 @@ def test_a_webhook_that_is_told_to_end_answers_until_nobody_looks_for_it(webhook
     add_service_account(kube, namespace, "till")
     associate(bailiwick, cluster, namespace, "till")
     make(kube, namespace, pod())
-    running.process.terminate()
+    running.process.popen.terminate()
     until(lambda: is_unready(running), 5, "it says that it ends")
     assert is_injected(make(kube, namespace, pod()))
-    until(lambda: not running.process.is_running(), 15, "it ends")
+    until(lambda: not running.process.running(), 15, "it ends")
 
 
 def is_unready(running):

@@ -3,6 +3,7 @@
 import base64
 import pathlib
 import shutil
+import signal
 import tempfile
 import urllib.request
 
@@ -52,7 +53,7 @@ class Webhook:
     def prepare(self):
         """The namespace, the rights, and the keys; the webhook's own is the keeper's."""
         made = call(self.server, "POST", f"/clusters/{self.cluster}/pod-identity/agent", {}, status=201)
-        key = made["keeper"]
+        key = made.get("keeper", made)
         encoded = {}
         for prefix, one in (("", made), ("KEEPER_", key)):
             for name, field in KEY_FIELDS.items():
@@ -130,7 +131,8 @@ class Webhook:
 
     def stop(self):
         if self.process:
-            self.process.stop(timeout=10)
+            # By SIGTERM it would go on answering for a while.
+            self.process.stop(timeout=10, by=signal.SIGINT)
             self.process = None
 
     def remove(self):

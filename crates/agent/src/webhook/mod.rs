@@ -31,6 +31,7 @@ use self::renewal::Renewal;
 use self::rotation::Rotation;
 use crate::clock::System;
 use crate::cluster::Cluster;
+use crate::feed;
 use crate::server::Server;
 
 /// Where no pod is changed, whatever is asked: a cluster's own parts must come up without us.
@@ -134,7 +135,8 @@ impl Webhook {
 /// # Errors
 /// A sentence if it cannot begin.
 pub async fn run(arguments: Arguments) -> Result<(), String> {
-    let server = Server::open(arguments.server, Arc::new(System))?;
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let server = Server::open(arguments.server, Arc::clone(&clock))?;
     let cluster = Arc::new(Cluster::open(arguments.cluster)?);
     let namespace = arguments.namespace;
     if !arguments.credentials_uri.starts_with("http://") && !arguments.credentials_uri.starts_with("https://")
@@ -147,7 +149,11 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     }
     let shown = Arc::new(Shown::default());
     let webhook = Arc::new(Webhook {
-        associations: Associations::new(server, Duration::from_secs(arguments.believe_seconds)),
+        associations: Associations::new(
+            server,
+            Arc::clone(&clock),
+            Duration::from_secs(arguments.believe_seconds),
+        ),
         counts: Counts::default(),
         shown: Arc::clone(&shown),
         is_leaving: AtomicBool::new(false),
@@ -159,7 +165,6 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let observed = tokio::net::TcpListener::bind(arguments.observe).await;
     let observed = observed.map_err(|error| format!("cannot listen on {}: {error}", arguments.observe))?;
 
-    let clock: Arc<dyn Clock> = Arc::new(System);
     let secret = |name: &str| format!("/api/v1/namespaces/{namespace}/secrets/{name}");
     let renewal = Renewal {
         webhook: Arc::clone(&webhook),
@@ -180,7 +185,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         life: arguments.certificate_seconds,
     };
     let followed = Arc::clone(&webhook);
-    tokio::spawn(async move { followed.associations.follow().await });
+    tokio::spawn(async move { feed::follow(&followed.associations).await });
     tokio::spawn(async move { rotation.follow().await });
     let every = Duration::from_secs(arguments.look_seconds);
     tokio::spawn(misses::follow(Arc::clone(&webhook), cluster, clock, every));

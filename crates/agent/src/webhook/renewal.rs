@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::Webhook;
 use crate::clock::Spread;
 use crate::cluster::{Cluster, Failure};
+use crate::feed::Follower;
 use crate::server;
 
 const BEGUN: &str = "bailiwick.dev/renewal-begun";

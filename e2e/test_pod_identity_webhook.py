@@ -1,6 +1,7 @@
 """The webhook that tells pods where their credentials are, asked by a real API server."""
 
 import base64
+import json
 import secrets
 import socket
 import ssl
@@ -317,7 +318,14 @@ def test_a_pod_older_than_its_association_is_not_missed(webhook, kube, bailiwick
     associate(bailiwick, cluster, namespace, "late")
     make(kube, namespace, pod("late"))
     running = webhook()
-    until(lambda: running.metric("bailiwick_agent_pods_not_injected") == 1, 10, "only the late one is missed")
+    until(lambda: (namespace, "late") in missed(running), 10, "the late one is missed")
+    assert (namespace, "early") not in missed(running)
+
+
+def missed(running):
+    """Namespace and service account of all pods that the log tells of."""
+    lines = [json.loads(line) for line in running.process.output().splitlines() if '"pod.not_injected"' in line]
+    return {(line["fields"]["namespace"], line["fields"]["service_account"]) for line in lines}
 
 
 def test_a_namespace_full_of_large_pods_hides_no_other(webhook, kube, bailiwick, cluster):
@@ -330,7 +338,7 @@ def test_a_namespace_full_of_large_pods_hides_no_other(webhook, kube, bailiwick,
     make(kube, blind, pod())
     make(kube, seen, pod())
     running = webhook()
-    until(lambda: running.metric("bailiwick_agent_pods_not_injected") == 2, 20, "both are found")
+    until(lambda: {(blind, "till"), (seen, "till")} <= missed(running), 20, "both are found")
     assert running.metric("bailiwick_agent_namespaces_not_seen") == 0
 
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// What an API server says about the cluster behind it. Somebody who copies a cluster can copy the uid; the keys that
-/// sign the tokens of its service accounts are known to its control plane alone.
+/// What an API server says about the cluster behind it. Everybody who can read in the cluster can copy all of it: the halves of
+/// the keys that are read here are the public ones, and nothing makes an API server prove that it holds the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterIdentity {
     /// The uid of the namespace `kube-system`; `None` if it may not be read.
@@ -44,8 +44,8 @@ impl ClusterIdentity {
         }
     }
 
-    /// Whether `found` behind a new address is the cluster that this is. A uid alone proves nothing: it takes a key, or
-    /// an authority that is known already, to believe it.
+    /// Whether `found` behind a new address is the cluster that this is. What differs shows that it is not; what is alike
+    /// proves nothing, unless an authority that is known already vouches for the address.
     #[must_use]
     pub fn likeness(&self, found: &Self, authority: Authority) -> Likeness {
         if let (Some(known), Some(new)) = (&self.uid, &found.uid)
@@ -59,10 +59,10 @@ impl ClusterIdentity {
         }
         let uid = self.uid.is_some() && found.uid.is_some();
         match (comparable, uid, authority) {
-            (true, _, _) | (false, true, Authority::Known) => Likeness::Same,
-            (false, true, Authority::New) => Likeness::Unknown(
-                "the keys that sign its service accounts' tokens (/openid/v1/jwks) cannot be read, and its certificate is \
-                 vouched for by another authority than before",
+            (true, _, Authority::Known) | (false, true, Authority::Known) => Likeness::Same,
+            (true, _, Authority::New) | (false, true, Authority::New) => Likeness::Unknown(
+                "its certificate may be vouched for by an authority that was not known before, and what it says of itself \
+                 can be copied",
             ),
             (false, false, _) => Likeness::Unknown(
                 "neither the uid of its namespace kube-system nor the keys that sign its service accounts' tokens \
@@ -90,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_known_by_its_keys_and_a_copied_uid_alone_is_not_believed() {
+    fn a_cluster_is_known_by_a_known_authority_and_what_can_be_copied_is_not_believed() {
         let known = identity("u", &["k1", "k2"]);
         for (known, found, of_known, of_new) in [
-            (&known, identity("u", &["k2", "k3"]), "same", "same"),
-            (&known, identity("", &["k2"]), "same", "same"),
+            (&known, identity("u", &["k2", "k3"]), "same", "unknown"),
+            (&known, identity("", &["k2"]), "same", "unknown"),
             (&known, identity("other", &["k1"]), "other", "other"),
             (&known, identity("u", &["k3"]), "other", "other"),
             (&known, identity("", &["k3"]), "other", "other"),

@@ -36,6 +36,8 @@ pub struct ConnectionFacts {
     pub identity: Option<ClusterIdentity>,
     /// Whether the cluster was removed.
     pub removed: bool,
+    /// Whether it is suspended, because its connection leads to another cluster than before.
+    pub suspended: bool,
     /// Why it does not answer; empty if all is well.
     pub reason: String,
 }
@@ -48,7 +50,8 @@ impl ReadTx {
     pub async fn connection_facts(&mut self, id: &ClusterId) -> Result<Option<ConnectionFacts>> {
         let row = sqlx::query(
             "SELECT connection_version, sealed_connection, identified_at, identity_uid, identity_keys, \
-             connection_reason, CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed FROM clusters WHERE id = $1",
+             connection_reason, CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed, \
+             CASE WHEN suspended_at IS NULL THEN 0 ELSE 1 END AS suspended FROM clusters WHERE id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(self.connection())
@@ -62,11 +65,13 @@ impl ReadTx {
             keys: keys.lines().map(str::to_owned).collect(),
         };
         let removed: i64 = row.try_get("removed").map_err(database)?;
+        let suspended: i64 = row.try_get("suspended").map_err(database)?;
         Ok(Some(ConnectionFacts {
             version: row.try_get("connection_version").map_err(database)?,
             sealed: row.try_get("sealed_connection").map_err(database)?,
             identity: identified.map(|_| identity),
             removed: removed == 1,
+            suspended: suspended == 1,
             reason: row.try_get("connection_reason").map_err(database)?,
         }))
     }

@@ -98,6 +98,22 @@ impl ReadTx {
         Ok(Some(Stamp { lineage, sum: self.revision_sum().await?, at: now }))
     }
 
+    /// Which course of the database this is: another one from the moment at which a restored copy was confirmed. Empty
+    /// before the first start of a server that keeps a lineage.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn history(&mut self) -> Result<String> {
+        let row = sqlx::query(
+            "SELECT id FROM lineage WHERE kind = $1 OR seq = (SELECT MIN(seq) FROM lineage) ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(LineageKind::Confirm.as_str())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        row.map_or_else(|| Ok(String::new()), |row| row.try_get("id").map_err(database))
+    }
+
     /// The whole lineage, from the first entry to the last.
     ///
     /// # Errors

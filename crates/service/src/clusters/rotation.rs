@@ -1,7 +1,11 @@
 //! A new connection in the place of an old one. It may lead to the same cluster only: whoever could point a cluster's
 //! connection at an API server of his own would have everything that is decided by asking it.
 
+use std::collections::BTreeSet;
+
 use domain::{Authority, Cluster, ClusterIdentity, ConnectionState, Error, Likeness, Result, Timestamp};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use store::{NewConnection, ReadTx};
 
 use crate::authz;
@@ -128,19 +132,13 @@ impl Service {
         Ok(Rotated { cluster: self.cluster_for(call, &right, cluster.id.as_str()).await?, outcome })
     }
 
-    /// Whether who vouched for the old address vouches for the new one.
+    /// Whether nobody may vouch for the new address who did not for the old one. One more authority beside the old one is
+    /// new, too: it could vouch alone for the connection after that.
     fn authority(&self, cluster: &Cluster, sealed: Option<&str>, new: &Connection) -> Result<Authority> {
         let Some(sealed) = sealed else { return Ok(Authority::New) };
         let old = self.open_connection(&cluster.id, &cluster.account, sealed)?;
-        let words = |pem: &Option<String>| -> Option<String> {
-            pem.as_ref().map(|pem| pem.split_whitespace().collect::<String>())
-        };
-        // A private authority that is not the old one may belong to anybody.
-        Ok(if old.ca_pem.is_some() && words(&old.ca_pem) == words(&new.ca_pem) {
-            Authority::Known
-        } else {
-            Authority::New
-        })
+        let (known, named) = (authorities(&old), authorities(new));
+        Ok(if !named.is_empty() && named.is_subset(&known) { Authority::Known } else { Authority::New })
     }
 
     async fn put_connection(
@@ -200,6 +198,14 @@ impl Service {
             .await?;
         self.cluster_for(call, &right, cluster.id.as_str()).await
     }
+}
+
+/// The certificates that a connection trusts; none if they cannot be read.
+fn authorities(connection: &Connection) -> BTreeSet<Vec<u8>> {
+    let pem = connection.ca_pem.as_deref().unwrap_or_default();
+    let all: std::result::Result<BTreeSet<_>, _> =
+        CertificateDer::pem_slice_iter(pem.as_bytes()).map(|one| one.map(|der| der.to_vec())).collect();
+    all.unwrap_or_default()
 }
 
 fn refuse_other(cluster: &Cluster, likeness: &Likeness, if_other: IfOther) -> Result<()> {

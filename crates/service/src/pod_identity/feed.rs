@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use domain::{Cluster, ClusterId, Error, ErrorKind, Result};
 use podidentity::KeySet;
-use podidentity::feed::{Feed, Known, Verification};
+use podidentity::feed::{Feed, Known, State, Verification};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::keys::SigningNow;
 use super::workloads::Signing;
 use crate::authz::{self, Thing};
 use crate::cache::{Copies, Copy};
@@ -85,6 +86,21 @@ impl Followers {
     }
 }
 
+/// What an agent was told last.
+#[derive(Clone, Copy, Debug)]
+pub struct After<'a> {
+    /// The revision of the answer; 0 for who was told nothing.
+    pub revision: i64,
+    /// Its history, from who remembers it.
+    pub history: Option<&'a str>,
+}
+
+impl From<i64> for After<'_> {
+    fn from(revision: i64) -> Self {
+        Self { revision, history: None }
+    }
+}
+
 /// Why somebody waits no longer.
 enum Woken {
     /// Something was committed somewhere.
@@ -95,7 +111,7 @@ enum Woken {
 
 impl Service {
     /// What changed in a cluster after the revision `after` of its account; everything if that is 0, or longer ago than is
-    /// remembered, or not yet reached. Waits for a change no longer than `wait`.
+    /// remembered, or not yet reached, or of another history. Waits for a change no longer than `wait`.
     ///
     /// # Errors
     /// `NotFound` if there is no such cluster; `Forbidden`; `Limited` if too many wait; `Unauthenticated` for who lost
@@ -104,10 +120,11 @@ impl Service {
         &self,
         call: &Call,
         cluster: &str,
-        after: i64,
+        after: impl Into<After<'_>>,
         wait: Duration,
     ) -> Result<Feed> {
         let right = authz::require_somewhere(call, FOLLOW)?;
+        let after = after.into();
         let found = self.cluster_for(call, &right, cluster).await?;
         let mut changes = self.changes();
         changes.mark_unchanged();
@@ -115,7 +132,7 @@ impl Service {
         let before = self.verification(&found).await?;
         let deadline = Instant::now() + wait.min(LONGEST_WAIT);
         let mut waited = false;
-        while !self.has_news(&place, &found, after, &before).await? {
+        while !self.has_news(&place, &found, after.revision, &before).await? {
             waited = true;
             match self.woken(&mut changes, deadline).await {
                 Woken::Change => {}
@@ -192,12 +209,15 @@ impl Service {
         Ok(if revision < after { i64::MAX } else { value })
     }
 
-    async fn feed(&self, cluster: &Cluster, after: i64) -> Result<Feed> {
+    async fn feed(&self, cluster: &Cluster, after: After<'_>) -> Result<Feed> {
         let verification = self.verification(cluster).await?;
         let mut tx = self.store.read().await?;
         let revision = tx.revision(&cluster.account).await?;
         let forgotten = tx.association_ends_forgotten(&cluster.id).await?;
-        let complete = after <= 0 || after > revision || after < forgotten;
+        let history = tx.history().await?;
+        let other = after.history.is_some_and(|known| known != history);
+        let after = after.revision;
+        let complete = after <= 0 || after > revision || after < forgotten || other;
         let associations = tx.associations_of_cluster(&cluster.id, if complete { 0 } else { after }).await?;
         let ended = match complete {
             true => Vec::new(),
@@ -209,9 +229,11 @@ impl Service {
             namespace: one.namespace.to_string(),
             service_account: one.service_account.to_string(),
             epoch: one.epoch,
+            created_at: one.created_at.rfc3339_micros(),
         };
         Ok(Feed {
             revision,
+            history,
             complete,
             verification,
             associations: associations.into_iter().map(known).collect(),
@@ -221,11 +243,14 @@ impl Service {
 
     async fn verification(&self, cluster: &Cluster) -> Result<Verification> {
         let settings = &self.settings.pod_identity;
-        let (issuer, keys) = match self.pod_keys(cluster).await {
-            Some(Signing { issuer, keys }) => (Some(issuer), keys),
-            None => (None, KeySet::default()),
+        let facts = self.connection_facts(&cluster.id).await?;
+        let (state, issuer, keys) = match self.signing_now(&cluster.id, facts.as_ref()) {
+            SigningNow::Known(Signing { issuer, keys }) => (State::Known, Some(issuer), keys),
+            SigningNow::Unknown => (State::Unknown, None, KeySet::default()),
+            SigningNow::Never => (State::None, None, KeySet::default()),
         };
         Ok(Verification {
+            state,
             audience: settings.audience.clone(),
             issuer,
             keys,

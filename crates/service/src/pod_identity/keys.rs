@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{Cluster, ClusterId, ClusterIdentity, Error};
+use domain::{ClusterId, ClusterIdentity, Error};
 use podidentity::{Claims, Expected, KeySet, Rejected, Unverified};
 use store::ConnectionFacts;
 use tokio::time::Instant;
@@ -59,6 +59,16 @@ pub(super) struct Known {
     asked_at: Instant,
     /// What is wrong with keys that are new.
     doubt: Option<Refusal>,
+}
+
+/// What is known about how a cluster signs.
+pub(super) enum SigningNow {
+    /// How it does.
+    Known(Signing),
+    /// This server did not ask it yet.
+    Unknown,
+    /// The cluster is suspended, detached or removed: whatever it signs counts for nothing.
+    Never,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -202,20 +212,24 @@ impl Service {
         Ok(self.connection_facts(cluster).await?.and_then(|facts| facts.identity))
     }
 
-    async fn connection_facts(&self, cluster: &ClusterId) -> Result<Option<ConnectionFacts>, Error> {
+    pub(super) async fn connection_facts(
+        &self,
+        cluster: &ClusterId,
+    ) -> Result<Option<ConnectionFacts>, Error> {
         let mut tx = self.store.read().await?;
         let facts = tx.connection_facts(cluster).await?;
         tx.end().await?;
         Ok(facts)
     }
 
-    /// How a cluster signs, as far as it is known and counts; `None` until it said so. Nobody is asked: whoever watches the
-    /// cluster asks.
-    pub async fn pod_keys(&self, cluster: &Cluster) -> Option<Signing> {
-        let facts = self.connection_facts(&cluster.id).await.ok()??;
-        let known = self.known_keys.entry(&cluster.id).known(facts.version)?;
-        let keys = known.signing.keys.only(&facts.identity?.keys);
-        Some(Signing { issuer: known.signing.issuer.clone(), keys })
+    /// How a cluster signs, as far as it is known and counts. Nobody is asked: whoever watches the cluster asks.
+    pub(super) fn signing_now(&self, cluster: &ClusterId, facts: Option<&ConnectionFacts>) -> SigningNow {
+        let counts = |facts: &&ConnectionFacts| !facts.removed && !facts.suspended && facts.sealed.is_some();
+        let Some(facts) = facts.filter(counts) else { return SigningNow::Never };
+        let (known, identity) = (self.known_keys.entry(cluster).known(facts.version), &facts.identity);
+        let (Some(known), Some(identity)) = (known, identity) else { return SigningNow::Unknown };
+        let keys = known.signing.keys.only(&identity.keys);
+        SigningNow::Known(Signing { issuer: known.signing.issuer.clone(), keys })
     }
 
     /// Asks a cluster how it signs, unless that is known well enough, and learns its new keys.

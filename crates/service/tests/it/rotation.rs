@@ -15,7 +15,11 @@ use crate::world::{World, new_principal, spec, worlds};
 pub fn kubeconfig(port: u16, authority: &str) -> String {
     let pem = match authority {
         "one" => "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=",
-        _ => "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1RPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=",
+        "two" => "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1RPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=",
+        _ => {
+            "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQotLS0tLUJFR0lOIENFUlRJRklDQVRFLS\
+             0tLS0KTVE9PQotLS0tLUVORCBDRVJUSUZJQ0FURS0tLS0tCg=="
+        }
     };
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- name: c\n  context: {{cluster: c, user: u}}\n\
@@ -60,7 +64,7 @@ async fn a_connection_is_replaced_by_one_to_the_same_cluster_and_its_workers_are
         let mut changes = service.changes();
         changes.mark_unchanged();
         let done =
-            service.rotate_connection(root, "one", &kubeconfig(2, "two"), IfOther::Refuse).await.unwrap();
+            service.rotate_connection(root, "one", &kubeconfig(2, "one"), IfOther::Refuse).await.unwrap();
         assert_eq!(done.outcome, Outcome::Same, "{}", world.on());
         assert_eq!(done.cluster.server.as_deref(), Some("https://127.0.0.1:2"));
         assert!(changes.has_changed().unwrap());
@@ -73,7 +77,7 @@ async fn a_connection_is_replaced_by_one_to_the_same_cluster_and_its_workers_are
         );
         // Both keys were seen, so one that is signed by the next alone is the same cluster, too.
         world.api_servers.put(&address(3), "uid", &["next"]);
-        let again = service.rotate_connection(root, "one", &kubeconfig(3, "two"), IfOther::Refuse).await;
+        let again = service.rotate_connection(root, "one", &kubeconfig(3, "one"), IfOther::Refuse).await;
         assert_eq!(again.unwrap().outcome, Outcome::Same);
     }
 }
@@ -87,10 +91,12 @@ async fn a_connection_to_another_cluster_or_to_nobody_knows_which_changes_nothin
         world.api_servers.put(&address(3), "uid", &["other"]);
         world.api_servers.put(&address(4), "uid", &[]);
         world.api_servers.put(&address(5), "", &[]);
+        world.api_servers.put(&address(7), "uid", &["key"]);
         for (port, authority, said) in [
             (2, "one", "uid"),
             (3, "one", "keys"),
             (4, "two", "cannot be told"),
+            (7, "two", "cannot be told"),
             (5, "one", "cannot be told"),
             (6, "one", "does not answer"),
         ] {
@@ -108,6 +114,30 @@ async fn a_connection_to_another_cluster_or_to_nobody_knows_which_changes_nothin
         assert!(bad.field().unwrap().starts_with("kubeconfig"));
         let known = service.rotate_connection(root, "one", &kubeconfig(4, "one"), IfOther::Refuse).await;
         assert_eq!(known.unwrap().outcome, Outcome::Same, "who vouched for it before vouches for it again");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_a_cluster_behind_an_authority_of_its_own_is_not_the_cluster() {
+    for world in worlds().await {
+        let (service, root) = (&world.service, &world.root);
+        let id = identified(&world).await;
+        // It says everything that the cluster says, which everybody in the cluster can read.
+        world.api_servers.put(&address(2), "uid", &["key"]);
+        for authority in ["two", "both"] {
+            let config = kubeconfig(2, authority);
+            let refused = service.rotate_connection(root, "one", &config, IfOther::Refuse).await.unwrap_err();
+            assert!(refused.message().contains("authority"), "{}: {refused}", world.on());
+            assert_eq!(service.fleet_connection(&id).await.unwrap().unwrap().server, address(1));
+        }
+        let config = kubeconfig(2, "both");
+        let taken = service.rotate_connection(root, "one", &config, IfOther::Replace).await.unwrap();
+        assert!(matches!(taken.outcome, Outcome::Replaced(_)), "{:?}", taken.outcome);
+        assert!(taken.cluster.suspended_at.is_some());
+        // This is how an authority is changed: from here on both are known, and each alone.
+        service.resume_cluster(root, "one").await.unwrap();
+        let alone = service.rotate_connection(root, "one", &kubeconfig(2, "two"), IfOther::Refuse).await;
+        assert_eq!(alone.unwrap().outcome, Outcome::Same);
     }
 }
 

@@ -87,7 +87,7 @@ fn parameters(row: &Operation) -> Vec<Value> {
     let filters: &[&str] = match row.name {
         "grants.list" => &["cluster", "principal", "limit", "cursor"],
         "associations.list" => &["namespace", "serviceAccount", "agency", "limit", "cursor"],
-        "podIdentity.follow" => &["after", "wait"],
+        "podIdentity.follow" => &["after", "history", "wait"],
         "agencies.delete" => &["force"],
         "accessKeys.list" => &["user", "limit", "cursor"],
         "clusters.delete" => &["mode"],
@@ -168,6 +168,8 @@ fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
         "podIdentity.follow" => "PodIdentityFeed",
+        "podIdentity.vend" => "VendedCredentials",
+        "podIdentity.test" => "PodTrial",
         "clusters.check" => "Check",
         "clusters.listChecks" => "Checks",
         "clusters.delete" | "clusters.showRemoval" => "Removal",
@@ -197,6 +199,8 @@ fn request_schema(row: &Operation) -> String {
         "clusters.update" => "ClusterUpdate",
         "clusters.check" => "NewCheck",
         "associations.update" => "AssociationUpdate",
+        "podIdentity.vend" => "PodToken",
+        "podIdentity.test" => "TriedWorkload",
         "clusters.rotate" => "NewConnection",
         "policies.update" => "PolicyUpdate",
         "authorize.ask" => "Inquiry",
@@ -426,7 +430,8 @@ fn schemas_of_things() -> Value {
             "id": text, "name": text, "state": text, "reason": text, "version": text, "server": text,
             "project": text, "enterpriseProject": text, "provider": text, "region": text, "owner": text,
             "labels": labels, "userNameTemplates": texts, "groupNameTemplates": texts, "groupMembers": members,
-            "login": text, "identifiedAt": text, "suspendedAt": text, "createdAt": text, "updatedAt": text
+            "login": text, "identifiedAt": text, "suspendedAt": text, "createdAt": text, "updatedAt": text,
+            "identity": {"type": "object", "properties": {"uid": text}}
         })),
         "NewPrincipal": object(&["name"], json!({
             "id": text, "name": text, "password": text, "externalIds": external

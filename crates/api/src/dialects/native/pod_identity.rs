@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use service::clusters::certificates::WhichCluster;
 use service::pod_identity::agents::AgentKey;
 use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation};
-use service::pod_identity::feed::LONGEST_WAIT;
+use service::pod_identity::feed::{After, LONGEST_WAIT};
 use service::{Call, Which};
 
 use super::{items, page};
@@ -111,6 +111,41 @@ fn agent_rows() -> Vec<Operation> {
 
 /// What bodies and answers look like, for the OpenAPI document.
 pub(super) fn schemas() -> Value {
+    let mut all = schemas_of_associations();
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), schemas_of_vending()) {
+        all.extend(more);
+    }
+    all
+}
+
+fn schemas_of_vending() -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let or_null = json!({"type": ["string", "null"]});
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    json!({
+        "PodToken": {"type": "object", "required": ["token"], "properties": {"token": text}},
+        "VendedCredentials": object(json!({
+            "assumedAgency": object(json!({"urn": text, "id": text})),
+            "audience": text,
+            "credentials": object(json!({
+                "accessKeyId": text, "secretAccessKey": text, "securityToken": text, "expiration": text
+            })),
+            "podIdentityAssociationId": text,
+            "subject": object(json!({"namespace": text, "serviceAccount": text})),
+            "epoch": number
+        })),
+        "TriedWorkload": {
+            "type": "object", "required": ["namespace", "serviceAccount"],
+            "properties": {"namespace": text, "serviceAccount": text, "pod": text}
+        },
+        "PodTrial": object(json!({
+            "audience": text, "agency": or_null, "allowed": {"type": "boolean"}, "reason": or_null,
+            "message": or_null
+        })),
+    })
+}
+
+fn schemas_of_associations() -> Value {
     let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
     let texts = json!({"type": "array", "items": text});
     let tags = json!({"type": "object", "additionalProperties": {"type": "string"}});
@@ -118,12 +153,13 @@ pub(super) fn schemas() -> Value {
         json!({"type": "object", "required": required, "properties": properties})
     };
     let known = object(
-        &["id", "namespace", "serviceAccount", "epoch"],
-        json!({"id": text, "namespace": text, "serviceAccount": text, "epoch": number}),
+        &["id", "namespace", "serviceAccount", "epoch", "createdAt"],
+        json!({"id": text, "namespace": text, "serviceAccount": text, "epoch": number, "createdAt": text}),
     );
     let verification = object(
-        &["audience", "issuer", "keys", "uriVariable", "tokenFileVariable"],
+        &["state", "audience", "issuer", "keys", "uriVariable", "tokenFileVariable"],
         json!({
+            "state": {"enum": ["known", "unknown", "none"]},
             "audience": text, "issuer": {"type": ["string", "null"]}, "keys": {"type": "object"},
             "uriVariable": text, "tokenFileVariable": text
         }),
@@ -143,9 +179,9 @@ pub(super) fn schemas() -> Value {
             }),
         ),
         "PodIdentityFeed": object(
-            &["revision", "complete", "verification", "associations", "ended"],
+            &["revision", "history", "complete", "verification", "associations", "ended"],
             json!({
-                "revision": number, "complete": {"type": "boolean"}, "verification": verification,
+                "revision": number, "history": text, "complete": {"type": "boolean"}, "verification": verification,
                 "associations": {"type": "array", "items": known}, "ended": texts
             }),
         ),
@@ -209,14 +245,15 @@ async fn delete(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn follow(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let (mut after, mut wait) = (0, Duration::ZERO);
+    let (mut after, mut wait) = (After::from(0), Duration::ZERO);
     for (key, value) in &input.head.query {
         match key.as_str() {
             "after" => {
                 let number = value.parse::<i64>().ok().filter(|number| *number >= 0);
-                after = number
+                after.revision = number
                     .ok_or_else(|| Error::invalid("after", "must be the `revision` of an earlier answer"))?;
             }
+            "history" => after.history = Some(value),
             "wait" => {
                 let longest = LONGEST_WAIT.as_secs();
                 let seconds = value.parse().ok().filter(|seconds| *seconds <= longest);

@@ -417,6 +417,7 @@ def test_an_agents_key_follows_its_own_cluster_and_does_nothing_else(bailiwick, 
         ("GET", f"{below}/associations"),
         ("GET", "/bailiwick/v1/clusters"),
         ("GET", "/bailiwick/v1/users"),
+        ("GET", f"/v5/{bailiwick.project}/container/kubernetes/multi-cloud/clusters"),
         ("GET", f"/api/v3/projects/{bailiwick.project}/clusters/{here.cluster}/pod-identity-associations"),
     ]:
         assert asked(agent, method, path)[0] == 403, path

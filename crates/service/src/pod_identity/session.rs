@@ -55,7 +55,7 @@ pub(super) fn ancestors(
     let ancestor = |kind, id, epoch| Ancestor { kind, id, account: account.clone(), epoch };
     let service_account = format!("{}/{}", cluster.id, claims.service_account.uid);
     vec![
-        ancestor(AncestorKind::Association, association.id.as_str().to_owned(), 0),
+        ancestor(AncestorKind::Association, association.id.as_str().to_owned(), association.ended),
         ancestor(AncestorKind::ServiceAccount, service_account, ended),
     ]
 }

@@ -23,6 +23,8 @@ use service::{
 use super::rotation::{address, kubeconfig};
 use crate::world::{World, worlds};
 
+mod ends;
+
 const ISSUER: &str = "https://kubernetes.default.svc";
 const PORT: u16 = 7443;
 const HOUR: i64 = 3600;

@@ -15,9 +15,10 @@ use tokio::time::timeout;
 
 use super::callers::{Caller, Callers};
 use super::desk::{Desk, Health};
-use super::limits::{Rate, Rates};
+use super::limits::Rates;
 use super::metrics;
 use super::refusal::Refusal;
+use crate::rate::Rate;
 
 /// More than any SDK sends; what it says does not matter.
 const MAX_BODY: usize = 4 << 10;
@@ -39,7 +40,7 @@ pub type Answer = Response<Full<Bytes>>;
 /// What is answered on an address.
 pub enum Site {
     /// Credentials, for pods.
-    Credentials(Credentials),
+    Credentials(Box<Credentials>),
     /// That there is no metadata, so that SDKs look further.
     NoMetadata(Arc<Desk>, Arc<Callers>),
     /// How the agent is, for those who watch over it.

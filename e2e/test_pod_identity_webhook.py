@@ -11,7 +11,7 @@ import urllib.error
 import pytest
 
 from harness import apiserver
-from harness.kube import KubeError
+from harness.kube import RBAC, KubeError
 from harness.process import until
 from harness.webhook import SYSTEM, URI, Webhook, call
 
@@ -258,6 +258,24 @@ def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, baili
     text = base64.b64decode(secret["data"]["secretAccessKey"]).decode()
     assert text not in first.process.output()
     assert kube.get(nodes)["data"]["accessKeyId"] != nodes_before["accessKeyId"]
+
+
+def test_keys_that_cannot_be_written_are_kept_and_not_asked_for_again(webhook, kube, bailiwick, cluster):
+    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-keeper-key"
+    running = webhook("--renew-key-seconds=4")
+    role = f"{RBAC}/namespaces/{SYSTEM}/roles/bailiwick-webhook"
+    rules = kube.get(role)["rules"]
+    (rule,) = rules
+    read = {**rule, "verbs": ["get"]}
+    others = [name for name in rule["resourceNames"] if name != "bailiwick-agent-key"]
+    kube.merge(role, {"rules": [read, {**rule, "resourceNames": others}]})
+    before = kube.get(path)["data"]
+    until(lambda: '"is_kept":true' in running.process.output(), 20, "what was given cannot be written")
+    assert kube.get(path)["data"] == before
+    kube.merge(role, {"rules": rules})
+    until(lambda: kube.get(path)["data"] != before, 20, "it is written after all")
+    # The server renews once a minute, and says so to who asks again.
+    assert "key.asked_again" not in running.process.output()
 
 
 def test_a_pod_that_holds_connections_stops_no_review(webhook, kube, bailiwick, cluster):

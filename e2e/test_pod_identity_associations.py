@@ -422,9 +422,18 @@ def test_an_agents_key_follows_its_own_cluster_and_does_nothing_else(bailiwick, 
         assert asked(agent, method, path)[0] == 403, path
     users = bailiwick.do("user", "list")
     assert made["principal"] in users
-    second = agent.call("POST", f"{below}/agent/renew")
+    assert asked(agent, "POST", f"{below}/agent/renew")[0] == 403, "a node's key does not make itself last"
+    keeper = bailiwick.client((made["keeper"]["accessKeyId"], made["keeper"]["secretAccessKey"]))
+    second = keeper.call("POST", f"{below}/agent/renew")
     assert second["principal"] == made["principal"] and second["accessKeyId"] != made["accessKeyId"]
-    assert asked(agent, "GET", f"{below}/feed")[0] == 200, "nodes need time to read the new one"
+    assert second["keeper"]["principal"] == made["keeper"]["principal"]
+    assert asked(keeper, "POST", f"{below}/agent/renew")[0] == 429
+    third = bailiwick.client().call("POST", f"{below}/agent", {"endOthers": True})
+    for key in (made, second):
+        ended = bailiwick.client((key["accessKeyId"], key["secretAccessKey"]))
+        assert asked(ended, "GET", f"{below}/feed")[0] == 401
+    agent = bailiwick.client((third["accessKeyId"], third["secretAccessKey"]))
+    assert asked(agent, "GET", f"{below}/feed")[0] == 200
     bailiwick.do("revoke", "principal", made["principal"])
     assert asked(agent, "GET", f"{below}/feed")[0] == 401
     assert asked(bailiwick.client(), "POST", f"{below}/agent")[0] == 409

@@ -144,9 +144,7 @@ impl WriteTx {
             sqlx::query(statement).bind(id.as_str()).execute(self.connection()).await.map_err(database)?;
         }
         self.end_associations_of_cluster(id, now).await?;
-        if let Some(agent) = self.agent_of_cluster(id).await? {
-            self.delete_principal(&agent, now).await?;
-        }
+        self.delete_agents_of_cluster(id, now).await?;
         self.forget_activity(id).await
     }
 

@@ -66,6 +66,7 @@ mod turns;
 pub use accepted_roles::AcceptedRole;
 pub use administered::{Administered, AdministeredNamespaces};
 pub use agencies::{AgencyDetails, Trusting};
+pub use agents::{AgentPair, AgentRole};
 pub use attachments::Holder;
 pub use audit::{AuditEvent, AuditFilter, AuditRow, AuditedPod, Explanation, Outcome};
 pub use backup::BackupFacts;

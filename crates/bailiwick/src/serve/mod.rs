@@ -274,7 +274,11 @@ fn make_service(
             cluster_requires: settings.dialects.cluster_requires(),
             checklist: Arc::new(api::checklist(settings.dialects.rows_file())?),
             role_growth: settings.role_growth,
-            pod_identity: settings.dialects.pod_identity().clone(),
+            pod_identity: service::PodIdentity {
+                // The other half is for everybody who does not wait.
+                most_waiting: settings.limits.connections / 2,
+                ..settings.dialects.pod_identity().clone()
+            },
         },
     )?;
     let service = service.with_prober(Arc::new(fleet::Identifier::new(policy.clone())));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{ClusterId, PolicyId, PolicyScope, PrincipalId, Result};
 use policy::{Document, Known, Side, StatementRef, first_uncovered};
-use store::{HeldPolicy, ReadTx};
+use store::{AgentRole, HeldPolicy, ReadTx};
 
 use super::ADMINISTRATORS;
 use super::vocabulary::{GRAMMARS, Vocabulary};
@@ -82,14 +82,14 @@ impl Rights {
         let rights = Self { held, groups, ..Self::none(Arc::clone(vocabulary)) };
         Ok(match tx.cluster_of_agent(principal).await? {
             None => rights,
-            Some(cluster) => rights.of_agent(&cluster),
+            Some((cluster, role)) => rights.of_agent(&cluster, role),
         })
     }
 
-    /// What the agent of pod identity of a cluster may do. It is also all that it may: whatever policies or groups it is
+    /// What an agent of pod identity of a cluster may do. It is also all that it may: whatever policies or groups it is
     /// given besides, it stays within that.
-    fn of_agent(mut self, cluster: &ClusterId) -> Self {
-        let text = agents::document(cluster);
+    fn of_agent(mut self, cluster: &ClusterId, role: AgentRole) -> Self {
+        let text = agents::document(cluster, role);
         let document = Arc::new(Document::stored(agents::DOCUMENT, &text, &GRAMMARS));
         self.held.push(Held {
             policy: None,

@@ -42,6 +42,11 @@ impl KeyUse {
         }
     }
 
+    /// Whether a use is known that may not be written yet.
+    pub(crate) fn is_known(&self, id: &str) -> bool {
+        self.known.get(id).is_some()
+    }
+
     fn take(&self) -> Waiting {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,15 +1,17 @@
 //! What the agents of a cluster are told: which associations there are, which changed, and how tokens are verified.
 //!
 //! An agent asks and is kept waiting until there is something to say, or its time is over. That costs no worker: who waits is
-//! a future. A commit wakes all that wait; each then compares one number, which is read once for all of a cluster.
+//! a future. A commit wakes all that wait; each then compares what is read once for all of a cluster.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Cluster, ClusterId, Error, ErrorKind, Result};
+use domain::{AccountId, Cluster, ClusterId, Error, ErrorKind, Result};
 use podidentity::KeySet;
 use podidentity::feed::{Feed, Known, State, Verification};
+use store::ConnectionFacts;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,26 +22,49 @@ use crate::cache::{Copies, Copy};
 use crate::call::{Call, Caller, Proof};
 use crate::service::Service;
 
-const FOLLOW: &str = "bailiwick:podIdentity:follow";
+pub(super) const FOLLOW: &str = "bailiwick:podIdentity:follow";
 
 /// The longest that somebody may want to wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// So many agents of one cluster may wait at once: one on each of its nodes, and some.
 const MOST_WAITING: usize = 2_500;
+/// What workers write about a cluster counts no commit, so it is looked at again after so long.
+const OBSERVED_EVERY: Duration = Duration::from_secs(2);
 /// For so long it is known which associations ended.
 const REMEMBERED_SECONDS: i64 = 7 * 24 * 3600;
 
 /// Who waits for news, and what is known of those.
 pub(crate) struct Followers {
     waiting: Mutex<HashMap<ClusterId, Waiting>>,
-    /// Of each cluster, at which revision an association was made, changed or ended last.
-    newest: Copies<i64>,
+    /// Of each cluster, what those who wait for it compare.
+    news: Copies<News>,
     over: watch::Sender<bool>,
+    reads: AtomicU64,
+}
+
+/// What following costs a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedLoad {
+    /// So many wait.
+    pub waiting: usize,
+    /// So often it was read what is new, since the server began.
+    pub reads: u64,
+}
+
+/// What is compared by all who wait for a cluster.
+#[derive(Clone)]
+struct News {
+    /// At which revision an association was made, changed or ended last.
+    newest: i64,
+    verification: Arc<Verification>,
+    read_at: Instant,
 }
 
 #[derive(Default)]
 struct Waiting {
     count: usize,
+    /// Of whose account.
+    account: Option<AccountId>,
     /// Who reads what is newest, one at a time.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
@@ -48,8 +73,9 @@ impl Default for Followers {
     fn default() -> Self {
         Self {
             waiting: Mutex::default(),
-            newest: Copies::of_directory(2_000),
+            news: Copies::of_directory(2_000),
             over: watch::Sender::new(false),
+            reads: AtomicU64::new(0),
         }
     }
 }
@@ -74,15 +100,28 @@ impl Drop for Place<'_> {
 }
 
 impl Followers {
-    fn enter(&self, cluster: &ClusterId) -> Result<Place<'_>> {
+    /// Takes a place of which there are `most`. One account has three of four of them, so that it keeps no other out.
+    fn enter(&self, cluster: &Cluster, most: usize) -> Result<Place<'_>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = waiting.entry(cluster.clone()).or_default();
-        if found.count >= MOST_WAITING {
-            let message = format!("{MOST_WAITING} agents of this cluster are waiting already; try again");
+        let count = |of: &dyn Fn(&Waiting) -> bool| -> usize {
+            waiting.values().filter(|one| of(one)).map(|one| one.count).sum()
+        };
+        let of_account = count(&|one| one.account.as_ref() == Some(&cluster.account));
+        let here = waiting.get(&cluster.id).map_or(0, |one| one.count);
+        let full = [
+            (count(&|_| true) >= most, "agents of all clusters"),
+            (of_account >= most - most / 4, "agents of the account's clusters"),
+            (here >= MOST_WAITING, "agents of this cluster"),
+        ];
+        if let Some((_, whose)) = full.into_iter().find(|(is_full, _)| *is_full) {
+            let message = format!("as many {whose} are waiting already as may; try again");
             return Err(Error::new(ErrorKind::Limited, message));
         }
+        let found = waiting.entry(cluster.id.clone()).or_default();
         found.count += 1;
-        Ok(Place { followers: self, cluster: cluster.clone(), reading: Arc::clone(&found.reading) })
+        found.account = Some(cluster.account.clone());
+        let reading = Arc::clone(&found.reading);
+        Ok(Place { followers: self, cluster: cluster.id.clone(), reading })
     }
 }
 
@@ -128,8 +167,8 @@ impl Service {
         let found = self.cluster_for(call, &right, cluster).await?;
         let mut changes = self.changes();
         changes.mark_unchanged();
-        let place = self.followers.enter(&found.id)?;
-        let before = self.verification(&found).await?;
+        let place = self.followers.enter(&found, self.settings.pod_identity.most_waiting)?;
+        let before = self.feed_news(&place, &found, after.revision).await?.verification;
         let deadline = Instant::now() + wait.min(LONGEST_WAIT);
         let mut waited = false;
         while !self.has_news(&place, &found, after.revision, &before).await? {
@@ -156,6 +195,14 @@ impl Service {
         self.followers.over.send_replace(true);
     }
 
+    /// How many wait, and what that costs.
+    #[must_use]
+    pub fn feed_load(&self) -> FeedLoad {
+        let waiting = self.followers.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = waiting.values().map(|one| one.count).sum();
+        FeedLoad { waiting, reads: self.followers.reads.load(Ordering::Relaxed) }
+    }
+
     /// Forgets associations that ended long ago. Returns how many.
     ///
     /// # Errors
@@ -180,38 +227,46 @@ impl Service {
         after: i64,
         before: &Verification,
     ) -> Result<bool> {
-        if after <= 0 || self.newest(place, cluster, after).await? > after {
+        if after <= 0 {
             return Ok(true);
         }
-        Ok(self.verification(cluster).await? != *before)
+        let news = self.feed_news(place, cluster, after).await?;
+        Ok(news.newest > after || *news.verification != *before)
     }
 
-    /// At which revision something of the cluster changed last; later than any if the account has not come as far as
-    /// `after`.
-    async fn newest(&self, place: &Place<'_>, cluster: &Cluster, after: i64) -> Result<i64> {
+    /// What changed last in the cluster; later than ever if the account has not come as far as `after`.
+    async fn feed_news(&self, place: &Place<'_>, cluster: &Cluster, after: i64) -> Result<News> {
         let key = cluster.id.as_str();
-        let newest = &self.followers.newest;
+        let news = &self.followers.news;
         // A copy may be older than what the agent was told, by commits that it need not follow, or by another server.
-        let known = || newest.get(&self.revisions, key).filter(|copy| copy.revision >= after);
-        if let Some(copy) = known() {
-            return Ok(copy.value);
+        let is_new =
+            |copy: &Arc<Copy<News>>| copy.revision >= after && copy.value.read_at.elapsed() < OBSERVED_EVERY;
+        let known = || news.get(&self.revisions, key).filter(is_new).map(|copy| copy.value.clone());
+        if let Some(known) = known() {
+            return Ok(known);
         }
         let _turn = place.reading.lock().await;
-        if let Some(copy) = known() {
-            return Ok(copy.value);
+        if let Some(known) = known() {
+            return Ok(known);
         }
+        self.followers.reads.fetch_add(1, Ordering::Relaxed);
+        let read_at = Instant::now();
         let mut tx = self.store.read().await?;
         let revision = tx.revision(&cluster.account).await?;
-        let value = tx.newest_association(&cluster.id).await?;
+        let newest = tx.newest_association(&cluster.id).await?;
+        let facts = tx.connection_facts(&cluster.id).await?;
         tx.end().await?;
+        let verification = Arc::new(self.verification(&cluster.id, facts.as_ref()));
+        let value = News { newest, verification, read_at };
         let account = cluster.account.clone();
-        newest.put(key, Copy { account, revision, others: Vec::new(), value });
-        Ok(if revision < after { i64::MAX } else { value })
+        news.put(key, Copy { account, revision, others: Vec::new(), value: value.clone() });
+        Ok(if revision < after { News { newest: i64::MAX, ..value } } else { value })
     }
 
     async fn feed(&self, cluster: &Cluster, after: After<'_>) -> Result<Feed> {
-        let verification = self.verification(cluster).await?;
         let mut tx = self.store.read().await?;
+        let facts = tx.connection_facts(&cluster.id).await?;
+        let verification = self.verification(&cluster.id, facts.as_ref());
         let revision = tx.revision(&cluster.account).await?;
         let forgotten = tx.association_ends_forgotten(&cluster.id).await?;
         let history = tx.history().await?;
@@ -241,22 +296,21 @@ impl Service {
         })
     }
 
-    async fn verification(&self, cluster: &Cluster) -> Result<Verification> {
+    fn verification(&self, cluster: &ClusterId, facts: Option<&ConnectionFacts>) -> Verification {
         let settings = &self.settings.pod_identity;
-        let facts = self.connection_facts(&cluster.id).await?;
-        let (state, issuer, keys) = match self.signing_now(&cluster.id, facts.as_ref()) {
+        let (state, issuer, keys) = match self.signing_now(cluster, facts) {
             SigningNow::Known(Signing { issuer, keys }) => (State::Known, Some(issuer), keys),
             SigningNow::Unknown => (State::Unknown, None, KeySet::default()),
             SigningNow::Never => (State::None, None, KeySet::default()),
         };
-        Ok(Verification {
+        Verification {
             state,
             audience: settings.audience.clone(),
             issuer,
             keys,
             uri_variable: settings.uri_variable.clone(),
             token_file_variable: settings.token_file_variable.clone(),
-        })
+        }
     }
 
     /// The same call by somebody as they are now, after they waited.

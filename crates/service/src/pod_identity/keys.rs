@@ -159,10 +159,7 @@ impl Service {
         Ok(self.connection_facts(cluster).await?.and_then(|facts| facts.identity))
     }
 
-    pub(super) async fn connection_facts(
-        &self,
-        cluster: &ClusterId,
-    ) -> Result<Option<ConnectionFacts>, Error> {
+    async fn connection_facts(&self, cluster: &ClusterId) -> Result<Option<ConnectionFacts>, Error> {
         let mut tx = self.store.read().await?;
         let facts = tx.connection_facts(cluster).await?;
         tx.end().await?;

@@ -33,6 +33,8 @@ pub struct PodIdentity {
     pub lifetime_seconds: i64,
     /// Whether only tokens that are bound to a pod are good.
     pub require_bound_pod: bool,
+    /// So many agents may wait at once for something to change, of all clusters together.
+    pub most_waiting: usize,
 }
 
 /// The shortest life of credentials, in seconds: clients fetch new ones when less than 40 minutes remain, each time that
@@ -51,6 +53,7 @@ impl Default for PodIdentity {
             token_file_variable: "BAILIWICK_TOKEN_FILE".to_owned(),
             lifetime_seconds: 7200,
             require_bound_pod: false,
+            most_waiting: 2_048,
         }
     }
 }

@@ -70,6 +70,7 @@ pub fn read(section: &Section) -> Result<PodIdentity> {
                 .parse()
                 .map_err(|_| Error::invalid("pod_identity.require_bound_pod", "must be `true` or `false`"))?,
         },
+        ..PodIdentity::default()
     })
 }
 
@@ -108,6 +109,7 @@ pub fn describe(settings: &PodIdentity) -> Vec<String> {
         token_file_variable,
         lifetime_seconds,
         require_bound_pod,
+        most_waiting: _,
     } = settings;
     vec![
         format!("pod_identity.audience = {audience}"),

@@ -199,6 +199,7 @@ fn request_schema(row: &Operation) -> String {
         "clusters.update" => "ClusterUpdate",
         "clusters.check" => "NewCheck",
         "associations.update" => "AssociationUpdate",
+        "podIdentity.issueAgentKey" => "AgentKeyIssue",
         "podIdentity.vend" => "PodToken",
         "podIdentity.test" => "TriedWorkload",
         "clusters.rotate" => "NewConnection",

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::clusters::certificates::WhichCluster;
-use service::pod_identity::agents::AgentKey;
+use service::pod_identity::agents::{AgentKey, AgentKeys, Others};
 use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation};
 use service::pod_identity::feed::{After, LONGEST_WAIT};
 use service::{Call, Which};
@@ -86,15 +86,15 @@ fn agent_rows() -> Vec<Operation> {
             "POST",
             "/bailiwick/v1/clusters/{cluster}/pod-identity/agent",
             "podIdentity.issueAgentKey",
-            "Makes a key for the agent of a cluster; others that it has end in an hour.",
-            BodyRule::None,
+            "Makes keys for the agents of a cluster; others that they have end in an hour, or now if they are to.",
+            BodyRule::Json,
             Handler::Authenticated(|app, call, input| Box::pin(issue(app, call, input))),
         ),
         row(
             "POST",
             "/bailiwick/v1/clusters/{cluster}/pod-identity/agent/renew",
             "podIdentity.renewAgentKey",
-            "Makes a new key for the agent that asks for it with its own; others that it has end in an hour.",
+            "Makes new keys for the keeper that asks for them with its own, and for its nodes; the ones before end in an hour.",
             BodyRule::None,
             Handler::Authenticated(|app, call, input| Box::pin(renew(app, call, input))),
         ),
@@ -102,7 +102,7 @@ fn agent_rows() -> Vec<Operation> {
             "DELETE",
             "/bailiwick/v1/clusters/{cluster}/pod-identity/agent",
             "podIdentity.endAgent",
-            "Deletes the agent of a cluster with all its keys.",
+            "Deletes the agents of a cluster with all their keys.",
             BodyRule::None,
             Handler::Authenticated(|app, call, input| Box::pin(end(app, call, input))),
         ),
@@ -185,9 +185,16 @@ fn schemas_of_associations() -> Value {
                 "associations": {"type": "array", "items": known}, "ended": texts
             }),
         ),
+        "AgentKeyIssue": object(&[], json!({"endOthers": {"type": "boolean"}})),
         "AgentKey": object(
-            &["accessKeyId", "secretAccessKey", "principal", "cluster"],
-            json!({"accessKeyId": text, "secretAccessKey": text, "principal": text, "cluster": text}),
+            &["accessKeyId", "secretAccessKey", "principal", "cluster", "keeper"],
+            json!({
+                "accessKeyId": text, "secretAccessKey": text, "principal": text, "cluster": text,
+                "keeper": object(
+                    &["accessKeyId", "secretAccessKey", "principal"],
+                    json!({"accessKeyId": text, "secretAccessKey": text, "principal": text}),
+                )
+            }),
         ),
     })
 }
@@ -269,13 +276,22 @@ async fn follow(app: &App, call: Call, input: Input) -> Result<Reply> {
 }
 
 async fn issue(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let made = app.service.issue_agent_key(&call, input.parameters.get("cluster")).await?;
-    Reply::json(StatusCode::CREATED, &WireKey::new(&made))
+    // Older clients send none.
+    let others = if input.body.is_empty() {
+        Others::EndInAnHour
+    } else {
+        let mut body = input.json()?;
+        let end = body.optional_boolean("endOthers")?;
+        body.finish()?;
+        if end == Some(true) { Others::EndNow } else { Others::EndInAnHour }
+    };
+    let made = app.service.issue_agent_keys(&call, input.parameters.get("cluster"), others).await?;
+    Reply::json(StatusCode::CREATED, &WireKeys::new(&made))
 }
 
 async fn renew(app: &App, call: Call, input: Input) -> Result<Reply> {
-    let made = app.service.renew_agent_key(&call, input.parameters.get("cluster")).await?;
-    Reply::json(StatusCode::CREATED, &WireKey::new(&made))
+    let made = app.service.renew_agent_keys(&call, input.parameters.get("cluster")).await?;
+    Reply::json(StatusCode::CREATED, &WireKeys::new(&made))
 }
 
 async fn end(app: &App, call: Call, input: Input) -> Result<Reply> {
@@ -330,20 +346,28 @@ impl Wire {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct WireKeys<'a> {
+    #[serde(flatten)]
+    node: WireKey<'a>,
+    cluster: &'a str,
+    keeper: WireKey<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WireKey<'a> {
     access_key_id: &'a str,
     secret_access_key: &'a str,
     principal: &'a str,
-    cluster: &'a str,
 }
 
-impl<'a> WireKey<'a> {
-    fn new(made: &'a AgentKey) -> Self {
-        Self {
-            access_key_id: made.key.id.as_str(),
-            secret_access_key: made.secret.expose(),
-            principal: made.agent.as_str(),
-            cluster: made.cluster.as_str(),
-        }
+impl<'a> WireKeys<'a> {
+    fn new(made: &'a AgentKeys) -> Self {
+        let key = |key: &'a AgentKey| WireKey {
+            access_key_id: key.key.id.as_str(),
+            secret_access_key: key.secret.expose(),
+            principal: key.agent.as_str(),
+        };
+        Self { node: key(&made.node), cluster: made.cluster.as_str(), keeper: key(&made.keeper) }
     }
 }

@@ -253,15 +253,16 @@ def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, baili
     key = lambda: base64.b64decode(kube.get(path)["data"]["accessKeyId"]).decode()  # noqa: E731
     before = (first.folder / "accessKeyId").read_text(encoding="utf-8")
     until(lambda: key() != before, 15, "another key")
+    done = "bailiwick.dev/renewed-at"
+    until(lambda: done in kube.get(path)["metadata"].get("annotations", {}), 10, "it is said that all is done")
     secret = kube.get(path)
-    assert secret["metadata"]["annotations"].get("bailiwick.dev/renewed-at")
+    assert kube.get(nodes)["data"]["accessKeyId"] != nodes_before["accessKeyId"]
     text = base64.b64decode(secret["data"]["secretAccessKey"]).decode()
     assert text not in first.process.output()
-    assert kube.get(nodes)["data"]["accessKeyId"] != nodes_before["accessKeyId"]
 
 
 def test_keys_that_cannot_be_written_are_kept_and_not_asked_for_again(webhook, kube, bailiwick, cluster):
-    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-keeper-key"
+    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key"
     running = webhook("--renew-key-seconds=4")
     role = f"{RBAC}/namespaces/{SYSTEM}/roles/bailiwick-webhook"
     rules = kube.get(role)["rules"]

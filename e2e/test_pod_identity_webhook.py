@@ -261,22 +261,27 @@ def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, baili
     assert text not in first.process.output()
 
 
-def test_keys_that_cannot_be_written_are_kept_and_not_asked_for_again(webhook, kube, bailiwick, cluster):
+def test_keys_that_cannot_be_written_are_kept_and_not_asked_for_again(kube, bailiwick, own_api_server):
     path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key"
-    running = webhook("--renew-key-seconds=4")
     role = f"{RBAC}/namespaces/{SYSTEM}/roles/bailiwick-webhook"
-    rules = kube.get(role)["rules"]
-    (rule,) = rules
-    read = {**rule, "verbs": ["get"]}
-    others = [name for name in rule["resourceNames"] if name != "bailiwick-agent-key"]
-    kube.merge(role, {"rules": [read, {**rule, "resourceNames": others}]})
-    before = kube.get(path)["data"]
-    until(lambda: '"is_kept":true' in running.process.output(), 20, "what was given cannot be written")
-    assert kube.get(path)["data"] == before
-    kube.merge(role, {"rules": rules})
-    until(lambda: kube.get(path)["data"] != before, 20, "it is written after all")
-    # The server renews once a minute, and says so to who asks again.
-    assert "key.asked_again" not in running.process.output()
+    # A cluster of its own: keys are renewed once in a minute.
+    running = Webhook(bailiwick, own_api_server, bailiwick.add_cluster(own_api_server), "--renew-key-seconds=4")
+    try:
+        running.prepare()
+        rules = kube.get(role)["rules"]
+        (rule,) = rules
+        others = [name for name in rule["resourceNames"] if name != "bailiwick-agent-key"]
+        kube.merge(role, {"rules": [{**rule, "verbs": ["get"]}, {**rule, "resourceNames": others}]})
+        before = kube.get(path)["data"]
+        running.start()
+        until(lambda: '"is_kept":true' in running.process.output(), 20, "what was given cannot be written")
+        assert kube.get(path)["data"] == before
+        kube.merge(role, {"rules": rules})
+        until(lambda: kube.get(path)["data"] != before, 20, "it is written after all")
+        # The server says so to who asks again within a minute.
+        assert "key.asked_again" not in running.process.output()
+    finally:
+        running.remove()
 
 
 def test_a_pod_that_holds_connections_stops_no_review(webhook, kube, bailiwick, cluster):

@@ -240,3 +240,26 @@ fn sets_of_keys_are_bounded_and_kinds_that_nobody_signs_with_are_left_out() {
     assert_eq!(signer.keys().only(&known), signer.keys());
     assert!(Signer::p256().keys().only(&known).is_empty());
 }
+
+#[test]
+fn what_a_token_says_of_itself_is_read_without_a_key_and_must_be_for_here() {
+    let good = json!({
+        "iss": ISSUER,
+        "aud": [AUDIENCE],
+        "exp": NOW + 60,
+        "sub": "system:serviceaccount:shop:cart",
+        "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "cart", "uid": "u"}},
+    });
+    let said = |name: &str, value: Value, issuer: Option<&str>| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        let token = Signer::p256().token(&claims);
+        let now = Timestamp::from_millis(NOW * 1000);
+        Unverified::read(&token).and_then(|token| token.claims_unproved(issuer, AUDIENCE, now))
+    };
+    assert_eq!(said("iss", json!("other"), None).unwrap().service_account.uid, "u");
+    assert_eq!(said("iss", json!("other"), Some(ISSUER)), Err(Rejected::Issuer));
+    assert_eq!(said("aud", json!("other"), None), Err(Rejected::Audience));
+    assert_eq!(said("exp", json!(NOW), None), Err(Rejected::Expired));
+    assert_eq!(said("sub", json!("system:serviceaccount:shop:till"), None), Err(Rejected::Malformed));
+}

@@ -39,7 +39,7 @@ pub type Answer = Response<Full<Bytes>>;
 /// What is answered on an address.
 pub enum Site {
     /// Credentials, for pods.
-    Credentials(Credentials),
+    Credentials(Box<Credentials>),
     /// That there is no metadata, so that SDKs look further.
     NoMetadata(Arc<Desk>, Arc<Callers>),
     /// How the agent is, for those who watch over it.

@@ -56,7 +56,8 @@ pub struct Arguments {
     /// The path at which pods ask.
     #[arg(long, env = "BAILIWICK_PATH", value_name = "PATH", default_value = "/v1/credentials")]
     path: String,
-    /// Range of this node's pods. Whoever has neither such an address nor one of the node itself is refused.
+    /// Range of this node's pods. Whoever has neither such an address nor one of the node itself is refused; without it, all
+    /// but the node itself.
     #[arg(long, env = "BAILIWICK_ALLOW_FROM", value_name = "RANGE", value_delimiter = ',')]
     allow_from: Vec<Range>,
     /// Name of this node: tokens that name another one are refused.
@@ -106,7 +107,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let (stop, end) = watch::channel(false);
     let mut sites = JoinSet::new();
     let site = Credentials::new(Arc::clone(&desk), Arc::clone(&callers), arguments.path);
-    sites.spawn(pods.serve(Site::Credentials(site), end.clone()));
+    sites.spawn(pods.serve(Site::Credentials(Box::new(site)), end.clone()));
     sites.spawn(status.serve(Site::Status(Arc::clone(&desk)), end.clone()));
     if let Some(metadata) = metadata {
         sites.spawn(metadata.serve(Site::NoMetadata(Arc::clone(&desk), callers), end));

@@ -105,7 +105,7 @@ impl Node {
         let site = Credentials::new(Arc::clone(&self.desk), callers, "/v1/credentials".into());
         let (stop, end) = watch::channel(false);
         tokio::spawn(async move {
-            listener.serve(Site::Credentials(site), end).await;
+            listener.serve(Site::Credentials(Box::new(site)), end).await;
             drop(stop);
         });
         address

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("agent", &["der", "domain", "podidentity", "signing"]),
     ("bailiwick", &["api", "domain", "fleet", "rbac", "service", "signing", "store"]),
     // Measures from outside, but for what costs too little to be seen there.
-    ("benches", &["api", "domain", "service", "store"]),
+    ("benches", &["agent", "api", "domain", "podidentity", "service", "store"]),
 ];
 
 /// Arrows of tests alone: they need a database to open the door over, and `store` has throw-away ones.

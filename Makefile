@@ -57,6 +57,7 @@ bench: setup ## Figures as ratios, each beside its peer in one run; never part o
 	cargo run --release --manifest-path benches/cedar/Cargo.toml
 	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
 	"$$release/benches" signature; \
+	"$$release/benches" agent-hit; \
 	"$$release/benches" reads "$$release/bailiwick"; \
 	"$$release/benches" tokens "$$release/bailiwick" benches/keystone.py; \
 	scripts/with-postgres --durable sh -c "'$$release/benches' permissions '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \

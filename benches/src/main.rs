@@ -3,6 +3,7 @@
 //!
 //! What happens in clusters is measured by `fleet.py` beside this, on the servers of `e2e/harness`.
 
+mod agent_hit;
 mod bare;
 mod figures;
 mod load;
@@ -26,6 +27,7 @@ async fn main() -> io::Result<()> {
     match words.as_slice() {
         ["--peer", file] => peer::serve(file).await,
         ["signature"] => signature::compare(),
+        ["agent-hit"] => agent_hit::compare(),
         ["reads", server] => reads::compare(server).await,
         ["permissions", server, postgres] => permissions::compare(server, postgres).await,
         ["tokens", server, keystone] => tokens::compare(server, keystone).await,
@@ -35,7 +37,7 @@ async fn main() -> io::Result<()> {
         ["apply", address, folder, prefix, count] => bare::apply(address, folder, prefix, count).await,
         ["ask", address, folder, questions] => bare::ask(address, folder, questions).await,
         _ => Err(io::Error::other(
-            "usage: benches signature | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | ask ADDRESS FOLDER QUESTIONS | paced ADDRESS FILE PER-SECOND CONNECTIONS",
+            "usage: benches signature | agent-hit | reads SERVER | permissions SERVER POSTGRES-URL | tokens SERVER KEYSTONE-SCRIPT | writes SERVER [POSTGRES-URL] | apply ADDRESS FOLDER PREFIX COUNT | ask ADDRESS FOLDER QUESTIONS | paced ADDRESS FILE PER-SECOND CONNECTIONS",
         )),
     }
 }

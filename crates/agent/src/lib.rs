@@ -5,5 +5,6 @@ pub mod cluster;
 pub mod feed;
 pub mod lru;
 pub mod node;
+pub mod rate;
 pub mod server;
 pub mod webhook;

@@ -9,6 +9,7 @@ use podidentity::feed::Feed;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Spread;
+use crate::rate::Rate;
 use crate::server::{Failure, Server};
 
 /// So long the server may wait for a change before it says that there is none.
@@ -17,11 +18,11 @@ const WAIT: Duration = Duration::from_secs(3);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 /// What the pauses grow to while the server does not accept the agent: wrong keys are counted there, and locked.
 const PAUSE_UNACCEPTED: Duration = Duration::from_secs(60);
-/// An answer that comes sooner came at once. One may be a change; several are a stream of changes, or two servers that do
-/// not know the same. Further questions wait, longer each time, and so ask for several changes together.
-const AT_ONCE: Duration = Duration::from_millis(250);
-/// The first pause after answers that came at once, and what the pauses grow to.
-const PAUSES_AT_ONCE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// So many questions in a row follow the answer before without a pause, and so many in a second. Changes come one by one and
+/// are told at once; a stream of them, or of two servers that do not know the same, is asked for more rarely.
+const QUESTIONS: (u32, u32) = (20, 2);
+/// The pause where more answers came.
+const PAUSE_AT_ONCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether there is another key.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -49,19 +50,17 @@ pub trait Follower: Sync {
 }
 
 /// How soon the next question may follow.
-#[derive(Default)]
 struct Pace {
     failures: u32,
-    at_once: u32,
+    questions: Rate,
 }
 
 /// Follows the server for ever.
 pub async fn follow(follower: &impl Follower) {
-    let mut pace = Pace::default();
+    let mut pace = Pace::new();
     let mut is_behind = false;
     loop {
         let after = if is_behind { 0 } else { follower.revision() };
-        let begun = Instant::now();
         let asked = follower.server().feed(after, WAIT);
         // Who asks for everything already is not interrupted for it.
         let told = match after {
@@ -81,7 +80,7 @@ pub async fn follow(follower: &impl Follower) {
                 }
                 is_behind = false;
                 follower.take(after, feed);
-                sleep(pace.answered(begun.elapsed(), follower.spread())).await;
+                sleep(pace.answered(follower.spread())).await;
             }
             Err(failure) => {
                 if follower.apart(&failure) {
@@ -95,13 +94,13 @@ pub async fn follow(follower: &impl Follower) {
 }
 
 impl Pace {
-    fn answered(&mut self, after: Duration, spread: &Spread) -> Duration {
+    fn new() -> Self {
+        Self { failures: 0, questions: Rate::new(QUESTIONS.0, QUESTIONS.1) }
+    }
+
+    fn answered(&mut self, spread: &Spread) -> Duration {
         self.failures = 0;
-        self.at_once = if after < AT_ONCE { self.at_once.saturating_add(1) } else { 0 };
-        match self.at_once {
-            0 | 1 => Duration::ZERO,
-            more => spread.of(grown(PAUSES_AT_ONCE.0, more - 2).min(PAUSES_AT_ONCE.1)),
-        }
+        if self.questions.take() { Duration::ZERO } else { spread.of(PAUSE_AT_ONCE) }
     }
 
     fn failed(&mut self, failure: &Failure, spread: &Spread) -> Duration {
@@ -153,16 +152,19 @@ async fn pause(server: &Server, failure: &Failure, most: Duration) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn answers_that_keep_coming_at_once_are_asked_for_less_and_less_often() {
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_keep_coming_at_once_are_not_asked_for_at_once_without_end() {
         let spread = Spread::of_this_process();
-        let mut pace = Pace::default();
-        assert_eq!(pace.answered(Duration::ZERO, &spread), Duration::ZERO, "one is a change");
-        let pauses: Vec<Duration> = (0..20).map(|_| pace.answered(Duration::ZERO, &spread)).collect();
-        assert!(pauses.iter().all(|pause| *pause >= Duration::from_millis(125)), "{pauses:?}");
-        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(2)), "{pauses:?}");
-        assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(10), "{pauses:?}");
-        assert_eq!(pace.answered(WAIT, &spread), Duration::ZERO);
-        assert_eq!(pace.answered(Duration::ZERO, &spread), Duration::ZERO);
+        let mut pace = Pace::new();
+        let begun = Instant::now();
+        for _ in 0..QUESTIONS.0 {
+            assert_eq!(pace.answered(&spread), Duration::ZERO, "a few are changes");
+        }
+        let mut questions = 0;
+        while begun.elapsed() < Duration::from_secs(60) {
+            sleep(pace.answered(&spread)).await;
+            questions += 1;
+        }
+        assert!((40..=200).contains(&questions), "{questions} in a minute");
     }
 }

@@ -17,13 +17,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cache::{Cache, Owner, Standing};
 use super::flight::Flights;
-use super::limits::{Gate, Rate, Rates};
+use super::limits::{Gate, Rates};
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 use super::tokens::{Mark, Proof, Tokens, mark};
 use crate::clock::Spread;
 use crate::feed::{Follower, Keys, Known};
 use crate::lru::Lru;
+use crate::rate::Rate;
 use crate::server::{Failure, Server};
 
 /// So long a pod waits at most: its SDK gives up after five seconds.
@@ -387,8 +388,7 @@ impl Follower for Desk {
                 self.metrics.dropped.add_many(dropped);
             }
         }
-        // Who tells something can be asked.
-        self.gate.open();
+        self.gate.heard();
         self.health.send_replace(Health::Told);
     }
 

@@ -15,9 +15,10 @@ use tokio::time::timeout;
 
 use super::callers::{Caller, Callers};
 use super::desk::{Desk, Health};
-use super::limits::{Rate, Rates};
+use super::limits::Rates;
 use super::metrics;
 use super::refusal::Refusal;
+use crate::rate::Rate;
 
 /// More than any SDK sends; what it says does not matter.
 const MAX_BODY: usize = 4 << 10;

@@ -13,12 +13,15 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::cache::Owner;
 use crate::clock::Spread;
 use crate::lru::Lru;
+use crate::rate::Rate;
 
 /// The first pause after a failure, and what the pauses grow to.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// It counts as away when it could answer so many askers in a row with nothing but that it cannot. One alone may be the
 /// reason itself.
 const UNWELL: usize = 3;
+/// So long a server that could not answer counts so, whatever else it answers; unless it answers who looks.
+const UNWELL_FOR: Duration = Duration::from_secs(20);
 /// Of so many sources it is known how much they asked.
 const SOURCES: usize = 4_096;
 
@@ -37,6 +40,8 @@ struct Standing {
     unanswered: HashSet<Owner>,
     /// Shut: from when on one may look whether it is back. `None` while it is open.
     shut_until: Option<Instant>,
+    /// Since when it cannot answer, if that is why.
+    unwell_since: Option<Instant>,
     is_looked: bool,
 }
 
@@ -94,11 +99,25 @@ impl Gate {
         }
     }
 
-    /// Opens: the server was seen to answer something else.
-    pub fn open(&self) {
+    /// The server was seen to answer something else. One that was away is back; one that could not answer is left
+    /// to who looks for a while, or all would ask it again each time.
+    pub fn heard(&self) {
+        let now = Instant::now();
+        let standing = self.standing();
+        if standing.shut_until.is_some()
+            && standing.unwell_since.is_some_and(|since| since + UNWELL_FOR > now)
+        {
+            return;
+        }
+        drop(standing);
+        self.open();
+    }
+
+    fn open(&self) {
         let mut standing = self.standing();
         standing.failures = 0;
         standing.unanswered.clear();
+        standing.unwell_since = None;
         if standing.shut_until.take().is_some() {
             drop(standing);
             self.changed.send_replace(());
@@ -137,6 +156,10 @@ impl Gate {
             let growth = 1_u32.checked_shl(standing.failures.min(8)).unwrap_or(u32::MAX);
             let pause = self.spread.of(PAUSES.0.saturating_mul(growth).min(PAUSES.1));
             standing.shut_until = Some(Instant::now() + pause.max(asked));
+            standing.unwell_since = match came {
+                Came::Unwell(_) => standing.unwell_since.or(Some(Instant::now())),
+                Came::Answer | Came::Nothing => None,
+            };
         }
     }
 
@@ -169,32 +192,6 @@ impl Drop for Pass<'_> {
             self.gate.standing().is_looked = false;
             self.gate.changed.send_replace(());
         }
-    }
-}
-
-/// So many in a row, and so many in a second.
-pub struct Rate {
-    burst: f64,
-    per_second: f64,
-    level: Mutex<Option<(Instant, f64)>>,
-}
-
-impl Rate {
-    /// A full bucket.
-    #[must_use]
-    pub fn new(burst: u32, per_second: u32) -> Self {
-        Self { burst: burst.into(), per_second: per_second.into(), level: Mutex::new(None) }
-    }
-
-    /// Whether there is one left, which is taken.
-    pub fn take(&self) -> bool {
-        let now = Instant::now();
-        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, left) = level.unwrap_or((now, self.burst));
-        let left = (left + now.duration_since(at).as_secs_f64() * self.per_second).min(self.burst);
-        let is_there = left >= 1.0;
-        *level = Some((now, if is_there { left - 1.0 } else { left }));
-        is_there
     }
 }
 
@@ -302,20 +299,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_that_only_tells_what_changed_is_not_asked_by_all_at_once() {
+        let gate = gate(64);
+        gate.enter(soon()).await.unwrap().report(Came::Nothing, pod(0));
+        gate.heard();
+        assert!(gate.is_open(), "it is back");
+        for number in 0..UNWELL {
+            gate.enter(soon()).await.unwrap().report(Came::Unwell(None), pod(number));
+        }
+        gate.heard();
+        assert!(!gate.is_open(), "it is there, and cannot answer pods");
+        tokio::time::advance(UNWELL_FOR).await;
+        gate.heard();
+        assert!(gate.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn so_many_ask_at_a_time() {
         let gate = gate(2);
         let held = (gate.enter(soon()).await.unwrap(), gate.enter(soon()).await.unwrap());
         assert!(gate.enter(soon()).await.is_none());
         drop(held.0);
         assert!(gate.enter(soon()).await.is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rate_is_a_burst_and_what_comes_back_in_time() {
-        let rate = Rate::new(2, 3);
-        assert_eq!([rate.take(), rate.take(), rate.take()], [true, true, false]);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!([rate.take(), rate.take(), rate.take()], [true, true, false]);
     }
 
     #[tokio::test(start_paused = true)]

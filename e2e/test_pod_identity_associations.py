@@ -420,6 +420,10 @@ def test_an_agents_key_follows_its_own_cluster_and_does_nothing_else(bailiwick, 
         ("GET", f"/api/v3/projects/{bailiwick.project}/clusters/{here.cluster}/pod-identity-associations"),
     ]:
         assert asked(agent, method, path)[0] == 403, path
+    # What every other member of the account may read, an agent may not: it sees no cluster.
+    clusters = f"/v5/{bailiwick.project}/container/kubernetes/multi-cloud/clusters"
+    assert asked(bailiwick.client(), "GET", clusters)[1]["total_num"] > 0
+    assert asked(agent, "GET", clusters)[1]["total_num"] == 0
     users = bailiwick.do("user", "list")
     assert made["principal"] in users
     assert asked(agent, "POST", f"{below}/agent/renew")[0] == 403, "a node's key does not make itself last"

@@ -67,6 +67,8 @@ pub struct Association {
     pub tags: BTreeMap<String, String>,
     /// How often it was changed: what agents keep is good for one number.
     pub epoch: i64,
+    /// How often everything was ended that had been vended by it.
+    pub ended: i64,
     /// The account's revision when it was last changed.
     pub revision: i64,
     /// When it was made.

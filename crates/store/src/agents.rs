@@ -89,6 +89,20 @@ impl WriteTx {
         Ok(agents.len())
     }
 
+    /// Deletes every key of the users that are the agents of a cluster. The users stay as they are.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn end_agent_keys(&mut self, cluster: &ClusterId) -> Result<()> {
+        for (_, user) in self.agents_of_cluster(cluster).await? {
+            for key in self.access_keys_of(&user).await? {
+                self.delete_access_key(key.id.as_str()).await?;
+            }
+            self.end_sessions_of_principal(&user).await?;
+        }
+        self.forget_agent_pairs(cluster).await
+    }
+
     /// Says when a key of the account ends by itself.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::transaction::{ReadTx, WriteTx};
 macro_rules! columns {
     () => {
         "SELECT a.id, a.account_id, a.cluster_id, a.namespace, a.service_account, a.agency_id, a.tags, a.epoch, \
-         a.revision, a.created_at, a.modified_at FROM associations a "
+         a.ended, a.revision, a.created_at, a.modified_at FROM associations a "
     };
 }
 
@@ -54,19 +54,22 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Gives an association another agency. Returns whether it is there.
+    /// Gives an association another agency, and ends what was vended by it so many times more. Returns whether it is there.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn set_association_agency(
         &mut self,
         id: &AssociationId,
-        agency: &PrincipalId,
+        (agency, ends): (&PrincipalId, i64),
         now: Timestamp,
     ) -> Result<bool> {
+        if ends > 0 {
+            self.note_ended();
+        }
         let (account, revision) = (self.account().clone(), self.revision());
         let done = sqlx::query(
-            "UPDATE associations SET agency_id = $3, epoch = epoch + 1, revision = $4, modified_at = $5 \
+            "UPDATE associations SET agency_id = $3, epoch = epoch + 1, revision = $4, modified_at = $5, ended = ended + $6 \
              WHERE account_id = $1 AND id = $2",
         )
         .bind(account.as_str())
@@ -74,10 +77,29 @@ impl WriteTx {
         .bind(agency.as_str())
         .bind(revision)
         .bind(now.as_millis())
+        .bind(ends)
         .execute(self.connection())
         .await
         .map_err(database)?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Ends everything that was vended by the associations of a cluster, which stay. Agents are told.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn end_vended_in_cluster(&mut self, cluster: &ClusterId) -> Result<()> {
+        let revision = self.revision();
+        self.note_ended();
+        sqlx::query(
+            "UPDATE associations SET epoch = epoch + 1, revision = $2, ended = ended + 1 WHERE cluster_id = $1",
+        )
+        .bind(cluster.as_str())
+        .bind(revision)
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(())
     }
 
     /// Deletes an association, and remembers that it was there. Returns whether it was. What was vended by it is over,
@@ -233,6 +255,7 @@ fn association(row: &AnyRow) -> Result<Association> {
         agency: PrincipalId::stored(&text("agency_id")?),
         tags,
         epoch: number("epoch")?,
+        ended: number("ended")?,
         revision: number("revision")?,
         created_at: Timestamp::from_millis(number("created_at")?),
         modified_at: Timestamp::from_millis(number("modified_at")?),

@@ -22,7 +22,8 @@ macro_rules! ancestor_lives {
              AND p.passwords_set = a.epoch) \
          WHEN 'access-key' THEN (SELECT COUNT(*) FROM access_keys k WHERE k.id = a.ancestor_id \
              AND k.enabled = 1 AND k.ended = a.epoch AND (k.ends_at IS NULL OR k.ends_at > $2)) \
-         WHEN 'association' THEN (SELECT COUNT(*) FROM associations s WHERE s.id = a.ancestor_id) \
+         WHEN 'association' THEN (SELECT COUNT(*) FROM associations s WHERE s.id = a.ancestor_id \
+             AND s.ended = a.epoch) \
          WHEN 'service-account' THEN (SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM service_account_ends s \
              WHERE s.id = a.ancestor_id) \
          ELSE (SELECT COUNT(*) FROM sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) END"

@@ -18,6 +18,7 @@ const VIEW: View = View {
         field("ENABLED", "enabled"),
         field("DESCRIPTION", "description"),
         field("CREATED", "createdAt"),
+        field("ENDS", "endsAt"),
     ],
     details: &[
         field("ACCESS KEY ID", "accessKeyId"),
@@ -26,6 +27,7 @@ const VIEW: View = View {
         field("DESCRIPTION", "description"),
         field("CREATED", "createdAt"),
         field("LAST USED", "lastUsedAt"),
+        field("ENDS", "endsAt"),
     ],
 };
 

@@ -90,17 +90,20 @@ pub enum Command {
 
     /// Give an association another agency
     ///
-    /// The next credentials that pods fetch are the new agency's. Those that they hold go on until they end: delete the
-    /// association if they must end at once.
+    /// The next credentials that pods fetch are the new agency's. Those that they hold go on until they end, so this revokes
+    /// nothing by itself; with --end-vended they end at once, also if the agency is the one that it has.
     #[command(after_help = "Examples:\n  \
         bailiwick pod-identity update --cluster prod -n shop --service-account cart --agency reader\n  \
-        bailiwick pod-identity update --cluster prod --agency reader 402358e8-2e3a-4531-8ae7-0e9cb5e1c0de")]
+        bailiwick pod-identity update --cluster prod --agency reader --end-vended 402358e8-2e3a-4531-8ae7-0e9cb5e1c0de")]
     Update {
         #[command(flatten)]
         which: Which,
         /// The new agency's id or name
         #[arg(long)]
         agency: String,
+        /// End at once what pods hold; they go on when they have fetched what is new
+        #[arg(long)]
+        end_vended: bool,
     },
 
     /// Delete an association: what pods got by it ends at once
@@ -191,10 +194,11 @@ pub fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failur
             let made = session.client.write("POST", &path(&cluster, None)?, body)?;
             session.print(&VIEW, &made)
         }
-        Command::Update { which, agency } => {
+        Command::Update { which, agency, end_vended } => {
             let id = which.id(session)?;
             let path = path(&which.cluster, Some(&id))?;
-            let changed = session.client.write("PATCH", &path, json!({"agency": agency}))?;
+            let changed =
+                session.client.write("PATCH", &path, json!({"agency": agency, "endVended": end_vended}))?;
             session.print(&VIEW, &changed)
         }
         Command::Test(args) => pod_identity_test::run(&args, session),

@@ -97,6 +97,8 @@ impl Service {
         if found.is_active {
             let grants = tx.grants_of_cluster(&id).await?;
             self.revoke_owners_grant(&mut tx, &id).await?;
+            let associations = tx.associations_of_cluster(&id, 0).await?;
+            self.audit_ends(&mut tx, call, &associations).await?;
             tx.remove_cluster(&id, self.now()).await?;
             tx.revoke_certificates_of_cluster(&id, self.now()).await?;
             history::record_changed(&mut tx, call, &grants).await?;

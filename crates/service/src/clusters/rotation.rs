@@ -166,6 +166,9 @@ impl Service {
                 let remains = Remains::read(&mut tx, &self.installation, &cluster.id, self.now()).await?;
                 tx.suspend_cluster(&cluster.id, self.now()).await?;
                 tx.forget_activity(&cluster.id).await?;
+                // What the pods of the former cluster proved is nothing that the new one vouches for.
+                tx.end_vended_in_cluster(&cluster.id).await?;
+                tx.end_agent_keys(&cluster.id).await?;
                 // The former cluster signed them, and the new one does not know its authority.
                 tx.revoke_certificates_of_cluster(&cluster.id, self.now()).await?;
                 (Some(remains), "bailiwick:cluster:replace")

@@ -25,8 +25,10 @@ use crate::service::{PageRequest, Paged, Service};
 pub(crate) const CREATE: &str = "bailiwick:podIdentity:create";
 pub(crate) const UPDATE: &str = "bailiwick:podIdentity:update";
 pub(crate) const DELETE: &str = "bailiwick:podIdentity:delete";
-const LIST: &str = "bailiwick:podIdentity:list";
-const SHOW: &str = "bailiwick:podIdentity:show";
+pub(super) const LIST: &str = "bailiwick:podIdentity:list";
+pub(super) const SHOW: &str = "bailiwick:podIdentity:show";
+/// Of associations that end with something else so many are named in the audit.
+const MOST_NAMED: usize = 100;
 /// What it takes to let others act as an agency.
 const PASS: &str = "bailiwick:agency:pass";
 
@@ -111,6 +113,7 @@ impl Service {
             agency: agency.id.clone(),
             tags,
             epoch: 1,
+            ended: 0,
             revision: tx.revision(),
             created_at: now,
             modified_at: now,
@@ -208,7 +211,7 @@ impl Service {
         Ok(shown)
     }
 
-    /// Gives an association another agency. What was vended before goes on to its own end.
+    /// Gives an association another agency.
     ///
     /// # Errors
     /// `NotFound` if there is none; `Forbidden` for whoever may not pass the agency; `Conflict` if the agency's trust
@@ -219,6 +222,7 @@ impl Service {
         which: WhichCluster<'_>,
         id: &str,
         agency: Which<'_>,
+        before: VendedBefore,
     ) -> Result<AssociationView> {
         let right = authz::require_somewhere(call, UPDATE)?;
         let mut tx = match self.begin(call).await {
@@ -229,24 +233,29 @@ impl Service {
             }
         };
         let cluster = cluster(&mut tx, call, &right, which).await?;
-        let before = found(&mut tx, &right, &cluster, id).await?;
+        let known = found(&mut tx, &right, &cluster, id).await?;
         let agency = passed(&mut tx, call, agency).await?;
-        if before.agency == agency.id {
+        if known.agency == agency.id && before == VendedBefore::GoesOn {
             if call.signed.is_some() {
                 // It must be known when it comes again, after somebody changed the association.
                 tx.commit().await?;
             }
-            return Ok(AssociationView { association: before, agency_name: agency.name });
+            return Ok(AssociationView { association: known, agency_name: agency.name });
         }
-        self.trusts(&mut tx, &agency, &cluster, &before).await?;
+        self.trusts(&mut tx, &agency, &cluster, &known).await?;
         let now = self.now();
-        tx.set_association_agency(&before.id, &agency.id, now).await?;
+        let ends = match before {
+            VendedBefore::GoesOn => 0,
+            VendedBefore::Ends => 1,
+        };
+        tx.set_association_agency(&known.id, (&agency.id, ends), now).await?;
         let after = Association {
             agency: agency.id,
-            epoch: before.epoch + 1,
+            epoch: known.epoch + 1,
+            ended: known.ended + ends,
             revision: tx.revision(),
             modified_at: now,
-            ..before
+            ..known
         };
         self.commit_for_fleet(tx, call, UPDATE, &resource(&after)).await?;
         Ok(AssociationView { association: after, agency_name: agency.name })
@@ -317,11 +326,33 @@ impl Service {
                         None => right.on(&Thing::associations_in_unknown(&association.cluster))?,
                     }
                 }
-                // They end with the agency.
-                Ok(())
+                self.audit_ends(tx, call, &theirs).await
             }
         }
     }
+}
+
+impl Service {
+    /// Writes down which associations end with something else: the first each by itself, and how many more there are.
+    pub(crate) async fn audit_ends(&self, tx: &mut WriteTx, call: &Call, all: &[Association]) -> Result<()> {
+        for association in all.iter().take(MOST_NAMED) {
+            tx.audit(&self.event(call, DELETE, &resource(association))).await?;
+        }
+        let more = all.len().saturating_sub(MOST_NAMED);
+        if more > 0 {
+            tx.audit(&self.event(call, DELETE, &format!("{ASSOCIATION}/and-{more}-more"))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of what was vended by an association before it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VendedBefore {
+    /// It goes on to its own end: pods fetch what is new in their own time.
+    GoesOn,
+    /// It ends at once.
+    Ends,
 }
 
 /// What becomes of an agency's associations when it is deleted.

@@ -48,7 +48,10 @@ pub(super) fn ancestors(cluster: &Cluster, claims: &Claims, association: &Associ
     let account = &cluster.account;
     let ancestor = |kind, id| Ancestor { kind, id, account: account.clone(), epoch: 0 };
     vec![
-        ancestor(AncestorKind::Association, association.id.as_str().to_owned()),
+        Ancestor {
+            epoch: association.ended,
+            ..ancestor(AncestorKind::Association, association.id.as_str().to_owned())
+        },
         ancestor(AncestorKind::ServiceAccount, format!("{}/{}", cluster.id, claims.service_account.uid)),
     ]
 }

@@ -65,7 +65,12 @@ fn is_space(c: char) -> bool {
 /// Letters, digits and spaces of every script, with the marks that scripts write around their letters. Those without a
 /// width of their own that are not part of a script (joiners, directions) are not among them.
 fn is_letter(c: char) -> bool {
-    c.is_alphanumeric() || is_space(c) || is_mark(c)
+    (c.is_alphanumeric() && !is_blank(c)) || is_space(c) || is_mark(c)
+}
+
+/// Letters that nothing is drawn for: the fillers of Korean syllables.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// Marks that are not letters by themselves: combining diacritics, and the signs of Indic and South-East Asian scripts
@@ -126,6 +131,10 @@ mod tests {
             "a\0",
             "a\u{200b}b",
             "a\u{202e}",
+            "a\u{3164}",
+            "a\u{ffa0}",
+            "\u{115f}a",
+            "a\u{1160}",
             "k*",
             "🙂",
             &long,

@@ -1,10 +1,11 @@
 //! What pods of a service account would get, without giving it: for people who wonder why they get nothing.
 
-use domain::{Namespace, Result, ServiceAccountName};
+use domain::{Association, Namespace, Result, ServiceAccountName};
 
+use super::associations::{LIST, SHOW};
 use super::refusal::{Refusal, Stopped};
 use super::workloads::{Workload, WorkloadKind};
-use crate::authz;
+use crate::authz::{self, Thing};
 use crate::call::Call;
 use crate::clusters::certificates::WhichCluster;
 use crate::service::Service;
@@ -28,7 +29,7 @@ pub struct Tried {
 pub struct Trial {
     /// For whom their tokens must be.
     pub audience: String,
-    /// The agency as which they would act, by name; `None` if no association says it.
+    /// The agency as which they would act, by name; `None` if no association says it, or one that the caller may not see.
     pub agency: Option<String>,
     /// Why they get nothing; `None` if they get credentials.
     pub refusal: Option<Refusal>,
@@ -49,7 +50,7 @@ impl Service {
             ServiceAccountName::parse("pod", pod)?;
         }
         let mut agency = None;
-        let refusal = match self.tried(&cluster, tried, &mut agency).await {
+        let refusal = match self.tried(call, &cluster, tried, &mut agency).await {
             Ok(()) => None,
             Err(Stopped::Refused(refusal)) => Some(refusal),
             Err(Stopped::Failed(error)) => return Err(error),
@@ -59,6 +60,7 @@ impl Service {
 
     async fn tried(
         &self,
+        call: &Call,
         cluster: &domain::Cluster,
         tried: &Tried,
         agency: &mut Option<String>,
@@ -69,10 +71,15 @@ impl Service {
         let place = (tried.namespace.as_str(), tried.service_account.as_str());
         let entitled = self.entitled(&mut tx, cluster, place).await;
         tx.end().await?;
-        if let Ok(entitled) = &entitled {
+        if let Ok(entitled) = &entitled
+            && may_see(call, &entitled.association, cluster)
+        {
             *agency = Some(entitled.agency_name.clone());
         }
         let (reached, _) = reached?;
+        // As a check does: other people need the cluster, too.
+        self.limiter.check(&cluster.id)?;
+        let _turn = self.turns.take(&cluster.id).await?;
         self.keys_of(&reached).await?;
         entitled?;
         let account =
@@ -87,4 +94,12 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Whether somebody may know what an association says.
+fn may_see(call: &Call, association: &Association, cluster: &domain::Cluster) -> bool {
+    let thing = Thing::association(association, cluster);
+    [SHOW, LIST]
+        .into_iter()
+        .any(|action| authz::require_somewhere(call, action).is_ok_and(|right| right.holds_for(&thing)))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{ErrorKind, Principal, PrincipalKind, Result};
 use service::clusters::certificates::WhichCluster;
-use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation};
+use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation, VendedBefore};
 use service::{
     AgencyUpdate, Call, NewCluster, Origin, PageRequest, PrincipalUpdate, Quotas, Removal, SignedRequest,
     Which,
@@ -65,11 +65,17 @@ async fn an_association_is_made_shown_changed_and_deleted() {
         assert_eq!((made.agency_name.as_str(), made.association.epoch), ("writer", 1));
         assert_eq!(service.show_association(root, ONE, id).await.unwrap(), made, "{}", world.on());
         world.clock.advance_seconds(5);
-        let changed = service.update_association(root, ONE, id, Which::from("reader")).await.unwrap();
+        let changed = service
+            .update_association(root, ONE, id, Which::from("reader"), VendedBefore::GoesOn)
+            .await
+            .unwrap();
         assert_eq!((changed.agency_name.as_str(), changed.association.epoch), ("reader", 2));
         assert!(changed.association.modified_at > changed.association.created_at);
         assert_eq!(service.show_association(root, ONE, id).await.unwrap(), changed);
-        let same = service.update_association(root, ONE, id, Which::from("reader")).await.unwrap();
+        let same = service
+            .update_association(root, ONE, id, Which::from("reader"), VendedBefore::GoesOn)
+            .await
+            .unwrap();
         assert_eq!(same.association.epoch, 2, "nothing changed");
         service.delete_association(root, ONE, id).await.unwrap();
         assert_eq!(kind(service.show_association(root, ONE, id).await), ErrorKind::NotFound);
@@ -160,10 +166,12 @@ async fn making_an_association_and_changing_its_agency_take_the_right_to_pass_th
         }
         let id = made.association.id.as_str();
         for call in [&without, &writers] {
-            let changed = service.update_association(call, ONE, id, Which::from("reader")).await;
+            let changed =
+                service.update_association(call, ONE, id, Which::from("reader"), VendedBefore::GoesOn).await;
             assert_eq!(kind(changed), ErrorKind::Forbidden, "{}", world.on());
         }
-        let same = service.update_association(&without, ONE, id, Which::from("writer")).await;
+        let same =
+            service.update_association(&without, ONE, id, Which::from("writer"), VendedBefore::GoesOn).await;
         assert_eq!(kind(same), ErrorKind::Forbidden, "even where nothing would change");
         assert_eq!(service.show_association(&world.root, ONE, id).await.unwrap(), made);
         service.delete_association(&without, ONE, id).await.unwrap();
@@ -313,7 +321,9 @@ async fn a_signed_request_that_comes_again_gives_the_first_association_while_it_
         let id = first.association.id.as_str();
         let update = |sent| {
             let call = signed(2, sent);
-            async move { service.update_association(&call, ONE, id, Which::from("reader")).await }
+            async move {
+                service.update_association(&call, ONE, id, Which::from("reader"), VendedBefore::GoesOn).await
+            }
         };
         let changed = update(1).await.unwrap();
         assert_eq!(update(2).await.unwrap(), changed);
@@ -376,7 +386,9 @@ async fn an_agency_whose_trust_speaks_of_pods_is_given_to_those_alone() {
         let made = make(&world, root, new("cart", "reader")).await.unwrap();
         let id = made.association.id.as_str();
         assert_eq!(
-            kind(service.update_association(root, ONE, id, Which::from("writer")).await),
+            kind(
+                service.update_association(root, ONE, id, Which::from("writer"), VendedBefore::GoesOn).await
+            ),
             ErrorKind::Conflict
         );
         assert_eq!(service.show_association(root, ONE, id).await.unwrap(), made);

@@ -7,7 +7,7 @@ use domain::{ErrorKind, PrincipalKind, Result};
 use podidentity::feed::Feed;
 use service::clusters::certificates::{ForOthers, Foreign, Holder, Lifetime, Wanted, WhichCluster};
 use service::pod_identity::agents::{AgentKey, AgentKeys, Others};
-use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation};
+use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation, VendedBefore};
 use service::policies::{WhichPrincipal, WhichScope};
 use service::sessions::revocation::Afterwards;
 use service::{Assumption, Call, PageRequest, PodIdentity, Removal, Service, Settings, Which};
@@ -374,7 +374,10 @@ async fn an_agent_is_told_everything_first_and_then_what_changed() {
         assert_eq!((nothing.complete, names(&nothing), nothing.ended.len()), (false, vec![], 0));
         let id = cart.association.id.as_str();
         let one = WhichCluster::Id("one");
-        service.update_association(&world.root, one, id, Which::from("reader")).await.unwrap();
+        service
+            .update_association(&world.root, one, id, Which::from("reader"), VendedBefore::GoesOn)
+            .await
+            .unwrap();
         end(&world, &till).await;
         associate(&world, "new").await;
         let second = service.follow_pod_identity(&agent, "one", first.revision, NOW).await.unwrap();

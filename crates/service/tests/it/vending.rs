@@ -21,6 +21,8 @@ use service::{AgencyUpdate, NewCluster, PodIdentity, Quotas, Service, Settings, 
 use super::rotation::{address, kubeconfig};
 use crate::world::{World, worlds};
 
+mod ends;
+
 const ISSUER: &str = "https://kubernetes.default.svc";
 const PORT: u16 = 7443;
 const HOUR: i64 = 3600;

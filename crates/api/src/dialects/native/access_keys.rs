@@ -108,6 +108,8 @@ struct Wire<'a> {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<String>,
 }
 
 impl<'a> Wire<'a> {
@@ -120,6 +122,7 @@ impl<'a> Wire<'a> {
             description: key.description.clone(),
             created_at: key.created_at.rfc3339_seconds(),
             last_used_at: key.last_used_at.map(domain::Timestamp::rfc3339_seconds),
+            ends_at: key.ends_at.map(domain::Timestamp::rfc3339_seconds),
         }
     }
 }

@@ -447,7 +447,7 @@ fn schemas_of_things() -> Value {
         "AccessKeyUpdate": object(&["enabled"], json!({"enabled": {"type": "boolean"}})),
         "AccessKey": object(&["accessKeyId", "user", "enabled"], json!({
             "accessKeyId": text, "secretAccessKey": text, "user": text, "enabled": {"type": "boolean"},
-            "description": text, "createdAt": text
+            "description": text, "createdAt": text, "lastUsedAt": text, "endsAt": text
         })),
         "NewProject": object(&["name"], json!({"id": text, "name": text})),
         "Project": object(&["id", "name"], json!({"id": text, "name": text, "createdAt": text}))

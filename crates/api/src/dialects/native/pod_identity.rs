@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use service::clusters::certificates::WhichCluster;
 use service::pod_identity::agents::{AgentKey, AgentKeys, Others};
-use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation};
+use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation, VendedBefore};
 use service::pod_identity::feed::{After, LONGEST_WAIT};
 use service::{Call, Which};
 
@@ -54,7 +54,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "PATCH",
             ITEM,
             "associations.update",
-            "Gives a pod identity association another agency; what was vended before goes on to its end.",
+            "Gives a pod identity association another agency; what was vended before goes on to its end, or ends now if it is to.",
             BodyRule::Json,
             Handler::Authenticated(|app, call, input| Box::pin(update(app, call, input))),
         ),
@@ -169,7 +169,7 @@ fn schemas_of_associations() -> Value {
             &["namespace", "serviceAccount", "agency"],
             json!({"namespace": text, "serviceAccount": text, "agency": text, "tags": tags}),
         ),
-        "AssociationUpdate": object(&["agency"], json!({"agency": text})),
+        "AssociationUpdate": object(&["agency"], json!({"agency": text, "endVended": {"type": "boolean"}})),
         "Association": object(
             &["id", "clusterId", "namespace", "serviceAccount", "agency", "tags", "epoch"],
             json!({
@@ -232,9 +232,13 @@ async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
 async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
     let mut body = input.json()?;
     let agency = body.text("agency")?;
+    let before = match body.optional_boolean("endVended")? {
+        Some(true) => VendedBefore::Ends,
+        Some(false) | None => VendedBefore::GoesOn,
+    };
     finish_update(body)?;
     let which = Which::from(&agency);
-    let changed = app.service.update_association(&call, cluster(&input), id(&input), which).await?;
+    let changed = app.service.update_association(&call, cluster(&input), id(&input), which, before).await?;
     Reply::json(StatusCode::OK, &Wire::new(changed))
 }
 

@@ -31,7 +31,7 @@ impl Turns {
     ///
     /// # Errors
     /// `Limited` if that takes too long.
-    pub(super) async fn take(&self, cluster: &ClusterId) -> Result<OwnedSemaphorePermit> {
+    pub(crate) async fn take(&self, cluster: &ClusterId) -> Result<OwnedSemaphorePermit> {
         let turn = {
             let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
             busy.retain(|_, turn| Arc::strong_count(turn) > 1);

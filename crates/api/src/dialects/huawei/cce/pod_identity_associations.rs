@@ -5,7 +5,7 @@ use domain::{Error, Result, Timestamp};
 use http::StatusCode;
 use serde::Serialize;
 use service::clusters::certificates::WhichCluster;
-use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation};
+use service::pod_identity::associations::{AssociationFilter, AssociationView, NewAssociation, VendedBefore};
 use service::{Call, Which};
 
 use crate::App;
@@ -101,7 +101,10 @@ async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
         return Err(Error::invalid(&field, "must be left out: only `agencyName` can be changed"));
     }
     let id = input.parameters.get("association_id");
-    let changed = app.service.update_association(&call, cluster(&input), id, Which::from(&agency)).await;
+    let changed = app
+        .service
+        .update_association(&call, cluster(&input), id, Which::from(&agency), VendedBefore::GoesOn)
+        .await;
     Reply::json(StatusCode::OK, &Wire::new(&changed.map_err(in_words)?))
 }
 

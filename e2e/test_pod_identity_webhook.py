@@ -11,7 +11,7 @@ import urllib.error
 import pytest
 
 from harness import apiserver
-from harness.kube import KubeError
+from harness.kube import RBAC, KubeError
 from harness.process import until
 from harness.webhook import SYSTEM, URI, Webhook, call
 
@@ -253,11 +253,35 @@ def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, baili
     key = lambda: base64.b64decode(kube.get(path)["data"]["accessKeyId"]).decode()  # noqa: E731
     before = (first.folder / "accessKeyId").read_text(encoding="utf-8")
     until(lambda: key() != before, 15, "another key")
+    done = "bailiwick.dev/renewed-at"
+    until(lambda: done in kube.get(path)["metadata"].get("annotations", {}), 10, "it is said that all is done")
     secret = kube.get(path)
-    assert secret["metadata"]["annotations"].get("bailiwick.dev/renewed-at")
+    assert kube.get(nodes)["data"]["accessKeyId"] != nodes_before["accessKeyId"]
     text = base64.b64decode(secret["data"]["secretAccessKey"]).decode()
     assert text not in first.process.output()
-    assert kube.get(nodes)["data"]["accessKeyId"] != nodes_before["accessKeyId"]
+
+
+def test_keys_that_cannot_be_written_are_kept_and_not_asked_for_again(kube, bailiwick, own_api_server):
+    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key"
+    role = f"{RBAC}/namespaces/{SYSTEM}/roles/bailiwick-webhook"
+    # A cluster of its own: keys are renewed once in a minute.
+    running = Webhook(bailiwick, own_api_server, bailiwick.add_cluster(own_api_server), "--renew-key-seconds=4")
+    try:
+        running.prepare()
+        rules = kube.get(role)["rules"]
+        (rule,) = rules
+        others = [name for name in rule["resourceNames"] if name != "bailiwick-agent-key"]
+        kube.merge(role, {"rules": [{**rule, "verbs": ["get"]}, {**rule, "resourceNames": others}]})
+        before = kube.get(path)["data"]
+        running.start()
+        until(lambda: '"is_kept":true' in running.process.output(), 20, "what was given cannot be written")
+        assert kube.get(path)["data"] == before
+        kube.merge(role, {"rules": rules})
+        until(lambda: kube.get(path)["data"] != before, 20, "it is written after all")
+        # The server says so to who asks again within a minute.
+        assert "key.asked_again" not in running.process.output()
+    finally:
+        running.remove()
 
 
 def test_a_pod_that_holds_connections_stops_no_review(webhook, kube, bailiwick, cluster):

@@ -53,7 +53,7 @@ class Webhook:
     def prepare(self):
         """The namespace, the rights, and the keys; the webhook's own is the keeper's."""
         made = call(self.server, "POST", f"/clusters/{self.cluster}/pod-identity/agent", {}, status=201)
-        key = made.get("keeper", made)
+        key = made["keeper"]
         encoded = {}
         for prefix, one in (("", made), ("KEEPER_", key)):
             for name, field in KEY_FIELDS.items():

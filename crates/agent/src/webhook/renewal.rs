@@ -178,26 +178,24 @@ impl Renewal {
         }
     }
 
-    /// Writes what was given: first for the nodes, last where it says that all is done.
+    /// Writes what was given. The keeper's key first: whoever goes on after a crash can then renew by it, also if a node used
+    /// its new one. That all is done comes last.
     async fn write(&self, given: &mut Given) -> Result<(), Failure> {
-        let nodes = json!({"metadata": {"resourceVersion": given.nodes}, "data": given.keys.nodes.data()});
+        let data = |version: &Value, key: &Key| json!({"metadata": {"resourceVersion": version}, "data": key.data()});
+        let keeper = data(&given.keeper, &given.keys.keeper);
+        given.keeper = version(&self.cluster.merge(&self.keeper, &keeper).await?);
+        let nodes = data(&given.nodes, &given.keys.nodes);
         given.nodes = version(&self.cluster.merge(&self.nodes, &nodes).await?);
         let annotations = json!({RENEWED: self.clock.now().rfc3339_seconds(), BEGUN: null});
-        let keeper = json!({
-            "metadata": {"resourceVersion": given.keeper, "annotations": annotations},
-            "data": given.keys.keeper.data(),
-        });
-        self.cluster.merge(&self.keeper, &keeper).await.map(drop)
+        let done = json!({"metadata": {"resourceVersion": given.keeper, "annotations": annotations}});
+        self.cluster.merge(&self.keeper, &done).await.map(drop)
     }
 
     /// Whose turn it is after somebody changed one of the Secrets, or an answer of the API server was lost.
     async fn read_again(&self, given: &mut Given) -> Result<Claim, Failure> {
         let keeper = self.cluster.get(&self.keeper).await?;
-        if given.keys.keeper.is_in(&keeper) {
-            return Ok(Claim::Done);
-        }
         if annotation(&keeper, BEGUN).and_then(Value::as_str) != Some(given.claim.as_str()) {
-            return Ok(Claim::Lost);
+            return Ok(if given.keys.keeper.is_in(&keeper) { Claim::Done } else { Claim::Lost });
         }
         given.nodes = version(&self.cluster.get(&self.nodes).await?);
         given.keeper = version(&keeper);

@@ -240,7 +240,8 @@ impl Service {
     /// # Errors
     /// `Forbidden` for who may not see the cluster.
     pub async fn show_cluster_uid(&self, call: &Call, cluster: &Cluster) -> Result<Option<String>> {
-        authz::require_somewhere(call, "bailiwick:cluster:show")?.on(&Thing::cluster(cluster))?;
+        let right = authz::require_somewhere(call, "bailiwick:cluster:show")?;
+        right.on(&Thing::cluster(cluster))?;
         let mut tx = self.store.read().await?;
         let facts = tx.connection_facts(&cluster.id).await?;
         tx.end().await?;

@@ -8,13 +8,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{ClusterIdentity, Error, ErrorKind, PrincipalKind, Result};
 use podidentity::KeySet;
+use podidentity::feed::State;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
 use service::clusters::certificates::WhichCluster;
 use service::clusters::connection::prober::Pending;
 use service::pod_identity::Vended;
-use service::pod_identity::associations::{AssociationFilter, NewAssociation};
+use service::pod_identity::associations::{AssociationFilter, NewAssociation, VendedBefore};
 use service::pod_identity::workloads::{Reached, Signing, Workload, WorkloadKind, Workloads};
 use service::{
     AgencyUpdate, AuditFilter, NewCluster, PageRequest, PodIdentity, Quotas, Service, Settings, Which,
@@ -270,20 +271,25 @@ async fn later(seconds: u64) {
     tokio::time::resume();
 }
 
+/// Whether agents are told of keys.
+async fn told(world: &World, server: &Service) -> State {
+    let feed = server.follow_pod_identity(&world.root, "one", 0, std::time::Duration::ZERO).await;
+    feed.unwrap().verification.state
+}
+
 #[tokio::test]
 async fn a_key_that_the_cluster_gave_up_counts_no_longer_than_the_cluster_may_be_silent() {
     for world in worlds().await {
         let (key, next) = (Key::new("k1"), Key::new("k2"));
         let cluster = Cluster::new(&key);
         let server = vending(&world, &key, Arc::clone(&cluster), Settings::default()).await;
-        let one = server.show_cluster(&world.root, "one").await.unwrap();
         let token = key.token(&world, None);
         vend(&world, &server, &token).await.unwrap();
         *cluster.silent.lock().unwrap() = true;
         later(3590).await;
-        assert!(server.pod_keys(&one).await.is_some(), "{}", world.on());
+        assert_eq!(told(&world, &server).await, State::Known, "{}", world.on());
         later(20).await;
-        assert!(server.pod_keys(&one).await.is_none(), "{}", world.on());
+        assert_eq!(told(&world, &server).await, State::Unknown, "{}", world.on());
         let unasked = vend(&world, &server, &token).await;
         assert_eq!(refusal(unasked), (ErrorKind::Unavailable, Some("cluster-unreachable")), "{}", world.on());
         *cluster.silent.lock().unwrap() = false;
@@ -470,7 +476,8 @@ async fn what_changes_while_the_cluster_is_asked_counts() {
             meeting.wait().await;
             let id = association.id.as_str();
             let (one, agency) = (WhichCluster::Id("one"), Which::Id("other"));
-            world.service.update_association(&world.root, one, id, agency).await.unwrap();
+            let before = VendedBefore::GoesOn;
+            world.service.update_association(&world.root, one, id, agency, before).await.unwrap();
             meeting.wait().await;
         });
         assert_eq!(outcome.unwrap().agency_name, "other", "{}", world.on());

@@ -53,7 +53,7 @@ dist: static ## Archive, container image and checksums in dist/, for machines wi
 
 .PHONY: bench
 bench: setup ## Figures as ratios, each beside its peer in one run; never part of the tests
-	cargo build --release -p bailiwick -p benches
+	cargo build --release -p bailiwick -p agent -p benches
 	cargo run --release --manifest-path benches/cedar/Cargo.toml
 	@release="$${CARGO_TARGET_DIR:-target}/release"; set -e; \
 	"$$release/benches" signature; \
@@ -61,6 +61,7 @@ bench: setup ## Figures as ratios, each beside its peer in one run; never part o
 	"$$release/benches" tokens "$$release/bailiwick" benches/keystone.py; \
 	scripts/with-postgres --durable sh -c "'$$release/benches' permissions '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
 	scripts/with-postgres --durable sh -c "'$$release/benches' writes '$$release/bailiwick' \"\$$BAILIWICK_TEST_POSTGRES\""; \
+	$(PYTHON) benches/vending.py "$$release/bailiwick" "$$release/benches"; \
 	$(PYTHON) benches/fleet.py "$$release/bailiwick" "$$release/benches" $(ARGS)
 
 .PHONY: fuzz
@@ -68,6 +69,7 @@ fuzz: ## Fuzz each target for SECONDS (600)
 	scripts/fuzz signature $(or $(SECONDS),600)
 	scripts/fuzz policy $(or $(SECONDS),600)
 	scripts/fuzz token $(or $(SECONDS),600)
+	scripts/fuzz admission $(or $(SECONDS),600)
 
 .PHONY: setup
 setup: ## Install and build what the tests need, outside the repository

@@ -1,13 +1,15 @@
 """`make bench`, the part about pods: how fast credentials are vended, beside moto's AssumeRole in the same run.
 
-    python benches/vending.py SERVER BENCHES [--pods N]
+    python benches/vending.py SERVER BENCHES [--pods N] [PART…]
 
-SERVER and BENCHES are the two release builds. Pods and their tokens are real ones of the API server of `e2e/harness`;
+SERVER and BENCHES are the two release builds; the agent's lies beside them. Parts: burst (pods that start one after the
+other), moto (beside its AssumeRole), killed (a server that dies amid first fetches); all of them unless some are named. Pods and their tokens are real ones of the API server of `e2e/harness`;
 what is vended to the first of them is used before anything is timed. Figures are printed with their peer's; nothing is
 judged.
 """
 
 import argparse
+import asyncio
 import concurrent.futures
 import contextlib
 import json
@@ -23,6 +25,7 @@ import urllib.parse
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 from harness import apiserver, signer  # noqa: E402
+from harness.pods import NodeAgent  # noqa: E402
 from harness.process import until  # noqa: E402
 from harness.server import Server  # noqa: E402
 
@@ -30,6 +33,10 @@ CONFIG = "[limits]\nrequests_per_source = { per_second = 0 }\nrequests_per_princ
 SECONDS = 40
 ROUNDS = 5
 PLACE = "vending"
+PARTS = ("burst", "moto", "killed")
+# No node has five thousand pods.
+AGENTS = 10
+IN_FLIGHT = 64
 
 
 def show(title, figures, unit=""):
@@ -69,7 +76,6 @@ def bound_tokens(api_server, audience, pods):
         asked = {"spec": {"audiences": [audience], "expirationSeconds": 7200, "boundObjectRef": bound}}
         return local.kube.create(f"{accounts}/app/token", asked)["status"]["token"]
 
-    until(lambda: kube.get(f"{accounts}/app").get("secrets"), timeout=30)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         return list(pool.map(make, range(pods)))
 
@@ -127,7 +133,7 @@ def moto():
     try:
         address = process.stdout.readline().strip().removeprefix("listening on http://")
         host, port = address.split(":")
-        until(lambda: port_answers(host, int(port)), timeout=120)
+        until(lambda: port_answers(host, int(port)), 120, "moto answers")
         yield process.pid, address
     finally:
         process.kill()
@@ -145,6 +151,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("server")
     parser.add_argument("benches")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART")
     parser.add_argument("--pods", type=int, default=5000)
     arguments = parser.parse_args()
     os.environ["BAILIWICK_BIN"] = arguments.server
@@ -168,13 +175,22 @@ def measure(arguments, api_server, server):
     print(f"{len(tokens)} pods of one service account, load {os.getloadavg()[0]:.1f}", flush=True)
     address = urllib.parse.urlsplit(server.base).netloc
     checked(server, cluster, tokens[0])
-    burst = paced(arguments.benches, address, vend_requests(server, cluster, tokens), len(tokens) / SECONDS, 32)
+    parts = arguments.parts or PARTS
+    if "burst" in parts:
+        burst(arguments, server, cluster, tokens, address)
+    if "moto" in parts:
+        compare(arguments, server, cluster, tokens[:1000], address)
+    if "killed" in parts:
+        killed(server, cluster, tokens)
+
+
+def burst(arguments, server, cluster, tokens, address):
+    done = paced(arguments.benches, address, vend_requests(server, cluster, tokens), len(tokens) / SECONDS, 32)
     print(
-        f"vending to {burst['count']} pods in {burst['seconds']:.1f} s: p50 {burst['p50']:.2f} ms,"
-        f" p99 {burst['p99']:.2f} ms, longest {burst['max']:.1f} ms (aim: p99 at most 20)",
+        f"vending to {done['count']} pods in {done['seconds']:.1f} s: p50 {done['p50']:.2f} ms,"
+        f" p99 {done['p99']:.2f} ms, longest {done['max']:.1f} ms (aim: p99 at most 20)",
         flush=True,
     )
-    compare(arguments, server, cluster, tokens[:1000], address)
 
 
 def checked(server, cluster, token):
@@ -212,6 +228,71 @@ def compare(arguments, server, cluster, tokens, address):
     show("ratio of CPU, moto over bailiwick (aim: at least 50)", [t / o for o, t in zip(ours_cpu, theirs_cpu)])
     show("moto: a second", theirs_rate)
     show("bailiwick: a second", ours_rate)
+
+
+def killed(server, cluster, tokens):
+    """All pods ask at once, through the agents of their nodes, and the server is killed when a tenth has credentials."""
+    path = f"/bailiwick/v1/clusters/{cluster}/pod-identity/agent"
+    key = server.do("call", "POST", path, "-o", "json")
+    agents = [NodeAgent(server.base, cluster, key) for _ in range(AGENTS)]
+    try:
+        for agent in agents:
+            agent.start()
+        fetched, questions = asyncio.run(storm(server, agents, tokens))
+    finally:
+        for agent in agents:
+            agent.stop()
+    bound = len(tokens) * 1.05 + 2 * IN_FLIGHT * AGENTS
+    print(
+        f"server killed amid {len(tokens)} first fetches by {AGENTS} agents: {fetched} pods have credentials,"
+        f" {questions:.0f} questions to the server (aim: all pods, at most {bound:.0f})",
+        flush=True,
+    )
+
+
+async def storm(server, agents, tokens):
+    before, keys = asked(agents), set()
+
+    async def pod(number, token):
+        address = agents[number % len(agents)].address
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError, IndexError):
+                status, body = await post(address, token)
+                if status == 200:
+                    keys.add(json.loads(body)["credentials"]["accessKeyId"])
+                    return
+            await asyncio.sleep(1)
+
+    async def kill():
+        while len(keys) < len(tokens) // 10:
+            await asyncio.sleep(0.01)
+        server.process.popen.kill()
+        server.process.popen.wait()
+        await asyncio.to_thread(server.start)
+
+    pods = [pod(number, token) for number, token in enumerate(tokens)]
+    await asyncio.wait_for(asyncio.gather(kill(), *pods), 600)
+    return len(keys), asked(agents) - before
+
+
+async def post(address, token):
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(
+            f"POST /v1/credentials HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n"
+            "Content-Type: application/json\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}".encode()
+        )
+        answer = await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def asked(agents):
+    lines = [line for agent in agents for line in agent.get("/metrics")[1].splitlines()]
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("bailiwick_agent_upstream_total"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """The webhook that tells pods where their credentials are, asked by a real API server."""
 
 import base64
+import json
 import secrets
+import socket
+import ssl
 import time
+import urllib.error
 
 import pytest
 
@@ -113,7 +117,6 @@ def test_a_pod_is_changed_as_specified(webhook, kube, bailiwick, cluster):
     associate(bailiwick, cluster, namespace, "till")
     spec = make(kube, namespace, pod())["spec"]
     ours = [
-        ("BAILIWICK_NODE_ADDRESS", None),
         ("HC_CONTAINER_CREDENTIALS_FULL_URI", URI),
         ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", f"{PLACE}/token"),
     ]
@@ -162,7 +165,12 @@ def test_a_webhook_that_is_away_refuses_where_it_is_required_and_elsewhere_the_m
     running.configure()
     until(lambda: running.metric("bailiwick_agent_pods_not_injected") == 1, 10, "the miss is counted")
     uid = missed["metadata"]["uid"]
-    event = until(lambda: kube.get(f"/api/v1/namespaces/{loose}/events/bailiwick-{uid}"), 10, "an event")
+    told = lambda: [  # noqa: E731
+        event
+        for event in kube.get(f"/api/v1/namespaces/{loose}/events")["items"]
+        if event["metadata"]["name"].startswith(f"bailiwick-{uid}-")
+    ]
+    (event,) = until(told, 10, "an event")
     assert event["reason"] == "PodIdentityNotInjected" and event["involvedObject"]["uid"] == uid
     assert is_injected(make(kube, strict, pod()))
     kube.request("DELETE", f"/api/v1/namespaces/{loose}/pods/{missed['metadata']['name']}", {"gracePeriodSeconds": 0})
@@ -174,7 +182,7 @@ def test_a_server_that_is_away_is_in_nobodys_way_but_where_it_is_required(
 ):
     server = new_server().start()
     cluster = server.add_cluster(own_api_server)
-    running = Webhook(server, own_api_server, cluster, "--look-seconds=1")
+    running = Webhook(server, own_api_server, cluster, "--look-seconds=1", "--believe-seconds=1")
     try:
         running.prepare().start().configure()
         strict, loose = namespace_of(kube, "required"), namespace_of(kube)
@@ -185,7 +193,12 @@ def test_a_server_that_is_away_is_in_nobodys_way_but_where_it_is_required(
             assert is_injected(make(kube, namespace, pod()))
         server.stop()
         assert is_injected(make(kube, strict, pod())), "what was told is known"
+        time.sleep(1)
         assert not is_injected(make(kube, loose, pod("new")))
+        began = time.monotonic()
+        for _ in range(5):
+            make(kube, loose, pod("new"))
+        assert time.monotonic() - began < 1.5, "who waited in vain spares those after them"
         with pytest.raises(AssertionError, match="cannot be asked"):
             make(kube, strict, pod("new"))
     finally:
@@ -233,8 +246,10 @@ def test_two_replicas_share_one_certificate(webhook, kube, bailiwick, own_api_se
 
 
 def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, bailiwick, own_api_server, cluster):
-    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key"
+    path = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-keeper-key"
+    nodes = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key"
     first = webhook("--renew-key-seconds=4")
+    nodes_before = kube.get(nodes)["data"]
     key = lambda: base64.b64decode(kube.get(path)["data"]["accessKeyId"]).decode()  # noqa: E731
     before = (first.folder / "accessKeyId").read_text(encoding="utf-8")
     until(lambda: key() != before, 15, "another key")
@@ -242,6 +257,89 @@ def test_the_agents_key_is_made_anew_by_one_of_two_replicas(webhook, kube, baili
     assert secret["metadata"]["annotations"].get("bailiwick.dev/renewed-at")
     text = base64.b64decode(secret["data"]["secretAccessKey"]).decode()
     assert text not in first.process.output()
+    assert kube.get(nodes)["data"]["accessKeyId"] != nodes_before["accessKeyId"]
+
+
+def test_a_pod_that_holds_connections_stops_no_review(webhook, kube, bailiwick, cluster):
+    running = webhook()
+    namespace = namespace_of(kube, "required")
+    add_service_account(kube, namespace, "till")
+    associate(bailiwick, cluster, namespace, "till")
+    make(kube, namespace, pod())
+    context = ssl._create_unverified_context()  # noqa: S323
+    held = []
+    try:
+        for number in range(40):
+            plain = socket.create_connection(("127.0.0.1", running.port))
+            held.append(plain)
+            if number % 2:
+                held.append(context.wrap_socket(plain))
+                length = 3 << 20 if number % 4 == 1 else 12_000
+                held[-1].sendall(f"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+        for _ in range(5):
+            began = time.monotonic()
+            assert is_injected(make(kube, namespace, pod()))
+            assert time.monotonic() - began < 1
+        asked = held[-1]
+        asked.settimeout(5)
+        assert asked.recv(100).startswith(b"HTTP/1.1 408"), "who sends nothing is told so"
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_a_webhook_that_is_told_to_end_answers_until_nobody_looks_for_it(webhook, kube, bailiwick, cluster):
+    running = webhook()
+    namespace = namespace_of(kube, "required")
+    add_service_account(kube, namespace, "till")
+    associate(bailiwick, cluster, namespace, "till")
+    make(kube, namespace, pod())
+    running.process.popen.terminate()
+    until(lambda: is_unready(running), 5, "it says that it ends")
+    assert is_injected(make(kube, namespace, pod()))
+    until(lambda: not running.process.running(), 15, "it ends")
+
+
+def is_unready(running):
+    try:
+        running.get("/readyz")
+    except urllib.error.HTTPError as error:
+        return error.code == 503
+    return False
+
+
+def test_a_pod_older_than_its_association_is_not_missed(webhook, kube, bailiwick, cluster):
+    namespace = namespace_of(kube)
+    for name in ("early", "late"):
+        add_service_account(kube, namespace, name)
+    make(kube, namespace, pod("early"))
+    time.sleep(7)  # Ages are told in seconds, and clocks may differ by five.
+    associate(bailiwick, cluster, namespace, "early")
+    associate(bailiwick, cluster, namespace, "late")
+    make(kube, namespace, pod("late"))
+    running = webhook()
+    until(lambda: (namespace, "late") in missed(running), 10, "the late one is missed")
+    assert (namespace, "early") not in missed(running)
+
+
+def missed(running):
+    """Namespace and service account of all pods that the log tells of."""
+    lines = [json.loads(line) for line in running.process.output().splitlines() if '"pod.not_injected"' in line]
+    return {(line["fields"]["namespace"], line["fields"]["service_account"]) for line in lines}
+
+
+def test_a_namespace_full_of_large_pods_hides_no_other(webhook, kube, bailiwick, cluster):
+    blind, seen = sorted((namespace_of(kube), namespace_of(kube)))
+    for namespace in (blind, seen):
+        add_service_account(kube, namespace, "till")
+        associate(bailiwick, cluster, namespace, "till")
+    for _ in range(70):
+        make(kube, blind, pod("default", annotations={"a": "x" * (250 << 10)}))
+    make(kube, blind, pod())
+    make(kube, seen, pod())
+    running = webhook()
+    until(lambda: {(blind, "till"), (seen, "till")} <= missed(running), 20, "both are found")
+    assert running.metric("bailiwick_agent_namespaces_not_seen") == 0
 
 
 def test_the_webhook_may_do_no_more_than_it_needs(webhook, kube, own_api_server):

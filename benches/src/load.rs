@@ -72,7 +72,15 @@ pub struct Connection<S> {
 }
 
 impl Connection<TcpStream> {
-    async fn open(address: SocketAddr) -> io::Result<Self> {
+    /// Opens it anew if the answer said that it would be closed.
+    pub async fn reopened(self, address: SocketAddr) -> io::Result<Self> {
+        let text = String::from_utf8_lossy(&self.buffer).to_ascii_lowercase();
+        let head = text.split("\r\n\r\n").next().unwrap_or_default();
+        if head.contains("\r\nconnection: close") { Self::open(address).await } else { Ok(self) }
+    }
+
+    /// Connects.
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self::over(stream))

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::load::Connection;
@@ -20,14 +19,12 @@ pub async fn send(address: &str, file: &str, per_second: &str, connections: &str
     let connections: usize = connections.parse().map_err(io::Error::other)?;
     let requests: Vec<String> = serde_json::from_slice(&std::fs::read(file)?).map_err(io::Error::other)?;
     let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
-    let began = Instant::now() + Duration::from_millis(50);
+    let began = Instant::now();
     let mut tasks = Vec::with_capacity(connections);
     for _ in 0..connections {
         let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
         tasks.push(tokio::spawn(async move {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let mut connection = Connection::over(stream);
+            let mut connection = Connection::open(address).await?;
             let mut times = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -36,6 +33,7 @@ pub async fn send(address: &str, file: &str, per_second: &str, connections: &str
                 sleep_until(due).await;
                 connection.send(request).await?;
                 times.push(due.elapsed());
+                connection = connection.reopened(address).await?;
             }
         }));
     }

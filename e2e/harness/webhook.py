@@ -3,6 +3,7 @@
 import base64
 import pathlib
 import shutil
+import signal
 import tempfile
 import urllib.request
 
@@ -15,7 +16,7 @@ from harness.server import program
 SYSTEM = "bailiwick-pod-identity"
 NAME = "bailiwick-pod-identity"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-URI = "http://$(BAILIWICK_NODE_ADDRESS):8471/v1/credentials"
+URI = "http://169.254.170.25:8471/v1/credentials"
 PATHS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
@@ -31,7 +32,7 @@ PATHS = {
 def manifest(name, **filled):
     """The objects of a manifest of deploy/pod-identity."""
     text = (REPOSITORY / f"deploy/pod-identity/{name}.yaml").read_text(encoding="utf-8")
-    for key, value in {"NAMESPACE": SYSTEM, "SERVER_CA": '""', **filled}.items():
+    for key, value in {"NAMESPACE": SYSTEM, "SERVER_CA": '""', "CLUSTER": '"none"', **filled}.items():
         text = text.replace("{" + key + "}", value)
     return list(yaml.safe_load_all(text))
 
@@ -50,9 +51,13 @@ class Webhook:
         self.process = None
 
     def prepare(self):
-        """The namespace, the rights, and the key."""
-        key = call(self.server, "POST", f"/clusters/{self.cluster}/pod-identity/agent", {}, status=201)
-        encoded = {n: base64.b64encode(key[k].encode()).decode() for n, k in KEY_FIELDS.items()}
+        """The namespace, the rights, and the keys; the webhook's own is the keeper's."""
+        made = call(self.server, "POST", f"/clusters/{self.cluster}/pod-identity/agent", {}, status=201)
+        key = made.get("keeper", made)
+        encoded = {}
+        for prefix, one in (("", made), ("KEEPER_", key)):
+            for name, field in KEY_FIELDS.items():
+                encoded[prefix + name] = base64.b64encode(one[field].encode()).decode()
         for thing in manifest("base") + manifest("key", **encoded):
             path = PATHS[thing["kind"]].format(SYSTEM)
             self.kube.apply(f"{path}/{thing['metadata']['name']}", thing)
@@ -126,7 +131,8 @@ class Webhook:
 
     def stop(self):
         if self.process:
-            self.process.stop(timeout=10)
+            # By SIGTERM it would go on answering for a while.
+            self.process.stop(timeout=10, by=signal.SIGINT)
             self.process = None
 
     def remove(self):

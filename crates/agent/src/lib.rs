@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod feed;
+pub mod lru;
 pub mod node;
 pub mod server;
 pub mod webhook;

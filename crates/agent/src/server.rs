@@ -1,7 +1,10 @@
 //! The server that the agent asks: where it is, as whom it is asked, and one exchange with it.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +28,21 @@ use tokio::time::timeout;
 /// The largest answer that is read: a complete feed of the most associations that a cluster may have.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// How long an answer may take beyond what the server was told to wait.
+/// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long one that tells what changed may take beyond what the server was told to wait: it is short, and a server that
+/// vanished has to be missed soon.
+const PATIENCE_FOR_CHANGES: Duration = Duration::from_millis(1_500);
+
+/// How long one may take that tells everything.
+const PATIENCE_FOR_ALL: Duration = Duration::from_secs(15);
+
+/// A machine that does not take a connection, or acknowledges nothing any more, counts as away after that.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Makes requests differ that say the same in the same second: servers take each signature once.
+const NUMBER_HEADER: &str = "x-request-number";
 
 /// The longest that is waited because the server asks for it, in seconds.
 const MAX_WAIT: u64 = 30;
@@ -82,6 +98,20 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Connections that notice when the other side is there no more.
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(SILENCE));
+    tcp.set_keepalive(Some(Duration::from_secs(1)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(1)));
+    tcp.set_keepalive_retries(Some(2));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(SILENCE));
+    tcp
+}
+
 /// A client of one server, for one cluster.
 pub struct Server {
     transport: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -90,6 +120,8 @@ pub struct Server {
     cluster: String,
     key_dir: PathBuf,
     clock: Arc<dyn Clock>,
+    /// What no other process begins with, and how many requests were made.
+    numbers: (u64, AtomicU64),
     /// The key that was not accepted the last time that one was not.
     unaccepted: Mutex<Option<AccessKey>>,
 }
@@ -128,10 +160,14 @@ impl Server {
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp());
         let transport = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { transport, base, host, cluster, key_dir, clock, unaccepted: Mutex::default() })
+        let numbers = (RandomState::new().hash_one("requests"), AtomicU64::new(0));
+        Ok(Self { transport, base, host, cluster, key_dir, clock, numbers, unaccepted: Mutex::default() })
     }
 
     /// What changed after `after`; everything if that is 0. Waits for a change at most `wait`.
@@ -140,7 +176,8 @@ impl Server {
     /// [`Failure`].
     pub async fn feed(&self, after: i64, wait: Duration) -> Result<Feed, Failure> {
         let target = format!("pod-identity/feed?after={after}&wait={}", wait.as_secs());
-        let body = self.call(Method::GET, &target, Bytes::new(), wait).await?;
+        let limit = if after == 0 { PATIENCE_FOR_ALL } else { wait + PATIENCE_FOR_CHANGES };
+        let body = self.call(Method::GET, &target, Bytes::new(), limit).await?;
         serde_json::from_slice(&body).map_err(|_| Failure::Away("the feed is not understood".to_owned()))
     }
 
@@ -151,7 +188,7 @@ impl Server {
     pub async fn vend(&self, token: &str) -> Result<Bytes, Failure> {
         let request = vending::Request { token: token.to_owned() };
         let body = serde_json::to_vec(&request).map_err(|error| Failure::Away(error.to_string()))?;
-        self.call(Method::POST, "pod-identity/credentials", body.into(), Duration::ZERO).await
+        self.call(Method::POST, "pod-identity/credentials", body.into(), PATIENCE).await
     }
 
     /// A new key in the place of the agent's own: the answer as it came.
@@ -159,20 +196,26 @@ impl Server {
     /// # Errors
     /// [`Failure`].
     pub async fn renew(&self) -> Result<Bytes, Failure> {
-        self.call(Method::POST, "pod-identity/agent/renew", Bytes::new(), Duration::ZERO).await
+        self.call(Method::POST, "pod-identity/agent/renew", Bytes::new(), PATIENCE).await
     }
 
     /// One exchange; a second one if the key was rotated while the first was on its way.
-    async fn call(&self, method: Method, below: &str, body: Bytes, wait: Duration) -> Result<Bytes, Failure> {
-        let key = self.key().map_err(Failure::Unaccepted)?;
-        let first = self.exchange(&key, &method, below, body.clone(), wait).await;
+    async fn call(
+        &self,
+        method: Method,
+        below: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, Failure> {
+        let key = self.key()?;
+        let first = self.exchange(&key, &method, below, body.clone(), limit).await;
         let Err(Failure::Unaccepted(_)) = &first else { return first };
-        let key_now = self.key().map_err(Failure::Unaccepted)?;
+        let key_now = self.key()?;
         if is_same(&key, &key_now) {
             *self.unaccepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
             return first;
         }
-        self.exchange(&key_now, &method, below, body, wait).await
+        self.exchange(&key_now, &method, below, body, limit).await
     }
 
     /// Whether the files hold another key than the one that was not accepted.
@@ -189,7 +232,7 @@ impl Server {
         method: &Method,
         below: &str,
         body: Bytes,
-        wait: Duration,
+        limit: Duration,
     ) -> Result<Bytes, Failure> {
         let target = format!("/bailiwick/v1/clusters/{}/{below}", self.cluster);
         let request = self.signed(key, method, &target, body)?;
@@ -201,7 +244,7 @@ impl Server {
             let body = body.map_err(|error| Failure::Away(error.to_string()))?.to_bytes();
             if head.status.is_success() { Ok(body) } else { Err(failure(&head, &body)) }
         };
-        timeout(wait + PATIENCE, exchange)
+        timeout(limit, exchange)
             .await
             .map_err(|_| Failure::Away("the server did not answer in time".to_owned()))?
     }
@@ -218,6 +261,7 @@ impl Server {
             ("host".to_owned(), self.host.clone()),
             ("content-type".to_owned(), "application/json".to_owned()),
             (DATE_HEADER.to_owned(), date.clone()),
+            (NUMBER_HEADER.to_owned(), self.next_number()),
         ];
         let signable = Signable { method: method.as_str(), target, headers: &headers, body: &body };
         let authorization = signing::authorization(key, &date, &signable);
@@ -229,12 +273,26 @@ impl Server {
         request.map_err(|error| Failure::Away(error.to_string()))
     }
 
+    fn next_number(&self) -> String {
+        let (process, count) = &self.numbers;
+        format!("{process:016x}-{}", count.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// The key, as its files are now: it is rotated under a running agent.
-    fn key(&self) -> Result<AccessKey, String> {
+    fn key(&self) -> Result<AccessKey, Failure> {
         let read = |name: &str| {
             let path = self.key_dir.join(name);
-            let text = std::fs::read_to_string(&path);
-            text.map(|text| text.trim().to_owned()).map_err(|error| format!("{}: {error}", path.display()))
+            let text = std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
+            text.map_err(|error| {
+                let sentence = format!("{}: {error}", path.display());
+                match error.kind() {
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::InvalidData => {
+                        Failure::Unaccepted(sentence)
+                    }
+                    // Out of file descriptors and the like, which passes.
+                    _ => Failure::Away(sentence),
+                }
+            })
         };
         Ok(AccessKey { id: read("accessKeyId")?, secret: Secret::new(read("secretAccessKey")?) })
     }
@@ -265,6 +323,7 @@ fn failure(head: &Parts, body: &[u8]) -> Failure {
                 || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT) =>
         {
             let after = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let after = after.or((status == StatusCode::CONFLICT).then_some(1));
             let after = after.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_WAIT)));
             Failure::Unwell(format!("the server answered {status}: {}", told.message), after)
         }

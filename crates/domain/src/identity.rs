@@ -33,6 +33,17 @@ pub enum Likeness {
 }
 
 impl ClusterIdentity {
+    /// Whether what `found` says is to be believed about this cluster: new keys, because whoever has them speaks for all of
+    /// its service accounts. Keys that are known already prove nothing here, because anybody may repeat them.
+    #[must_use]
+    pub fn may_learn_from(&self, found: &Self) -> bool {
+        match (&self.uid, &found.uid) {
+            (Some(known), Some(new)) => known == new,
+            (Some(_), None) => false,
+            (None, _) => self.keys.is_empty() || (found.keys == self.keys),
+        }
+    }
+
     /// Whether `found` behind a new address is the cluster that this is. What differs shows that it is not; what is alike
     /// proves nothing, unless an authority that is known already vouches for the address.
     #[must_use]

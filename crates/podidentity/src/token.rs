@@ -15,6 +15,13 @@ use crate::keys::{Algorithm, KeySet};
 /// The longest token that is looked at. API servers make ones of about a thousand characters.
 pub const MAX_TOKEN: usize = 16 << 10;
 
+/// The longest name of a pod or a service account: a DNS subdomain. A namespace's is a DNS label.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+
+/// The longest uid. They are UUIDs.
+const MAX_UID: usize = 64;
+
 /// So far may an API server's clock be ahead of ours.
 const LEEWAY_SECONDS: i64 = 30;
 
@@ -149,11 +156,45 @@ struct Kubernetes {
     pod: Option<Named>,
     #[serde(default)]
     node: Option<Node>,
+    /// A token may be bound to a Secret as well.
+    #[serde(default)]
+    secret: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Node {
     name: String,
+}
+
+impl Kubernetes {
+    /// Whether it can be what an API server says of a pod, or of a service account: names and uids become part of ids and
+    /// of what people read. What ends with something else than a pod is nobody's here who could be asked for.
+    fn can_be(&self) -> bool {
+        let Self { namespace, serviceaccount, pod, node, secret } = self;
+        let is_named = |named: &Named| is_subdomain(&named.name) && is_uid(&named.uid);
+        is_label(namespace)
+            && namespace.len() <= MAX_LABEL
+            && is_named(serviceaccount)
+            && pod.as_ref().is_none_or(is_named)
+            && node.as_ref().is_none_or(|node| pod.is_some() && is_subdomain(&node.name))
+            && secret.is_none()
+    }
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= MAX_NAME && text.split('.').all(is_label)
+}
+
+fn is_label(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(|byte| is_plain(*byte)))
+        && bytes.iter().all(|byte| is_plain(*byte) || *byte == b'-')
+}
+
+fn is_uid(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    !text.is_empty() && text.len() <= MAX_UID && text.bytes().all(is_plain)
 }
 
 impl<'a> Unverified<'a> {
@@ -197,6 +238,24 @@ impl<'a> Unverified<'a> {
         let payload: Payload = serde_json::from_slice(&payload).map_err(|_| Rejected::Malformed)?;
         payload.claims(expected, now)
     }
+
+    /// What the token says of itself, whoever signed it, if it says what is expected; the issuer matters where one is told.
+    /// It proves nothing: it is for those who only want to know whether asking somebody else is worth it.
+    ///
+    /// # Errors
+    /// [`Rejected`] with the first reason.
+    pub fn claims_unproved(
+        &self,
+        issuer: Option<&str>,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Claims, Rejected> {
+        Algorithm::parse(&self.header.alg).ok_or(Rejected::Algorithm)?;
+        let payload = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| Rejected::Malformed)?;
+        let payload: Payload = serde_json::from_slice(&payload).map_err(|_| Rejected::Malformed)?;
+        let own = payload.iss.clone();
+        payload.claims(&Expected { issuer: issuer.unwrap_or(&own), audience }, now)
+    }
 }
 
 impl Payload {
@@ -218,13 +277,13 @@ impl Payload {
         if self.nbf.is_some_and(|from| seconds(from) > now.plus_seconds(LEEWAY_SECONDS)) {
             return Err(Rejected::NotYetValid);
         }
-        let Kubernetes { namespace, serviceaccount, pod, node } = self.kubernetes;
-        // Both come from the API server; a token whose halves disagree is nobody's.
-        let subject = format!("system:serviceaccount:{namespace}:{}", serviceaccount.name);
-        if self.sub != subject || serviceaccount.uid.is_empty() {
+        if !self.kubernetes.can_be() {
             return Err(Rejected::Malformed);
         }
-        if pod.as_ref().is_some_and(|pod| pod.uid.is_empty()) {
+        let Kubernetes { namespace, serviceaccount, pod, node, secret: _ } = self.kubernetes;
+        // Both come from the API server; a token whose halves disagree is nobody's.
+        let subject = format!("system:serviceaccount:{namespace}:{}", serviceaccount.name);
+        if self.sub != subject {
             return Err(Rejected::Malformed);
         }
         Ok(Claims {

@@ -136,10 +136,54 @@ fn what_a_token_says_wrongly_is_named() {
         (with(&format!("{kubernetes}/serviceaccount/uid"), json!("")), Err(Malformed)),
         (with(&format!("{kubernetes}/serviceaccount/uid"), Value::Null), Err(Malformed)),
         (with(&format!("{kubernetes}/pod/uid"), json!("")), Err(Malformed)),
-        (with(&format!("{kubernetes}/pod"), Value::Null), Ok(())),
+        (with(&format!("{kubernetes}/pod"), Value::Null), Err(Malformed)),
         (with(&format!("{kubernetes}/node"), Value::Null), Ok(())),
     ] {
         assert_eq!(read(&signer.token(&changed), &signer.keys()).map(drop), expected, "{changed}");
+    }
+}
+
+#[test]
+fn names_and_uids_that_no_api_server_gives_are_nobodys() {
+    let signer = Signer::p256();
+    let read = |claims: &Value| read(&signer.token(claims), &signer.keys()).map(drop);
+    let (long, longest) = ("a".repeat(254), "a".repeat(253));
+    let pod = |name: &str, uid: &str| with("/kubernetes.io/pod", json!({"name": name, "uid": uid}));
+    for name in ["", ".", "a..b", "-a", "a-", "A", "a_b", "a b", "x/y", "x/association/1", "ä", long.as_str()]
+    {
+        assert_eq!(read(&pod(name, "u")), Err(Rejected::Malformed), "{name}");
+        let mut claims = claims();
+        claims["sub"] = json!(format!("system:serviceaccount:shop:{name}"));
+        claims["kubernetes.io"]["serviceaccount"]["name"] = json!(name);
+        assert_eq!(read(&claims), Err(Rejected::Malformed), "{name}");
+        claims["sub"] = json!(format!("system:serviceaccount:{name}:web"));
+        claims["kubernetes.io"]["serviceaccount"]["name"] = json!("web");
+        claims["kubernetes.io"]["namespace"] = json!(name);
+        assert_eq!(read(&claims), Err(Rejected::Malformed), "{name}");
+        let node = with("/kubernetes.io/node", json!({"name": name, "uid": "u"}));
+        assert_eq!(read(&node), Err(Rejected::Malformed), "{name}");
+    }
+    for name in ["a", "0", "web-1", "web.example-1", longest.as_str()] {
+        assert_eq!(read(&pod(name, "u")), Ok(()), "{name}");
+    }
+    for uid in ["", "a/b", "a b", "ä", "a\n", "u".repeat(65).as_str()] {
+        assert_eq!(read(&pod("web-1", uid)), Err(Rejected::Malformed), "{uid}");
+        let account = with("/kubernetes.io/serviceaccount/uid", json!(uid));
+        assert_eq!(read(&account), Err(Rejected::Malformed), "{uid}");
+    }
+}
+
+#[test]
+fn a_token_that_is_bound_to_something_else_than_a_pod_is_not_taken_for_one_that_is_bound_to_nothing() {
+    let signer = Signer::p256();
+    let read = |claims: &Value| read(&signer.token(claims), &signer.keys()).map(|claims| claims.pod);
+    let mut unbound = with("/kubernetes.io/node", Value::Null);
+    unbound["kubernetes.io"].as_object_mut().unwrap().remove("pod");
+    assert_eq!(read(&unbound), Ok(None));
+    for other in ["secret", "node"] {
+        let mut bound = unbound.clone();
+        bound["kubernetes.io"][other] = json!({"name": "x", "uid": "u"});
+        assert_eq!(read(&bound), Err(Rejected::Malformed), "{other}");
     }
 }
 

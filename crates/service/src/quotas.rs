@@ -1,6 +1,7 @@
 //! How much one account may hold: what one tenant makes, every worker has to carry.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use domain::{AccountId, Error, Result};
@@ -18,6 +19,10 @@ pub struct Quotas {
     pub access_keys_per_user: u32,
     /// Tokens and temporary keys of a user that are not over; of an agency, those that one caller began.
     pub sessions_per_principal: u32,
+    /// Credentials of a pod that are not over; of a service account, those for tokens that are bound to no pod.
+    pub sessions_per_pod: u32,
+    /// Credentials of all pods of a cluster that are not over.
+    pub pod_sessions_per_cluster: u32,
     /// Client certificates of a user or agency in one cluster that are not over.
     pub certificates_per_principal: u32,
     /// Bindings that the grants of an account ask for in one cluster.
@@ -38,6 +43,8 @@ impl Default for Quotas {
             principals: 100_000,
             access_keys_per_user: 100,
             sessions_per_principal: 10_000,
+            sessions_per_pod: 100,
+            pod_sessions_per_cluster: 200_000,
             certificates_per_principal: 50,
             bindings_per_cluster: 20_000,
             associations_per_cluster: 5_000,
@@ -61,15 +68,20 @@ pub(crate) fn room(what: &str, have: i64, most: u32) -> Result<()> {
 /// How many there are at most after some commit of an account. Counting anew with each write would make the ten thousandth
 /// grant cost a thousand times what the tenth did; no commit adds more than some, so most of the time the old count is
 /// enough. Where it is not, what was deleted meanwhile is found by counting.
-#[derive(Default)]
-pub(crate) struct Counted {
-    counts: Mutex<HashMap<AccountId, (i64, i64)>>,
+pub(crate) struct Counted<K = AccountId> {
+    counts: Mutex<HashMap<K, (i64, i64)>>,
 }
 
-impl Counted {
+impl<K> Default for Counted<K> {
+    fn default() -> Self {
+        Self { counts: Mutex::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Counted<K> {
     /// The most that there can be before the commit `revision`, if each that is not known added `each` at most; `None`
     /// if that is to be counted.
-    pub(crate) fn at_most(&self, account: &AccountId, revision: i64, each: i64) -> Option<i64> {
+    pub(crate) fn at_most(&self, account: &K, revision: i64, each: i64) -> Option<i64> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, count) = counts.get(account)?;
         // The numbers of commits that failed are given again.
@@ -78,12 +90,12 @@ impl Counted {
     }
 
     /// Forgets what was noted.
-    pub(crate) fn forget(&self, account: &AccountId) {
+    pub(crate) fn forget(&self, account: &K) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 
     /// Notes how many there are at most after the commit `revision`.
-    pub(crate) fn note(&self, account: &AccountId, revision: i64, count: i64) {
+    pub(crate) fn note(&self, account: &K, revision: i64, count: i64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.insert(account.clone(), (revision, count));
     }

@@ -32,6 +32,7 @@ use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
 use crate::pod_identity::feed::Followers;
+use crate::pod_identity::holding::Holding;
 use crate::pod_identity::keys::KnownKeys;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
@@ -117,6 +118,7 @@ pub struct Service {
     pub(crate) contact: Arc<dyn Contact>,
     pub(crate) workloads: Arc<dyn Workloads>,
     pub(crate) known_keys: KnownKeys,
+    pub(crate) holding: Holding,
     pub(crate) gate: Gate,
     pub(crate) followers: Followers,
     changes: watch::Sender<u64>,
@@ -167,6 +169,7 @@ impl Service {
             contact: Arc::new(Blind),
             workloads: Arc::new(Blind),
             known_keys: KnownKeys::default(),
+            holding: Holding::default(),
             gate: Gate::default(),
             followers: Followers::default(),
             changes: watch::Sender::new(0),

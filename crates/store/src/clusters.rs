@@ -266,9 +266,32 @@ impl ReadTx {
         .fetch_optional(self.connection())
         .await
         .map_err(database)?;
-        let Some(mut found) = row.as_ref().map(cluster).transpose()? else { return Ok(None) };
+        self.with_labels(row.as_ref().map(cluster).transpose()?).await
+    }
+
+    /// A cluster of the account that was not removed, by its id.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn cluster(&mut self, account: &AccountId, id: &str) -> Result<Option<Cluster>> {
+        let row = sqlx::query(
+            "SELECT id, account_id, project_id, enterprise_project_id, name, provider, region, owner_id, server, \
+             connection_state, connection_reason, kubernetes_version, created_at, updated_at, \
+             suspended_at, identified_at, user_names, group_names, group_members FROM clusters \
+             WHERE account_id = $1 AND id = $2 AND removed_at IS NULL",
+        )
+        .bind(account.as_str())
+        .bind(id)
+        .fetch_optional(self.connection())
+        .await
+        .map_err(database)?;
+        self.with_labels(row.as_ref().map(cluster).transpose()?).await
+    }
+
+    async fn with_labels(&mut self, found: Option<Cluster>) -> Result<Option<Cluster>> {
+        let Some(mut found) = found else { return Ok(None) };
         let rows = sqlx::query("SELECT label_key, label_value FROM cluster_labels WHERE cluster_id = $1")
-            .bind(id.as_str())
+            .bind(found.id.as_str())
             .fetch_all(self.connection())
             .await
             .map_err(database)?;

@@ -87,7 +87,7 @@ pub use permissions::{ChangedPermission, HeldGrants};
 pub use policies::HeldPolicy;
 pub use removals::WaitingRemoval;
 pub use sealed::{Sealed, SealedValue};
-pub use service_accounts::AssociatedNamespace;
+pub use service_accounts::{AssociatedNamespace, VendedTo};
 pub use session_ends::{Derived, Ended};
 pub use sessions::{Ancestor, AncestorKind, LivingAncestors, Session, SessionKind};
 pub use signed_requests::{FirstOutcome, SignedRow};

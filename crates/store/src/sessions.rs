@@ -25,7 +25,7 @@ macro_rules! ancestor_lives {
          WHEN 'association' THEN (SELECT COUNT(*) FROM associations s WHERE s.id = a.ancestor_id \
              AND s.ended = a.epoch) \
          WHEN 'service-account' THEN (SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM service_account_ends s \
-             WHERE s.id = a.ancestor_id) \
+             WHERE s.id = a.ancestor_id AND s.ended_at > a.epoch) \
          ELSE (SELECT COUNT(*) FROM sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) END"
     };
 }
@@ -143,7 +143,8 @@ pub struct Ancestor {
     pub id: String,
     /// The tenant it belongs to.
     pub account: AccountId,
-    /// How often everything that came from it had been ended when the session began.
+    /// How often everything that came from it had been ended when the session began; of a service account, when that was
+    /// last, in milliseconds.
     pub epoch: i64,
 }
 
@@ -191,26 +192,31 @@ impl WriteTx {
         .execute(self.connection())
         .await
         .map_err(database)?;
-        for ancestor in ancestors {
-            self.insert_ancestor(&session.id, ancestor).await?;
-        }
-        Ok(())
+        self.insert_ancestors(&session.id, ancestors).await
     }
 
-    async fn insert_ancestor(&mut self, session: &SessionId, ancestor: &Ancestor) -> Result<()> {
+    /// All in one statement: each takes a way to the database and back.
+    async fn insert_ancestors(&mut self, session: &SessionId, ancestors: &[Ancestor]) -> Result<()> {
+        if ancestors.is_empty() {
+            return Ok(());
+        }
+        let row = |first: usize| format!("($1, ${}, ${}, ${}, ${})", first, first + 1, first + 2, first + 3);
+        let rows: Vec<String> = (0..ancestors.len()).map(|number| row(2 + 4 * number)).collect();
         // Somebody may be on the way twice; the first time counts, because it is the older one.
-        sqlx::query(
-            "INSERT INTO session_ancestors (session_id, kind, ancestor_id, account_id, epoch) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (session_id, kind, ancestor_id) DO NOTHING",
-        )
-        .bind(session.as_str())
-        .bind(ancestor.kind.as_str())
-        .bind(ancestor.id.as_str())
-        .bind(ancestor.account.as_str())
-        .bind(ancestor.epoch)
-        .execute(self.connection())
-        .await
-        .map_err(database)?;
+        let text = format!(
+            "INSERT INTO session_ancestors (session_id, kind, ancestor_id, account_id, epoch) VALUES {} \
+             ON CONFLICT (session_id, kind, ancestor_id) DO NOTHING",
+            rows.join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(session.as_str());
+        for ancestor in ancestors {
+            query = query
+                .bind(ancestor.kind.as_str())
+                .bind(ancestor.id.as_str())
+                .bind(ancestor.account.as_str())
+                .bind(ancestor.epoch);
+        }
+        query.execute(self.connection()).await.map_err(database)?;
         Ok(())
     }
 }
@@ -285,7 +291,7 @@ impl ReadTx {
         Ok(Some(found).filter(|found| !found.ancestors.is_empty()))
     }
 
-    /// How many sessions of that name that act as a principal are not over.
+    /// How many sessions of that name that act as a principal and that nobody assumed are not over.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -296,7 +302,8 @@ impl ReadTx {
         now: Timestamp,
     ) -> Result<i64> {
         let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM sessions WHERE principal_id = $1 AND name = $2 AND expires_at > $3",
+            "SELECT COUNT(*) AS n FROM sessions WHERE principal_id = $1 AND name = $2 AND expires_at > $3 \
+             AND assumer_id IS NULL",
         )
         .bind(principal.as_str())
         .bind(name)

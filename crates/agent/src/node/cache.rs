@@ -4,8 +4,8 @@ use bytes::Bytes;
 use domain::{Secret, Timestamp};
 use podidentity::Claims;
 
-use super::known::{Known, Subject};
-use super::lru::Lru;
+use crate::feed::{Known, Subject};
+use crate::lru::Lru;
 
 /// Nothing is handed out that ends before it could be used.
 const LEAST_USE: i64 = 15;
@@ -44,6 +44,8 @@ pub struct Vended {
     pub body: Bytes,
     /// The service account it was vended for.
     pub subject: Subject,
+    /// The uid of that: one that was made anew under the same name is another one, and a pod may outlive it.
+    pub service_account_uid: String,
     /// The association by which it was.
     pub association: String,
     /// How often that had been changed.
@@ -54,7 +56,7 @@ pub struct Vended {
     pub until: Timestamp,
     /// From when on it is renewed.
     pub renewed_from: Timestamp,
-    /// Whether somebody asked for it since it came.
+    /// Whether somebody asked for it, or waited for it, since the one before was renewed.
     pub is_wanted: bool,
     /// The token last shown for it, and when that ends: what it is renewed with.
     pub token: (Secret, Timestamp),
@@ -79,6 +81,13 @@ impl Vended {
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a few hours in ms")]
         let after = (life as f64 * (RENEWED_AFTER + RENEWED_WITHIN * share)) as i64;
         Timestamp::from_millis(since.as_millis().saturating_add(after))
+    }
+
+    /// Whether it was vended to that service account, and no other one of its name.
+    fn is_of(&self, claims: &Claims) -> bool {
+        self.subject.namespace == claims.namespace
+            && self.subject.service_account == claims.service_account.name
+            && self.service_account_uid == claims.service_account.uid
     }
 
     /// What to do with it now.
@@ -131,9 +140,7 @@ impl Cache {
     /// What is there for somebody who proved to be `claims` with `token`, and stands by what is known.
     pub fn find(&mut self, claims: &Claims, token: &str, known: &Known) -> Option<&Vended> {
         let vended = self.vended.get(&Owner::of(claims))?;
-        let is_theirs = vended.subject.namespace == claims.namespace
-            && vended.subject.service_account == claims.service_account.name;
-        if !is_theirs || !known.stands(&vended.subject, &vended.association, vended.epoch) {
+        if !vended.is_of(claims) || !known.stands(&vended.subject, &vended.association, vended.epoch) {
             return None;
         }
         vended.is_wanted = true;
@@ -148,9 +155,19 @@ impl Cache {
         self.vended.put(owner, vended);
     }
 
-    /// Drops what is there for somebody.
-    pub fn drop_for(&mut self, owner: &Owner) -> bool {
-        self.vended.remove(owner).is_some()
+    /// Drops what is there for somebody who proved to be `claims`.
+    pub fn drop_for(&mut self, claims: &Claims) {
+        let owner = Owner::of(claims);
+        if self.vended.peek(&owner).is_some_and(|vended| vended.is_of(claims)) {
+            self.vended.remove(&owner);
+        }
+    }
+
+    /// Drops everything. Answers how many.
+    pub fn clear(&mut self) -> usize {
+        let before = self.vended.len();
+        self.vended.clear();
+        before
     }
 
     /// Drops what does not stand by what is known, and what is over. Answers how many.
@@ -187,6 +204,7 @@ mod tests {
         Vended {
             body: Bytes::new(),
             subject: Subject { namespace: "shop".into(), service_account: "cart".into() },
+            service_account_uid: "-cart".into(),
             association: "a".into(),
             epoch: 0,
             since: minutes(0),

@@ -92,15 +92,11 @@ impl Callers {
     #[must_use]
     pub fn place(&self, address: IpAddr) -> Caller {
         let address = address.to_canonical();
-        let is_link_local = match address {
-            IpAddr::V4(address) => address.is_link_local(),
-            IpAddr::V6(address) => address.is_unicast_link_local(),
-        };
         if self.allowed.iter().any(|range| range.has(address)) {
             Caller::Pod
         } else if !self.is_node_let_in {
             Caller::Foreign
-        } else if address.is_loopback() || is_link_local || self.is_own(address) {
+        } else if address.is_loopback() || self.is_own(address) {
             Caller::Node
         } else {
             Caller::Foreign
@@ -157,7 +153,7 @@ mod tests {
     use super::*;
 
     fn own() -> HashSet<IpAddr> {
-        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.0\n        /24 link UNICAST\nLocal:\n     |-- 10.0.0.7\n        /32 host LOCAL\n     |-- 10.0.0.255\n        /32 link BROADCAST\n";
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.0\n        /24 link UNICAST\nLocal:\n     |-- 10.0.0.7\n        /32 host LOCAL\n     |-- 10.0.0.255\n        /32 link BROADCAST\n     |-- 169.254.170.23\n        /32 host LOCAL\n";
         let list = "20010db8000000000000000000000007 02 40 00 80     eth0\nnonsense\n";
         of_trie(trie).into_iter().chain(of_list(list)).collect()
     }
@@ -171,7 +167,8 @@ mod tests {
             ("::1", Caller::Node),
             ("::ffff:127.0.0.1", Caller::Node),
             ("169.254.170.23", Caller::Node),
-            ("fe80::1", Caller::Node),
+            ("169.254.170.24", Caller::Foreign),
+            ("fe80::1", Caller::Foreign),
             ("10.0.0.7", Caller::Node),
             ("2001:db8::7", Caller::Node),
             ("10.244.3.255", Caller::Pod),

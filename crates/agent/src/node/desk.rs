@@ -3,6 +3,7 @@
 //! The order never changes: first the token proves whose it is, then the cache is looked into, then the server is asked. What
 //! the server refuses is refused; what it does not answer is answered from what it vended before, as long as that lasts.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -11,30 +12,24 @@ use domain::{Clock, Secret};
 use http::StatusCode;
 use podidentity::Claims;
 use podidentity::feed::Feed;
-use podidentity::vending::Answer;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::cache::{Cache, Owner, Standing, Vended};
+use super::cache::{Cache, Owner, Standing};
 use super::flight::Flights;
-use super::known::{Change, Keys, Known, Subject};
-use super::limits::{Came, Gate, Pass, Rate};
-use super::lru::Lru;
-use super::metrics::{Metrics, Upstream};
+use super::limits::{Gate, Rate, Rates};
+use super::metrics::Metrics;
 use super::refusal::Refusal;
 use super::tokens::{Mark, Proof, Tokens, mark};
 use crate::clock::Spread;
+use crate::feed::{Follower, Keys, Known};
+use crate::lru::Lru;
 use crate::server::{Failure, Server};
 
 /// So long a pod waits at most: its SDK gives up after five seconds.
-const PATIENCE: Duration = Duration::from_millis(4_500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(4_500);
 /// So long it waits for something newer, where there is something to give.
 const PATIENCE_FOR_NEWER: Duration = Duration::from_secs(2);
-/// The pause before the second question for the same; it doubles.
-const PAUSE: Duration = Duration::from_millis(200);
-/// So long at most a refusal is repeated without asking again.
-const REFUSED_FOR: Duration = Duration::from_secs(2);
-
 /// How much there may be of everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -59,7 +54,7 @@ pub enum Health {
 
 /// What came of asking the server.
 #[derive(Clone)]
-enum Outcome {
+pub(super) enum Outcome {
     Given(Bytes),
     Refused(Refusal),
     Away(String),
@@ -67,24 +62,26 @@ enum Outcome {
 
 /// What is asked for: something for an owner, by a service account of that uid, or by a token nothing is known of.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Wanted {
+pub(super) enum Wanted {
     Of(Owner, String),
     By(Mark),
 }
 
 /// What a refusal is about: everybody of a service account, or one token.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum About {
+pub(super) enum About {
     ServiceAccount(String),
     Token(Mark),
 }
 
 /// Who asks, and by which token.
 #[derive(Clone)]
-struct Asked {
-    claims: Option<Arc<Claims>>,
-    token: Secret,
-    mark: Mark,
+pub(super) struct Asked {
+    pub claims: Option<Arc<Claims>>,
+    pub token: Secret,
+    pub mark: Mark,
+    /// Whether it is for somebody who waits, and not for the next one who may come.
+    pub is_waited_for: bool,
 }
 
 /// The desk.
@@ -95,19 +92,30 @@ pub struct Desk {
     pub metrics: Metrics,
     /// How things are spread in time.
     pub spread: Arc<Spread>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     node: Option<String>,
+    // Invariant, or threads wait for each other: whoever holds `known` takes neither `cache` nor `refused`, and nobody holds
+    // those two together. What is remembered of tokens is locked within its own methods.
+    pub(super) cache: Mutex<Cache>,
+    pub(super) refused: Mutex<Lru<About, (Instant, Refusal)>>,
     known: RwLock<Known>,
     health: watch::Sender<Health>,
     tokens: Tokens,
-    cache: Mutex<Cache>,
-    refused: Mutex<Lru<About, (Instant, Refusal)>>,
-    flights: Flights<Wanted, Outcome>,
-    gate: Gate,
-    unproved: Rate,
-    renewals: Rate,
-    behind: Notify,
-    behind_rate: Rate,
+    pub(super) flights: Flights<Wanted, Outcome>,
+    pub(super) gate: Gate,
+    unproved: Unproved,
+    pub(super) renewals: Rate,
+    pub(super) behind: Notify,
+    pub(super) behind_rate: Rate,
+}
+
+/// How often the server is asked about tokens that nobody here can judge.
+struct Unproved {
+    of_source: Rates,
+    /// While there are keys, and theirs is not among them.
+    of_other_keys: Rate,
+    /// While there are none: every pod may come at once, and is not proved to be one.
+    without_keys: Rate,
 }
 
 impl Desk {
@@ -134,7 +142,11 @@ impl Desk {
             refused: Mutex::new(Lru::new(settings.cached)),
             flights: Flights::default(),
             gate: Gate::new(settings.upstream, Arc::clone(&spread)),
-            unproved: Rate::new(20, 5),
+            unproved: Unproved {
+                of_source: Rates::new(20, 5),
+                of_other_keys: Rate::new(40, 10),
+                without_keys: Rate::new(200, 50),
+            },
             renewals: Rate::new(10, 3),
             behind: Notify::new(),
             behind_rate: Rate::new(1, 1),
@@ -142,15 +154,16 @@ impl Desk {
         })
     }
 
-    /// The body for the pod that shows this token.
+    /// The body for the pod that shows this token from that address.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn answer(self: &Arc<Self>, token: &str) -> Result<Bytes, Refusal> {
+    pub async fn answer(self: &Arc<Self>, token: &str, from: IpAddr) -> Result<Bytes, Refusal> {
         let deadline = Instant::now() + PATIENCE;
         self.wait_until_told(deadline).await?;
         let mark = mark(token);
-        let asked = |claims| Asked { claims, token: Secret::new(token.to_owned()), mark };
+        let asked =
+            |claims| Asked { claims, token: Secret::new(token.to_owned()), mark, is_waited_for: true };
         match self.prove(token, &mark) {
             Proof::Of(claims) => {
                 self.must_be_here(&claims)?;
@@ -162,54 +175,22 @@ impl Desk {
                 self.hand_out(&claims, asked(Some(Arc::clone(&claims))), deadline).await
             }
             // A server that does not know the keys itself is about to ask for them: until then all pods are its to judge.
-            Proof::NoKeys => self.pass_on(asked(None), deadline, || true).await,
-            Proof::UnknownKey => self.pass_on(asked(None), deadline, || self.unproved.take()).await,
+            Proof::NoKeys(said) => {
+                self.must_be_here(&said)?;
+                let may_be_asked = || self.unproved.of_source.take(from) && self.unproved.without_keys.take();
+                self.pass_on(asked(None), deadline, may_be_asked).await
+            }
+            Proof::UnknownKey(said) => {
+                self.must_be_here(&said)?;
+                let may_be_asked =
+                    || self.unproved.of_source.take(from) && self.unproved.of_other_keys.take();
+                self.pass_on(asked(None), deadline, may_be_asked).await
+            }
             Proof::Nothing(why) => {
                 self.metrics.unproved.add();
                 Err(Refusal::unproved(&why))
             }
         }
-    }
-
-    /// Takes in what the server told, and drops what does not stand any more.
-    pub fn take(&self, feed: Feed) -> Change {
-        let change = self.known_mut().take(feed);
-        self.tokens.follow(change.keys);
-        if change.associations || change.keys == Keys::Others {
-            lock(&self.refused).clear();
-        }
-        if change.associations {
-            let dropped = lock(&self.cache).sweep(&self.known(), self.clock.now());
-            self.metrics.dropped.add_many(dropped);
-        }
-        // Who tells something can be asked.
-        self.gate.open();
-        self.health.send_replace(Health::Told);
-        change
-    }
-
-    /// Notes that the server tells nothing. Answers whether that is new.
-    pub fn apart(&self, why: &Failure) -> bool {
-        let unaccepted = match why {
-            Failure::Unaccepted(text) => Some(text.clone()),
-            Failure::Refused(refusal) => Some(refusal.message.clone()),
-            Failure::Away(_) | Failure::Unwell(..) => None,
-        };
-        self.health.send_if_modified(|health| {
-            let new = match (unaccepted, &*health) {
-                (Some(text), _) => Health::Unaccepted(text),
-                (None, Health::New) => Health::New,
-                (None, Health::Told | Health::Apart | Health::Unaccepted(_)) => Health::Apart,
-            };
-            let is_new = new != *health;
-            *health = new;
-            is_new
-        })
-    }
-
-    /// Waits until the server turns out to know keys that are not known here.
-    pub async fn behind(&self) {
-        self.behind.notified().await;
     }
 
     /// How the agent stands with its server.
@@ -218,47 +199,18 @@ impl Desk {
         self.health.borrow().clone()
     }
 
-    /// How far it was told.
-    #[must_use]
-    pub fn revision(&self) -> i64 {
-        self.known().revision()
-    }
-
     /// How many associations are known, and how many credentials are kept.
     #[must_use]
     pub fn sizes(&self) -> (usize, usize) {
-        (self.known().associations(), lock(&self.cache).len())
+        let associations = self.known().len();
+        let cached = lock(&self.cache).len();
+        (associations, cached)
     }
 
     /// Whether the server answered when it was last asked.
     #[must_use]
     pub fn is_server_there(&self) -> bool {
         self.gate.is_open()
-    }
-
-    /// Renews what is due, as many as the rate allows; drops what is over.
-    pub fn renew(self: &Arc<Self>) {
-        let now = self.clock.now();
-        let due = {
-            let mut cache = lock(&self.cache);
-            cache.sweep(&self.known(), now);
-            cache.due(now)
-        };
-        // What is due while the server is away waits: pods that need it sooner ask themselves.
-        for (owner, token) in due {
-            if !self.gate.is_open() || !self.renewals.take() {
-                return;
-            }
-            let mark = mark(token.expose());
-            let Proof::Of(claims) = self.prove(token.expose(), &mark) else {
-                continue;
-            };
-            let wanted = Wanted::Of(owner, claims.service_account.uid.clone());
-            let asked = Asked { claims: Some(claims), token, mark };
-            let deadline = Instant::now() + PATIENCE;
-            self.flights.join(&wanted, || Some(Arc::clone(self).fetch(asked, deadline)));
-            self.metrics.renewals.add();
-        }
     }
 
     async fn wait_until_told(&self, deadline: Instant) -> Result<(), Refusal> {
@@ -278,8 +230,8 @@ impl Desk {
         }
     }
 
-    fn prove(&self, token: &str, mark: &Mark) -> Proof {
-        self.tokens.prove(token, mark, self.known().verification(), self.clock.now())
+    pub(super) fn prove(&self, token: &str, mark: &Mark) -> Proof {
+        self.tokens.prove(token, mark, &self.known(), self.clock.now())
     }
 
     /// A token that names another node was carried here.
@@ -311,7 +263,7 @@ impl Desk {
         deadline: Instant,
     ) -> Result<Bytes, Refusal> {
         let wanted = Wanted::Of(Owner::of(claims), claims.service_account.uid.clone());
-        let mut why = String::new();
+        let mut nothing = None;
         for _ in 0..2 {
             let there = self.find(claims, asked.token.expose());
             let has_something = match there {
@@ -333,9 +285,12 @@ impl Desk {
                 Ok(Some(Outcome::Given(body))) => return Ok(body),
                 Ok(Some(Outcome::Refused(refusal))) if is_first => return Err(refusal),
                 // That was said to another token of this pod, and may be about that one.
-                Ok(Some(Outcome::Refused(_))) => continue,
-                Ok(Some(Outcome::Away(reason))) => why = reason,
-                Ok(None) | Err(_) => why = "the server did not answer in time".to_owned(),
+                Ok(Some(Outcome::Refused(refusal))) => {
+                    nothing = Some(refusal);
+                    continue;
+                }
+                Ok(Some(Outcome::Away(why))) => nothing = Some(self.nothing(&why)),
+                Ok(None) | Err(_) => nothing = Some(self.nothing("the server did not answer in time")),
             }
             if let Some((_, body)) = self.find(claims, asked.token.expose()) {
                 return Ok(self.while_away(body));
@@ -344,7 +299,7 @@ impl Desk {
                 break;
             }
         }
-        Err(self.nothing(&why))
+        Err(nothing.unwrap_or_else(|| self.nothing("what is asked for changes too often")))
     }
 
     /// Lets the server say what a token proves of which nobody here can tell, if it may be asked.
@@ -370,127 +325,6 @@ impl Desk {
         }
     }
 
-    /// Asks the server, again if it does not answer and there is time.
-    async fn fetch(self: Arc<Self>, asked: Asked, deadline: Instant) -> Outcome {
-        let mut pause = PAUSE;
-        let mut why = "the server is away".to_owned();
-        loop {
-            let Some(pass) = self.gate.enter(deadline).await else { return Outcome::Away(why) };
-            let came = self.server.vend(asked.token.expose()).await;
-            let after = match self.come(came, pass, &asked) {
-                Ok(outcome) => return outcome,
-                Err((reason, after)) => {
-                    why = reason;
-                    after.unwrap_or_default()
-                }
-            };
-            let wait = self.spread.of(pause).max(after);
-            if Instant::now() + wait >= deadline {
-                return Outcome::Away(why);
-            }
-            sleep(wait).await;
-            pause = pause.saturating_mul(2);
-        }
-    }
-
-    /// What an answer of the server comes to; or why it is none, and when to ask again.
-    fn come(
-        &self,
-        came: Result<Bytes, Failure>,
-        pass: Pass<'_>,
-        asked: &Asked,
-    ) -> Result<Outcome, (String, Option<Duration>)> {
-        match came {
-            Ok(body) => {
-                self.metrics.upstream(Upstream::Given);
-                pass.report(Came::Answer);
-                self.keep(body, asked).map_err(|why| (why.to_owned(), None))
-            }
-            Err(Failure::Refused(refusal)) => {
-                self.metrics.upstream(Upstream::Refused);
-                pass.report(Came::Answer);
-                Ok(Outcome::Refused(self.refuse(refusal.into(), asked)))
-            }
-            Err(Failure::Away(why)) => {
-                self.metrics.upstream(Upstream::Away);
-                pass.report(Came::Nothing);
-                Err((why, None))
-            }
-            Err(Failure::Unwell(why, after)) => {
-                self.metrics.upstream(Upstream::Unwell);
-                pass.report(Came::Unwell(after));
-                Err((why, after))
-            }
-            Err(Failure::Unaccepted(why)) => {
-                self.metrics.upstream(Upstream::Unaccepted);
-                pass.report(Came::Unwell(None));
-                Err((format!("the server does not accept this agent: {why}"), None))
-            }
-        }
-    }
-
-    /// Keeps what was vended, if it is known by what and to whom. Fails if a change that is known already came after it.
-    fn keep(&self, body: Bytes, asked: &Asked) -> Result<Outcome, &'static str> {
-        let answer: Answer =
-            serde_json::from_slice(&body).map_err(|_| "the server's answer is not understood")?;
-        let until = answer.expires_at().ok_or("the server's answer says no end that is understood")?;
-        let proof = || self.prove(asked.token.expose(), &asked.mark);
-        let claims = match asked.claims.clone() {
-            Some(claims) => claims,
-            // The server may have fetched the key meanwhile, and told of it.
-            None => match proof() {
-                Proof::Of(claims) => claims,
-                Proof::NoKeys | Proof::UnknownKey => {
-                    if self.behind_rate.take() {
-                        self.behind.notify_one();
-                    }
-                    return Ok(Outcome::Given(body));
-                }
-                Proof::Nothing(_) => return Ok(Outcome::Given(body)),
-            },
-        };
-        let namespace = claims.namespace.clone();
-        let subject = Subject { namespace, service_account: claims.service_account.name.clone() };
-        let mut cache = lock(&self.cache);
-        let known = self.known();
-        if known.is_outdated(&subject, &answer) {
-            return Err("the association was changed meanwhile");
-        }
-        // What is not known to stand is given and not kept: it may have ended while the answer was on its way.
-        if known.stands(&subject, &answer.pod_identity_association_id, answer.epoch) {
-            let since = self.clock.now();
-            let vended = Vended {
-                body: body.clone(),
-                subject,
-                association: answer.pod_identity_association_id,
-                epoch: answer.epoch,
-                since,
-                until,
-                renewed_from: Vended::renewed_from(since, until, self.spread.share()),
-                is_wanted: false,
-                token: (asked.token.clone(), claims.expires_at),
-            };
-            cache.put(Owner::of(&claims), vended);
-        }
-        Ok(Outcome::Given(body))
-    }
-
-    /// What the server refuses is not there any more, and not asked for again at once.
-    fn refuse(&self, refusal: Refusal, asked: &Asked) -> Refusal {
-        if let Some(claims) = &asked.claims {
-            lock(&self.cache).drop_for(&Owner::of(claims));
-        }
-        let about = match &asked.claims {
-            Some(claims) if refusal.status == StatusCode::FORBIDDEN => {
-                About::ServiceAccount(claims.service_account.uid.clone())
-            }
-            Some(_) | None => About::Token(asked.mark),
-        };
-        let until = Instant::now() + self.spread.of(REFUSED_FOR);
-        lock(&self.refused).put(about, (until, refusal.clone()));
-        refusal
-    }
-
     fn must_not_be_refused(&self, claims: &Claims, mark: &Mark) -> Result<(), Refusal> {
         let account = About::ServiceAccount(claims.service_account.uid.clone());
         let lately = self.refused_lately(&account).or_else(|| self.refused_lately(&About::Token(*mark)));
@@ -514,7 +348,7 @@ impl Desk {
         Refusal::away(why, again)
     }
 
-    fn known(&self) -> RwLockReadGuard<'_, Known> {
+    pub(super) fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -523,6 +357,65 @@ impl Desk {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+impl Follower for Desk {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn spread(&self) -> &Spread {
+        &self.spread
+    }
+
+    fn revision(&self) -> i64 {
+        self.known().revision()
+    }
+
+    /// Drops what does not stand any more.
+    fn take(&self, asked: i64, feed: Feed) {
+        let now = self.clock.now();
+        let change = self.known_mut().take(asked, feed, now);
+        if let Some(change) = change {
+            self.tokens.follow(change.keys);
+            if change.associations || change.keys != Keys::Same {
+                lock(&self.refused).clear();
+            }
+            if change.is_anew || change.keys == Keys::None {
+                let dropped = lock(&self.cache).clear();
+                self.metrics.dropped.add_many(dropped);
+            } else if change.associations {
+                let dropped = lock(&self.cache).sweep(&self.known(), now);
+                self.metrics.dropped.add_many(dropped);
+            }
+        }
+        // Who tells something can be asked.
+        self.gate.open();
+        self.health.send_replace(Health::Told);
+    }
+
+    fn apart(&self, why: &Failure) -> bool {
+        self.metrics.feed_failures.add();
+        let unaccepted = match why {
+            Failure::Unaccepted(text) => Some(text.clone()),
+            Failure::Refused(refusal) => Some(refusal.message.clone()),
+            Failure::Away(_) | Failure::Unwell(..) => None,
+        };
+        self.health.send_if_modified(|health| {
+            let new = match (unaccepted, &*health) {
+                (Some(text), _) => Health::Unaccepted(text),
+                (None, Health::New) => Health::New,
+                (None, Health::Told | Health::Apart | Health::Unaccepted(_)) => Health::Apart,
+            };
+            let is_new = new != *health;
+            *health = new;
+            is_new
+        })
+    }
+
+    async fn behind(&self) {
+        self.behind.notified().await;
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::callers::{Caller, Callers};
 use super::desk::{Desk, Health};
+use super::limits::{Rate, Rates};
 use super::metrics;
 use super::refusal::Refusal;
 
@@ -24,6 +25,11 @@ const MAX_BODY: usize = 4 << 10;
 const BODY_TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Requests that wait at a time: beyond them nobody would be answered in time.
 const MAX_WAITING: usize = 8_192;
+
+/// Requests of one pod: so many in a row, and in a second.
+const OF_SOURCE: (u32, u32) = (200, 100);
+/// Requests in all.
+const IN_ALL: (u32, u32) = (2_000, 1_000);
 
 const JSON: &str = "application/json";
 
@@ -46,16 +52,28 @@ pub struct Credentials {
     callers: Arc<Callers>,
     path: String,
     waiting: Semaphore,
+    of_source: Rates,
+    in_all: Rate,
 }
 
 impl Credentials {
     /// An endpoint at `path` for those callers.
     #[must_use]
     pub fn new(desk: Arc<Desk>, callers: Arc<Callers>, path: String) -> Self {
-        Self { desk, callers, path, waiting: Semaphore::new(MAX_WAITING) }
+        let (of_source, in_all) = (Rates::new(OF_SOURCE.0, OF_SOURCE.1), Rate::new(IN_ALL.0, IN_ALL.1));
+        Self { desk, callers, path, waiting: Semaphore::new(MAX_WAITING), of_source, in_all }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+        let peer = peer.to_canonical();
+        // The node's own addresses are many callers.
+        let is_one_too_many = match may_ask(&self.desk, &self.callers, peer)? {
+            Caller::Pod => !self.of_source.take(peer),
+            Caller::Node | Caller::Foreign => false,
+        };
+        if is_one_too_many || !self.in_all.take() {
+            return Err(Refusal::busy("too many requests"));
+        }
         let Ok(_place) = self.waiting.try_acquire() else {
             return Err(Refusal::busy("too many requests wait already"));
         };
@@ -69,7 +87,7 @@ impl Credentials {
         }
         let token = token(&request)?;
         drop_body(request).await?;
-        self.desk.answer(&token).await
+        self.desk.answer(&token, peer).await
     }
 }
 
@@ -114,10 +132,7 @@ impl Site {
     pub async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Result<Answer, Infallible> {
         Ok(match self {
             Self::Credentials(site) => {
-                let given = match elsewhere(&site.desk, &site.callers, peer) {
-                    Some(refusal) => Err(refusal),
-                    None => site.answer(request).await,
-                };
+                let given = site.answer(peer, request).await;
                 let answer = given.map_or_else(|refusal| refused(&refusal), |body| whole(JSON, body));
                 site.desk.metrics.request(answer.status().as_u16());
                 answer
@@ -125,23 +140,23 @@ impl Site {
             Self::NoMetadata(desk, callers) => {
                 let message = "there is no metadata on this node; credentials come from pod identity";
                 let none = Refusal::new(StatusCode::NOT_FOUND, "not-found", message);
-                refused(&elsewhere(desk, callers, peer).unwrap_or(none))
+                refused(&may_ask(desk, callers, peer).err().unwrap_or(none))
             }
             Self::Status(desk) => status(desk, request.uri().path()),
         })
     }
 }
 
-/// The refusal of whoever is not on this node, before anything of the request is looked at.
-fn elsewhere(desk: &Desk, callers: &Callers, peer: IpAddr) -> Option<Refusal> {
+/// Refuses whoever is not on this node, before anything of the request is looked at.
+fn may_ask(desk: &Desk, callers: &Callers, peer: IpAddr) -> Result<Caller, Refusal> {
     match callers.place(peer) {
-        Caller::Node | Caller::Pod => None,
+        caller @ (Caller::Node | Caller::Pod) => Ok(caller),
         Caller::Foreign => {
             desk.metrics.foreign.add();
             let message = format!(
                 "{peer} is not known to be on this node; if it is a pod of it, its range belongs into --allow-from"
             );
-            Some(Refusal::new(StatusCode::FORBIDDEN, "foreign-caller", message))
+            Err(Refusal::new(StatusCode::FORBIDDEN, "foreign-caller", message))
         }
     }
 }

@@ -2,18 +2,25 @@
 //!
 //! Thousands of pods may want credentials in the moment in which a server comes back. They wait here, not there.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::cache::Owner;
 use crate::clock::Spread;
+use crate::lru::Lru;
 
 /// The first pause after a failure, and what the pauses grow to.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// So many answers in a row that it cannot answer, and it counts as away.
-const UNWELL: u32 = 3;
+/// It counts as away when it could answer so many askers in a row with nothing but that it cannot. One alone may be the
+/// reason itself.
+const UNWELL: usize = 3;
+/// Of so many sources it is known how much they asked.
+const SOURCES: usize = 4_096;
 
 /// The way to the server.
 pub struct Gate {
@@ -26,6 +33,8 @@ pub struct Gate {
 #[derive(Default)]
 struct Standing {
     failures: u32,
+    /// Whom it could not answer since it answered anybody.
+    unanswered: HashSet<Owner>,
     /// Shut: from when on one may look whether it is back. `None` while it is open.
     shut_until: Option<Instant>,
     is_looked: bool,
@@ -89,6 +98,7 @@ impl Gate {
     pub fn open(&self) {
         let mut standing = self.standing();
         standing.failures = 0;
+        standing.unanswered.clear();
         if standing.shut_until.take().is_some() {
             drop(standing);
             self.changed.send_replace(());
@@ -108,7 +118,7 @@ impl Gate {
         }
     }
 
-    fn shut(&self, is_look: bool, came: Came) {
+    fn shut(&self, is_look: bool, came: Came, asker: Owner) {
         let mut standing = self.standing();
         // Those that were on their way when it was shut tell nothing new.
         if standing.shut_until.is_some() && !is_look {
@@ -118,7 +128,10 @@ impl Gate {
         let (is_away, asked) = match came {
             Came::Answer => return,
             Came::Nothing => (true, Duration::ZERO),
-            Came::Unwell(after) => (is_look || standing.failures >= UNWELL, after.unwrap_or_default()),
+            Came::Unwell(after) => {
+                standing.unanswered.insert(asker);
+                (is_look || standing.unanswered.len() >= UNWELL, after.unwrap_or_default())
+            }
         };
         if is_away {
             let growth = 1_u32.checked_shl(standing.failures.min(8)).unwrap_or(u32::MAX);
@@ -140,11 +153,11 @@ enum Look {
 }
 
 impl Pass<'_> {
-    /// Tells what came of it.
-    pub fn report(self, came: Came) {
+    /// Tells what came of it for `asker`.
+    pub fn report(self, came: Came, asker: Owner) {
         match came {
             Came::Answer => self.gate.open(),
-            Came::Unwell(_) | Came::Nothing => self.gate.shut(self.is_look, came),
+            Came::Unwell(_) | Came::Nothing => self.gate.shut(self.is_look, came, asker),
         }
     }
 }
@@ -185,12 +198,43 @@ impl Rate {
     }
 }
 
+/// A rate for each source.
+pub struct Rates {
+    burst: u32,
+    per_second: u32,
+    sources: Mutex<Lru<IpAddr, Rate>>,
+}
+
+impl Rates {
+    /// Full buckets.
+    #[must_use]
+    pub fn new(burst: u32, per_second: u32) -> Self {
+        Self { burst, per_second, sources: Mutex::new(Lru::new(SOURCES)) }
+    }
+
+    /// Whether there is one left for that source, which is taken.
+    pub fn take(&self, source: IpAddr) -> bool {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rate) = sources.get(&source) {
+            return rate.take();
+        }
+        let rate = Rate::new(self.burst, self.per_second);
+        let is_there = rate.take();
+        sources.put(source, rate);
+        is_there
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn gate(places: usize) -> Arc<Gate> {
         Arc::new(Gate::new(places, Arc::new(Spread::new(Box::new(domain::entropy::Fixed::new(1))))))
+    }
+
+    fn pod(number: usize) -> Owner {
+        Owner::Pod(number.to_string())
     }
 
     fn soon() -> Instant {
@@ -200,7 +244,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_the_server_is_away_one_looks_for_it_and_the_others_wait() {
         let gate = gate(64);
-        gate.enter(soon()).await.unwrap().report(Came::Nothing);
+        gate.enter(soon()).await.unwrap().report(Came::Nothing, pod(1));
         assert!(!gate.is_open());
         let look = gate.enter(soon()).await.unwrap();
         assert!(
@@ -212,7 +256,7 @@ mod tests {
             async move { gate.enter(soon()).await.is_some() }
         });
         tokio::task::yield_now().await;
-        look.report(Came::Answer);
+        look.report(Came::Answer, pod(1));
         assert!(waits.await.unwrap());
         assert!(gate.is_open());
     }
@@ -224,7 +268,7 @@ mod tests {
         let mut looks = 0;
         while begun.elapsed() < Duration::from_secs(60) {
             if let Some(pass) = gate.enter(soon()).await {
-                pass.report(Came::Nothing);
+                pass.report(Came::Nothing, pod(1));
                 looks += 1;
             }
         }
@@ -234,7 +278,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_gave_up_looking_leaves_it_to_the_next() {
         let gate = gate(64);
-        gate.enter(soon()).await.unwrap().report(Came::Nothing);
+        gate.enter(soon()).await.unwrap().report(Came::Nothing, pod(1));
         drop(gate.enter(soon()).await.unwrap());
         assert!(gate.enter(soon()).await.is_some());
     }
@@ -243,10 +287,15 @@ mod tests {
     async fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
         let gate = gate(64);
         let unwell = Came::Unwell(Some(Duration::from_secs(3)));
-        for _ in 0..UNWELL {
-            assert!(gate.is_open(), "one answer that it cannot is about one pod");
-            gate.enter(soon()).await.unwrap().report(unwell);
+        for _ in 0..20 {
+            gate.enter(soon()).await.unwrap().report(unwell, pod(0));
+            assert!(gate.is_open(), "that it cannot answer one pod is about that pod");
         }
+        for number in 1..UNWELL {
+            assert!(gate.is_open());
+            gate.enter(soon()).await.unwrap().report(unwell, pod(number));
+        }
+        assert!(!gate.is_open());
         let begun = Instant::now();
         assert!(gate.enter(soon()).await.is_some());
         assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -267,5 +316,14 @@ mod tests {
         assert_eq!([rate.take(), rate.take(), rate.take()], [true, true, false]);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!([rate.take(), rate.take(), rate.take()], [true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_source_has_a_rate_of_its_own() {
+        let rates = Rates::new(2, 1);
+        let [one, other] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+        assert_eq!([one, one, one, other].map(|source| rates.take(source)), [true, true, false, true]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!([one, one].map(|source| rates.take(source)), [true, false]);
     }
 }

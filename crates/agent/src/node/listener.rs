@@ -17,8 +17,8 @@ use super::endpoint::Site;
 
 /// A request's head must have arrived by then; the next one on a connection too.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
-/// More than a token of the largest size and what SDKs send beside it.
-const MAX_HEAD: usize = 32 << 10;
+/// Far more than a token and what SDKs send beside it.
+const MAX_HEAD: usize = 16 << 10;
 /// Requests in flight may finish until then when the agent ends.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -27,13 +27,17 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Limits {
     /// In all. Further ones wait until one ends.
     pub connections: usize,
-    /// From one pod, and from one address elsewhere. Further ones are closed. The node's own addresses are many callers.
-    pub per_source: (usize, usize),
+    /// From one address of the node itself, which are many callers. Further ones are closed, as all those below.
+    pub of_node: usize,
+    /// From one pod.
+    pub of_pod: usize,
+    /// From one address elsewhere.
+    pub of_stranger: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 8_192, per_source: (256, 8) }
+        Self { connections: 2_000, of_node: 1_000, of_pod: 32, of_stranger: 8 }
     }
 }
 
@@ -110,9 +114,9 @@ impl Listener {
         let (stream, peer) = self.socket.accept().await?;
         let peer = peer.ip();
         let most = match self.callers.place(peer) {
-            Caller::Node => usize::MAX,
-            Caller::Pod => self.limits.per_source.0,
-            Caller::Foreign => self.limits.per_source.1,
+            Caller::Node => self.limits.of_node,
+            Caller::Pod => self.limits.of_pod,
+            Caller::Foreign => self.limits.of_stranger,
         };
         Ok(sources.take(peer, most, place).map(|place| (stream, place)))
     }

@@ -1,21 +1,21 @@
 //! `bailiwick-agent node`: the local endpoint where pods fetch credentials.
 //!
-//! [`desk`] decides; everything that it decides by is a file of its own: what a token proves ([`tokens`]), what the server told
-//! ([`known`], kept up by [`following`]), what was vended ([`cache`]), one question for many ([`flight`]), how much is asked
-//! ([`limits`]), who may ask ([`callers`]). [`endpoint`] and [`listener`] are HTTP.
+//! [`desk`] decides, [`fetching`] asks the server, and [`renewing`] before anybody waits. Everything that is decided by is a
+//! file of its own: what a token proves ([`tokens`]), what the server told ([`crate::feed`]), what was vended ([`cache`]), one
+//! question for many ([`flight`]), how much is asked ([`limits`]), who may ask ([`callers`]). [`endpoint`] and [`listener`] are
+//! HTTP.
 
 pub mod cache;
 pub mod callers;
 pub mod desk;
 pub mod endpoint;
+pub mod fetching;
 pub mod flight;
-pub mod following;
-pub mod known;
 pub mod limits;
 pub mod listener;
-pub mod lru;
 pub mod metrics;
 pub mod refusal;
+pub mod renewing;
 pub mod tokens;
 
 use std::net::SocketAddr;
@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{Spread, System};
+use crate::feed;
 use crate::server::Server;
 use callers::{Callers, Range};
 use desk::{Desk, Settings};
@@ -111,8 +112,9 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         sites.spawn(metadata.serve(Site::NoMetadata(Arc::clone(&desk), callers), end));
     }
     let mut work = JoinSet::new();
-    work.spawn(following::follow(Arc::clone(&desk)));
-    work.spawn(following::renew(desk));
+    let follower = Arc::clone(&desk);
+    work.spawn(async move { feed::follow(&*follower).await });
+    work.spawn(renewing::renew(desk));
 
     tokio::select! {
         _ = ends.0.recv() => {}

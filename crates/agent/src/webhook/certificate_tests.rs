@@ -82,3 +82,19 @@ fn what_slept_through_its_end_begins_anew() {
     assert!(is_believed(&next.bundle, &next.certificate, "127.0.0.1", late));
     assert_eq!(certificates(&next.bundle).count(), 1);
 }
+
+#[test]
+fn an_authority_that_is_not_settled_signs_only_what_is_almost_over() {
+    let chain = Chain::new(&names(), LIFE, at(0)).unwrap();
+    // The certificate is due when the authority is made, and stays that of the former one until it is settled.
+    let made = LIFE * AUTHORITY_LIVES / 3 * 2;
+    let chain =
+        Chain { about: About { span: Span::of(at(made - LIFE + 600), LIFE), ..chain.about }, ..chain };
+    let next = chain.renewed(&names(), LIFE, at(made)).unwrap().unwrap();
+    assert_eq!((&next.certificate, certificates(&next.bundle).count()), (&chain.certificate, 2));
+    assert!(next.renewed(&names(), LIFE, at(made + 30)).unwrap().is_none());
+    assert!(next.renewed(&["10.0.0.1".to_owned()], LIFE, at(made + 30)).unwrap().is_none());
+    assert!(next.renewed(&names(), LIFE, at(made + 60)).unwrap().is_some());
+    let late = About { span: Span::of(at(made - LIFE + 50), LIFE), ..next.about.clone() };
+    assert!(Chain { about: late, ..next }.renewed(&names(), LIFE, at(made + 30)).unwrap().is_some());
+}

@@ -1,25 +1,36 @@
 //! TLS on the webhook's listener: the certificate may change under open connections, and a slow caller holds up nobody.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::certificate::Chain;
+use super::places::{Place, Places};
+use super::serving::Reviews;
 
-/// So many callers may be shaking hands at a time.
-const HANDSHAKES: usize = 256;
-/// As long may that take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// As long may a handshake take.
+const HANDSHAKE_TIME_LIMIT: Duration = Duration::from_secs(3);
+/// A request's head must have arrived by then, the next one on a connection too. API servers keep connections for the next
+/// pod.
+const HEAD_TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Far more than API servers say in it.
+const MAX_HEAD: usize = 16 << 10;
+/// So long is answered what was asked before the end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The certificate that is shown now.
 #[derive(Debug, Default)]
@@ -56,10 +67,11 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-/// A listener whose connections have shaken hands already.
+/// The listener of reviews: TLS 1.2 and newer, HTTP/1.1.
 pub struct Listener {
-    address: std::net::SocketAddr,
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, std::net::SocketAddr)>,
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+    places: Arc<Places>,
 }
 
 impl Listener {
@@ -67,10 +79,9 @@ impl Listener {
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn open(address: std::net::SocketAddr, shown: Arc<Shown>) -> Result<Self, String> {
+    pub async fn open(address: SocketAddr, shown: Arc<Shown>) -> Result<Self, String> {
         let cannot = |error: std::io::Error| format!("cannot listen on {address}: {error}");
         let tcp = TcpListener::bind(address).await.map_err(cannot)?;
-        let address = tcp.local_addr().map_err(cannot)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -78,52 +89,62 @@ impl Listener {
             .with_no_client_auth()
             .with_cert_resolver(shown);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let (sender, ready) = mpsc::channel(HANDSHAKES);
-        tokio::spawn(accept(tcp, TlsAcceptor::from(Arc::new(config)), sender));
-        Ok(Self { address, ready })
+        Ok(Self { tcp, tls: TlsAcceptor::from(Arc::new(config)), places: Arc::default() })
+    }
+
+    /// Answers until `end` is true; then what was asked before is still answered, for a while.
+    pub async fn serve(self, reviews: Arc<Reviews>, mut end: watch::Receiver<bool>) {
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.tcp.accept() => accepted,
+                _ = end.wait_for(|end| *end) => break,
+            };
+            match accepted {
+                // Too many, in all or from there: closed at once, so that accepting goes on for others.
+                Ok((stream, peer)) => {
+                    if let Some(place) = self.places.take(peer.ip().to_canonical()) {
+                        let connection = Connection { stream, place, reviews: Arc::clone(&reviews) };
+                        tokio::spawn(connection.serve(self.tls.clone(), graceful.watcher()));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "webhook.accept_failed");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        drop(self.tcp);
+        // API servers keep connections open that they do not use.
+        drop(timeout(GRACE, graceful.shutdown()).await);
     }
 }
 
-type Ready = mpsc::Sender<(TlsStream<TcpStream>, std::net::SocketAddr)>;
+struct Connection {
+    stream: TcpStream,
+    place: Place,
+    reviews: Arc<Reviews>,
+}
 
-async fn accept(tcp: TcpListener, acceptor: TlsAcceptor, ready: Ready) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let (stream, peer) = match tcp.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "webhook.accept_failed");
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+impl Connection {
+    async fn serve(self, tls: TlsAcceptor, watcher: Watcher) {
+        let Self { stream, place, reviews } = self;
+        let stream = match timeout(HANDSHAKE_TIME_LIMIT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::info!(%error, "webhook.handshake_failed"),
+            Err(_) => return tracing::info!("webhook.handshake_slow"),
         };
-        if ready.is_closed() {
-            return;
-        }
-        let (acceptor, ready) = (acceptor.clone(), ready.clone());
-        tokio::spawn(async move {
-            let _place = place;
-            match timeout(PATIENCE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => drop(ready.send((stream, peer)).await),
-                Ok(Err(error)) => tracing::info!(%peer, %error, "webhook.handshake_failed"),
-                Err(_) => tracing::info!(%peer, "webhook.handshake_slow"),
-            }
+        let place = Arc::new(place);
+        let service = service_fn(move |request| {
+            let (reviews, place) = (Arc::clone(&reviews), Arc::clone(&place));
+            async move { Ok::<_, Infallible>(reviews.answer(&place, request).await) }
         });
-    }
-}
-
-impl axum::serve::Listener for Listener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = std::net::SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(accepted) => accepted,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        Ok(self.address)
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_LIMIT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        // A caller that goes away in the midst is no event of ours.
+        drop(watcher.watch(connection).await);
     }
 }

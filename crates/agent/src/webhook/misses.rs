@@ -14,16 +14,15 @@ use tokio::time::sleep;
 
 use super::associations::Workload;
 use super::{Webhook, injection};
-use crate::clock::System;
 use crate::cluster::{Cluster, Failure};
 
-/// Pods of a page.
-const PAGE: usize = 250;
+/// Pods of a page, and of one if that failed: a pod may have as much as an etcd takes, and an answer has its limit.
+const PAGES: [usize; 3] = [250, 25, 4];
 /// The most pages of a namespace that are looked at.
-const MAX_PAGES: usize = 80;
+const MAX_PAGES: usize = 400;
 /// An API server tells a pod's age in whole seconds, and its clock is another: so much older it may seem, in seconds.
 const SLACK: i64 = 5;
-/// API servers forget events after an hour: a miss that lasts is told again before.
+/// API servers forget events after an hour: a miss that lasts is told again before, under another name.
 const TOLD_FOR: i64 = 50 * 60;
 const REASON: &str = "PodIdentityNotInjected";
 
@@ -36,42 +35,49 @@ struct Missed {
     service_account: String,
 }
 
+/// What was seen in one search.
+#[derive(Debug, Default)]
+struct Seen {
+    missed: BTreeSet<Missed>,
+    /// Namespaces that could not be looked through.
+    unseen: BTreeSet<String>,
+}
+
 /// Looks for pods that were missed, again and again, for ever.
-pub async fn follow(webhook: Arc<Webhook>, cluster: Arc<Cluster>, every: Duration) {
-    let mut told: Vec<(Missed, Timestamp)> = Vec::new();
+pub async fn follow(webhook: Arc<Webhook>, cluster: Arc<Cluster>, clock: Arc<dyn Clock>, every: Duration) {
+    // With the stretch of time in which it was told.
+    let mut told: BTreeSet<(Missed, i64)> = BTreeSet::new();
+    let mut before = Seen::default();
     loop {
         sleep(every).await;
-        let missed = match look(&webhook, &cluster).await {
-            Ok(missed) => missed,
-            Err(failure) => {
-                tracing::warn!(why = %failure, "misses.not_seen");
+        let mut seen = look(&webhook, &cluster).await;
+        // What could not be looked at again is not mended by that.
+        let still = before.missed.into_iter().filter(|one| seen.unseen.contains(&one.namespace));
+        seen.missed.extend(still);
+        let counts = &webhook.counts;
+        counts.not_injected.store(seen.missed.len() as u64, Ordering::Relaxed);
+        counts.namespaces_not_seen.store(seen.unseen.len() as u64, Ordering::Relaxed);
+        let now = clock.now();
+        let stretch = now.as_millis() / 1000 / TOLD_FOR;
+        told.retain(|(one, at)| *at == stretch && seen.missed.contains(one));
+        for one in &seen.missed {
+            if told.contains(&(one.clone(), stretch)) {
                 continue;
             }
-        };
-        webhook.counts.not_injected.store(missed.len() as u64, Ordering::Relaxed);
-        let now = System.now();
-        told.retain(|(one, at)| missed.contains(one) && at.plus_seconds(TOLD_FOR) > now);
-        for one in missed {
-            if told.iter().any(|(known, _)| *known == one) {
-                continue;
-            }
-            tracing::warn!(
-                namespace = one.namespace,
-                pod = one.name,
-                service_account = one.service_account,
-                "pod.not_injected"
-            );
-            match tell(&cluster, &one, now).await {
-                Ok(()) => told.push((one, now)),
+            let Missed { namespace, name, service_account, .. } = one;
+            tracing::warn!(namespace, pod = name, service_account, "pod.not_injected");
+            match tell(&cluster, one, stretch, now).await {
+                Ok(()) => drop(told.insert((one.clone(), stretch))),
                 Err(failure) => tracing::warn!(why = %failure, "misses.not_told"),
             }
         }
+        before = seen;
     }
 }
 
-async fn look(webhook: &Webhook, cluster: &Cluster) -> Result<BTreeSet<Missed>, Failure> {
-    let mut missed = BTreeSet::new();
-    let Some(verification) = webhook.associations.verification() else { return Ok(missed) };
+async fn look(webhook: &Webhook, cluster: &Cluster) -> Seen {
+    let mut seen = Seen::default();
+    let Some(verification) = webhook.associations.verification() else { return seen };
     let terms = webhook.terms(verification);
     let workloads = webhook.associations.workloads();
     for namespace in workloads.chunk_by(|one, other| one.namespace == other.namespace) {
@@ -80,19 +86,47 @@ async fn look(webhook: &Webhook, cluster: &Cluster) -> Result<BTreeSet<Missed>, 
         if !is_name || webhook.is_excluded(name) {
             continue;
         }
-        let mut after = String::new();
-        for _ in 0..MAX_PAGES {
-            let path = format!("/api/v1/namespaces/{name}/pods?limit={PAGE}{after}");
-            let page = cluster.get(&path).await?;
-            let pods = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            missed.extend(pods.iter().filter_map(|pod| judge(pod, namespace, &terms)));
-            match page.pointer("/metadata/continue").and_then(Value::as_str) {
-                Some(next) if !next.is_empty() => after = format!("&continue={}", escaped(next)),
-                Some(_) | None => break,
-            }
+        // One namespace that cannot be read hides no other.
+        if let Err(failure) = look_into(cluster, namespace, name, &terms, &mut seen.missed).await {
+            tracing::warn!(namespace = name, why = %failure, "misses.not_seen");
+            seen.unseen.insert(name.to_owned());
         }
     }
-    Ok(missed)
+    seen
+}
+
+async fn look_into(
+    cluster: &Cluster,
+    workloads: &[Workload],
+    name: &str,
+    terms: &injection::Terms,
+    missed: &mut BTreeSet<Missed>,
+) -> Result<(), Failure> {
+    let mut sizes = PAGES.into_iter();
+    let mut size = sizes.next().unwrap_or(1);
+    let mut after = String::new();
+    for _ in 0..MAX_PAGES {
+        let path = format!("/api/v1/namespaces/{name}/pods?limit={size}{after}");
+        let page = match cluster.get(&path).await {
+            Ok(page) => page,
+            Err(failure @ Failure::Refused(..)) => return Err(failure),
+            // Too much at once, perhaps: the same place again, with fewer.
+            Err(failure) => match sizes.next() {
+                Some(smaller) => {
+                    size = smaller;
+                    continue;
+                }
+                None => return Err(failure),
+            },
+        };
+        let pods = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        missed.extend(pods.iter().filter_map(|pod| judge(pod, workloads, terms)));
+        match page.pointer("/metadata/continue").and_then(Value::as_str) {
+            Some(next) if !next.is_empty() => after = format!("&continue={}", escaped(next)),
+            Some(_) | None => return Ok(()),
+        }
+    }
+    Err(Failure::Away(format!("there are more than {MAX_PAGES} pages of pods")))
 }
 
 /// Whether a pod was missed: alive, of an association that was there before it, and a patch of it would not be empty.
@@ -117,8 +151,8 @@ fn judge(pod: &Value, workloads: &[Workload], terms: &injection::Terms) -> Optio
     })
 }
 
-/// Makes the event. Its name is the pod's uid, so that it is one event however many replicas see the miss.
-async fn tell(cluster: &Cluster, missed: &Missed, now: Timestamp) -> Result<(), Failure> {
+/// Makes the event. Its name is of the pod's uid and the stretch of time: one event, however many replicas see the miss.
+async fn tell(cluster: &Cluster, missed: &Missed, stretch: i64, now: Timestamp) -> Result<(), Failure> {
     let Missed { namespace, name, uid, service_account } = missed;
     let at = now.rfc3339_seconds();
     let message = format!(
@@ -128,7 +162,7 @@ async fn tell(cluster: &Cluster, missed: &Missed, now: Timestamp) -> Result<(), 
     );
     let event = json!({
         "apiVersion": "v1", "kind": "Event",
-        "metadata": {"name": format!("bailiwick-{uid}"), "namespace": namespace},
+        "metadata": {"name": format!("bailiwick-{uid}-{stretch}"), "namespace": namespace},
         "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": name, "uid": uid},
         "reason": REASON, "type": "Warning", "message": message, "count": 1,
         "source": {"component": "bailiwick-webhook"}, "firstTimestamp": at, "lastTimestamp": at,

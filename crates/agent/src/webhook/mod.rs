@@ -9,6 +9,7 @@ pub mod injection;
 pub mod listener;
 pub mod misses;
 pub mod observed;
+pub mod places;
 pub mod renewal;
 pub mod review;
 pub mod rotation;
@@ -16,17 +17,21 @@ pub mod serving;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::Clock;
 use podidentity::feed::Verification;
 
 use self::associations::Associations;
 use self::injection::Terms;
 use self::listener::{Listener, Shown};
 use self::observed::Counts;
+use self::renewal::Renewal;
 use self::rotation::Rotation;
 use crate::clock::System;
 use crate::cluster::Cluster;
+use crate::feed;
 use crate::server::Server;
 
 /// Where no pod is changed, whatever is asked: a cluster's own parts must come up without us.
@@ -68,15 +73,22 @@ pub struct Arguments {
     /// How long a certificate lives, in seconds; it is renewed after two thirds.
     #[arg(long, value_name = "SECONDS", default_value_t = 90 * 86_400, value_parser = clap::value_parser!(i64).range(6..))]
     certificate_seconds: i64,
-    /// The Secret with the agent's key.
+    /// The Secret with the nodes' key.
     #[arg(long, value_name = "NAME", default_value = "bailiwick-agent-key")]
     key_secret: String,
-    /// How often the agent's key is made anew, in seconds; 0 is never.
+    /// The Secret with the keeper's key, which is this program's own.
+    #[arg(long, value_name = "NAME", default_value = "bailiwick-keeper-key")]
+    keeper_secret: String,
+    /// How often the keys are made anew, in seconds; 0 is never.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(i64).range(0..))]
     renew_key_seconds: i64,
     /// How often it is looked for pods that were missed, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     look_seconds: u64,
+    /// How long, in seconds, the server's last word counts while it is away: a service account of which it said nothing has
+    /// no association. After that it is not known.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    believe_seconds: u64,
 }
 
 /// What answers reviews.
@@ -84,6 +96,7 @@ pub struct Webhook {
     associations: Associations,
     counts: Counts,
     shown: Arc<Shown>,
+    is_leaving: AtomicBool,
     namespace: String,
     credentials_uri: String,
     token_seconds: u64,
@@ -106,9 +119,14 @@ impl Webhook {
         namespace == SYSTEM || namespace == self.namespace
     }
 
-    /// Whether it can answer.
+    /// Whether it can answer, and will for a while.
     fn is_ready(&self) -> bool {
-        self.associations.is_ready() && self.shown.is_there()
+        !self.is_leaving.load(Ordering::Relaxed) && self.associations.is_ready() && self.shown.is_there()
+    }
+
+    /// Says from now on that it is not ready.
+    fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 }
 
@@ -117,7 +135,8 @@ impl Webhook {
 /// # Errors
 /// A sentence if it cannot begin.
 pub async fn run(arguments: Arguments) -> Result<(), String> {
-    let server = Server::open(arguments.server, Arc::new(System))?;
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let server = Server::open(arguments.server, Arc::clone(&clock))?;
     let cluster = Arc::new(Cluster::open(arguments.cluster)?);
     let namespace = arguments.namespace;
     if !arguments.credentials_uri.starts_with("http://") && !arguments.credentials_uri.starts_with("https://")
@@ -130,9 +149,14 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     }
     let shown = Arc::new(Shown::default());
     let webhook = Arc::new(Webhook {
-        associations: Associations::new(server),
+        associations: Associations::new(
+            server,
+            Arc::clone(&clock),
+            Duration::from_secs(arguments.believe_seconds),
+        ),
         counts: Counts::default(),
         shown: Arc::clone(&shown),
+        is_leaving: AtomicBool::new(false),
         namespace: namespace.clone(),
         credentials_uri: arguments.credentials_uri,
         token_seconds: arguments.token_seconds,
@@ -141,8 +165,17 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let observed = tokio::net::TcpListener::bind(arguments.observe).await;
     let observed = observed.map_err(|error| format!("cannot listen on {}: {error}", arguments.observe))?;
 
-    let key = format!("/api/v1/namespaces/{namespace}/secrets/{}", arguments.key_secret);
+    let secret = |name: &str| format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+    let renewal = Renewal {
+        webhook: Arc::clone(&webhook),
+        cluster: Arc::clone(&cluster),
+        clock: Arc::clone(&clock),
+        nodes: secret(&arguments.key_secret),
+        keeper: secret(&arguments.keeper_secret),
+        every: arguments.renew_key_seconds,
+    };
     let rotation = Rotation {
+        clock: Arc::clone(&clock),
         cluster: Arc::clone(&cluster),
         shown,
         namespace,
@@ -152,12 +185,12 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         life: arguments.certificate_seconds,
     };
     let followed = Arc::clone(&webhook);
-    tokio::spawn(async move { followed.associations.follow().await });
+    tokio::spawn(async move { feed::follow(&followed.associations).await });
     tokio::spawn(async move { rotation.follow().await });
     let every = Duration::from_secs(arguments.look_seconds);
-    tokio::spawn(misses::follow(Arc::clone(&webhook), Arc::clone(&cluster), every));
+    tokio::spawn(misses::follow(Arc::clone(&webhook), cluster, clock, every));
     if arguments.renew_key_seconds > 0 {
-        tokio::spawn(renewal::follow(Arc::clone(&webhook), cluster, key, arguments.renew_key_seconds));
+        tokio::spawn(async move { renewal.follow().await });
     }
     tracing::info!(listen = %arguments.listen, observe = %arguments.observe, "webhook.started");
     serving::serve(webhook, listener, observed).await

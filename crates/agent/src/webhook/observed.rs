@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counts {
     /// Pods that were missed, when it was last looked.
     pub not_injected: AtomicU64,
+    /// Namespaces in which it could not be looked for them.
+    pub namespaces_not_seen: AtomicU64,
     /// Pods that were changed.
     pub patched: AtomicU64,
     /// Reviews that asked for no change.
@@ -27,6 +29,11 @@ impl Counts {
              # TYPE bailiwick_agent_pods_not_injected gauge\n",
         );
         let mut text = format!("{text}bailiwick_agent_pods_not_injected {}\n", read(&self.not_injected));
+        text.push_str(
+            "# HELP bailiwick_agent_namespaces_not_seen Namespaces whose pods could not be looked at.\n\
+             # TYPE bailiwick_agent_namespaces_not_seen gauge\n",
+        );
+        text.push_str(&format!("bailiwick_agent_namespaces_not_seen {}\n", read(&self.namespaces_not_seen)));
         text.push_str(
             "# HELP bailiwick_agent_reviews_total Admission reviews, by their answers.\n\
              # TYPE bailiwick_agent_reviews_total counter\n",

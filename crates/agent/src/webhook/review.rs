@@ -77,6 +77,17 @@ pub fn read(body: &[u8]) -> Asked {
     }
 }
 
+/// The uid of a question of which only the beginning is here, as API servers write it.
+#[must_use]
+pub fn uid_at_the_beginning(text: &[u8]) -> Option<String> {
+    const BEFORE: &[u8] = b"\"request\":{\"uid\":\"";
+    let at = text.windows(BEFORE.len()).position(|window| window == BEFORE)?;
+    let rest = text.get(at + BEFORE.len()..)?;
+    let uid = rest.split(|byte| *byte == b'"').next().filter(|uid| uid.len() < rest.len())?;
+    let is_uid = |uid: &&str| !uid.is_empty() && uid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    std::str::from_utf8(uid).ok().filter(is_uid).map(str::to_owned)
+}
+
 /// The answer, as it is sent.
 #[must_use]
 pub fn answer(uid: &str, verdict: &Verdict) -> Value {

@@ -72,3 +72,14 @@ proptest! {
         prop_assert!(!is_pod);
     }
 }
+
+#[test]
+fn the_uid_of_a_review_that_is_too_large_stands_at_its_beginning() {
+    let text =
+        br#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"a-1","kind":{"gr"#;
+    assert_eq!(uid_at_the_beginning(text).as_deref(), Some("a-1"));
+    for (at, _) in text.iter().enumerate().take(83) {
+        assert!(uid_at_the_beginning(&text[..at]).is_none(), "{at}");
+    }
+    assert!(uid_at_the_beginning(br#"{"request":{"uid":"a\"b","kind""#).is_none());
+}

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::certificate::Chain;
 use super::listener::Shown;
-use crate::clock::System;
 use crate::cluster::{Cluster, Failure};
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -21,6 +20,8 @@ const LONGEST_PAUSE: u64 = 20;
 
 /// What is needed to keep the certificate.
 pub struct Rotation {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
     /// The API server.
     pub cluster: Arc<Cluster>,
     /// Where the listener finds the certificate.
@@ -66,32 +67,23 @@ impl Rotation {
 
     /// The chain of the Secret, renewed if it is time.
     async fn chain(&self) -> Result<Chain, String> {
-        let path = format!("/api/v1/namespaces/{}/secrets", self.namespace);
-        let own = format!("{path}/{}", self.secret);
+        // It is there, empty at first, because it was applied: we have no right to make one.
+        let own = format!("/api/v1/namespaces/{}/secrets/{}", self.namespace, self.secret);
         // Somebody else may write at the same time: then theirs is read.
         for _ in 0..3 {
             let written = match self.cluster.get(&own).await {
                 Ok(secret) => {
                     let next = match stored(&secret) {
-                        Some(chain) => match chain.renewed(&self.names, self.life, System.now())? {
+                        Some(chain) => match chain.renewed(&self.names, self.life, self.clock.now())? {
                             None => return Ok(chain),
                             Some(next) => next,
                         },
-                        None => Chain::new(&self.names, self.life, System.now())?,
+                        None => Chain::new(&self.names, self.life, self.clock.now())?,
                     };
                     tracing::info!(secret = self.secret, "certificate.renewed");
                     let version = secret.pointer("/metadata/resourceVersion");
                     let patch = json!({"metadata": {"resourceVersion": version}, "data": data(&next)});
                     self.cluster.merge(&own, &patch).await.map(|_| next)
-                }
-                Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
-                    let next = Chain::new(&self.names, self.life, System.now())?;
-                    let secret = json!({
-                        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-                        "metadata": {"name": self.secret, "labels": {"app.kubernetes.io/managed-by": "bailiwick"}},
-                        "data": data(&next),
-                    });
-                    self.cluster.create(&path, &secret).await.map(|_| next)
                 }
                 Err(failure) => Err(failure),
             };
@@ -161,6 +153,7 @@ fn stored(secret: &Value) -> Option<Chain> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::System;
 
     #[test]
     fn a_secret_gives_back_what_was_put_into_it_and_a_broken_one_nothing() {

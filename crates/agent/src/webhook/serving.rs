@@ -1,26 +1,32 @@
-//! The routes of the webhook, and how much they take at a time.
+//! What the webhook serves: reviews, and how it does. How much is taken at a time, and in which time, is decided here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use http::{HeaderMap, StatusCode, header};
+use axum::routing::get;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use super::associations::Answer;
 use super::listener::Listener;
+use super::places::{Place, Room, SMALL};
 use super::review::{self, Asked, Verdict};
 use super::{Webhook, injection};
 
-/// The largest review: API servers take no larger objects.
-const MAX_BODY: usize = 3 << 20;
-/// All reviews that are read at a time, in KiB: read ones take several times their text.
-const ALL_BODIES: u32 = 8 << 10;
+/// The largest review that is read. API servers take objects of 3 MiB, which are longer as JSON.
+const MAX_BODY: usize = 8 << 20;
+/// By then a body must be here: API servers wait five seconds for all of it.
+const BODY_TIME_LIMIT: Duration = Duration::from_secs(3);
+/// So long is answered as before after the program was told to stop: until then API servers may still find it.
+const LEAVING: Duration = Duration::from_secs(8);
 
 /// Whether a pod may be made while it is not known what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,45 +37,31 @@ enum Doubt {
     Refuses,
 }
 
-#[derive(Clone)]
-struct Shared {
-    webhook: Arc<Webhook>,
-    room: Arc<Semaphore>,
-}
-
 /// Serves both listeners until the program is told to stop.
 ///
 /// # Errors
 /// If that cannot be heard.
 pub async fn serve(webhook: Arc<Webhook>, listener: Listener, observed: TcpListener) -> Result<(), String> {
-    let shared =
-        Shared { webhook: Arc::clone(&webhook), room: Arc::new(Semaphore::new(ALL_BODIES as usize)) };
-    let reviews = Router::new()
-        .route("/mutate", post(|state, headers, body| mutate(state, headers, body, Doubt::LetsThrough)))
-        .route("/mutate/required", post(|state, headers, body| mutate(state, headers, body, Doubt::Refuses)))
-        .with_state(shared);
     let others = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(|State(webhook): State<Arc<Webhook>>| async move { webhook.counts.text() }))
-        .with_state(webhook);
-    let mut end = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let (stop, stopped) = tokio::sync::watch::channel(());
-    let heard = || {
-        let mut stopped = stopped.clone();
-        async move { drop(stopped.changed().await) }
-    };
-    let reviews = axum::serve(listener, reviews).with_graceful_shutdown(heard());
-    let others = axum::serve(observed, others).with_graceful_shutdown(heard());
-    let both = async { tokio::join!(reviews, others) };
-    tokio::pin!(both);
+        .with_state(Arc::clone(&webhook));
+    let mut terminated = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let (stop, end) = watch::channel(false);
+    let reviews = tokio::spawn(listener.serve(Arc::new(Reviews(Arc::clone(&webhook))), end));
+    let others = tokio::spawn(async move { axum::serve(observed, others).await });
     tokio::select! {
-        _ = &mut both => return Ok(()),
-        _ = end.recv() => drop(stop),
-        _ = tokio::signal::ctrl_c() => return Ok(()),
+        _ = terminated.recv() => {
+            tracing::info!("webhook.leaving");
+            webhook.leave();
+            sleep(LEAVING).await;
+        }
+        _ = tokio::signal::ctrl_c() => {}
     }
-    // API servers keep connections open that they do not use.
-    drop(tokio::time::timeout(std::time::Duration::from_secs(5), both).await);
+    stop.send_replace(true);
+    drop(reviews.await);
+    others.abort();
     Ok(())
 }
 
@@ -79,31 +71,83 @@ async fn ready(State(webhook): State<Arc<Webhook>>) -> (StatusCode, &'static str
     } else {
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the server has not told anything yet, or there is no certificate\n",
+            "the server has not told anything yet, there is no certificate, or it is about to end\n",
         )
     }
 }
 
-async fn mutate(State(shared): State<Shared>, headers: HeaderMap, body: Body, doubt: Doubt) -> Response {
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let length = length.unwrap_or(MAX_BODY);
-    if length > MAX_BODY {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "a review has at most 3 MiB\n").into_response();
+/// What answers reviews.
+pub struct Reviews(Arc<Webhook>);
+
+/// A body as far as it is wanted.
+enum Read {
+    Whole(Bytes, Room),
+    TooLarge(Bytes),
+}
+
+impl Reviews {
+    /// The answer to a request.
+    pub async fn answer(&self, place: &Place, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let doubt = match request.uri().path() {
+            "/mutate" => Doubt::LetsThrough,
+            "/mutate/required" => Doubt::Refuses,
+            _ => return said(StatusCode::NOT_FOUND, "reviews go to /mutate or /mutate/required\n"),
+        };
+        if request.method() != Method::POST {
+            return said(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST\n");
+        }
+        let answer = match timeout(BODY_TIME_LIMIT, read(place, request.into_body())).await {
+            Ok(Ok(Read::Whole(body, _room))) => review(&self.0, &body, doubt).await,
+            Ok(Ok(Read::TooLarge(beginning))) => match review::uid_at_the_beginning(&beginning) {
+                Some(uid) => {
+                    counted(&self.0, &uid, &doubtful(doubt, "a review of more than 8 MiB is not read"))
+                }
+                None => return said(StatusCode::PAYLOAD_TOO_LARGE, "a review has at most 8 MiB\n"),
+            },
+            Ok(Err(())) => return said(StatusCode::BAD_REQUEST, "the body broke off\n"),
+            Err(_) => return said(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n"),
+        };
+        let mut response = Response::new(Full::new(answer.to_string().into()));
+        let kind = header::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
     }
-    let places = u32::try_from(length / 1024 + 1).unwrap_or(ALL_BODIES);
-    let Ok(_room) = shared.room.acquire_many(places).await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    let Ok(body) = axum::body::to_bytes(body, length).await else {
-        return (StatusCode::BAD_REQUEST, "the body is not as long as it says\n").into_response();
-    };
-    let answer = review(&shared.webhook, &body, doubt).await;
-    ([(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+}
+
+fn said(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
+
+/// Reads a body. Room for it is taken before more than a little is held.
+async fn read(place: &Place, mut body: Incoming) -> Result<Read, ()> {
+    let hint = body.size_hint();
+    // What does not say how long it is may be as long as any.
+    let length = hint.exact().map_or(MAX_BODY, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    if length > MAX_BODY {
+        let mut beginning = Vec::new();
+        while beginning.len() < SMALL
+            && let Some(frame) = body.frame().await
+        {
+            beginning.extend_from_slice(frame.map_err(drop)?.data_ref().map_or(&[][..], Bytes::as_ref));
+        }
+        return Ok(Read::TooLarge(beginning.into()));
+    }
+    let room = place.room(length).await.ok_or(())?;
+    let mut whole = Vec::with_capacity(length.min(SMALL));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(drop)?;
+        whole.extend_from_slice(frame.data_ref().map_or(&[][..], Bytes::as_ref));
+        if whole.len() > length {
+            return Ok(Read::TooLarge(whole.into()));
+        }
+    }
+    Ok(Read::Whole(whole.into(), room))
 }
 
 /// The answer to a review.
-async fn review(webhook: &Webhook, body: &Bytes, doubt: Doubt) -> serde_json::Value {
+async fn review(webhook: &Webhook, body: &[u8], doubt: Doubt) -> serde_json::Value {
     let (uid, verdict) = match review::read(body) {
         Asked::Other { uid } => (uid, Verdict::AsItIs),
         Asked::Unclear { uid, why } => (uid, Verdict::Warned(why.to_owned())),
@@ -112,15 +156,26 @@ async fn review(webhook: &Webhook, body: &Bytes, doubt: Doubt) -> serde_json::Va
             (uid, verdict)
         }
     };
+    counted(webhook, &uid, &verdict)
+}
+
+fn counted(webhook: &Webhook, uid: &str, verdict: &Verdict) -> serde_json::Value {
     let counts = &webhook.counts;
-    counts.add(match &verdict {
+    counts.add(match verdict {
         Verdict::AsItIs => &counts.passed,
         Verdict::Patched(operations) if operations.is_empty() => &counts.passed,
         Verdict::Patched(_) => &counts.patched,
         Verdict::Warned(_) => &counts.warned,
         Verdict::NotNow(_) => &counts.refused,
     });
-    review::answer(&uid, &verdict)
+    review::answer(uid, verdict)
+}
+
+fn doubtful(doubt: Doubt, why: &str) -> Verdict {
+    match doubt {
+        Doubt::LetsThrough => Verdict::Warned(why.to_owned()),
+        Doubt::Refuses => Verdict::NotNow(why.to_owned()),
+    }
 }
 
 async fn judge(webhook: &Webhook, namespace: &str, pod: &serde_json::Value, doubt: Doubt) -> Verdict {
@@ -136,10 +191,7 @@ async fn judge(webhook: &Webhook, namespace: &str, pod: &serde_json::Value, doub
         Answer::Unknown => {
             let why = "the server cannot be asked whether this service account has an association";
             tracing::warn!(namespace, service_account, "review.in_doubt");
-            match doubt {
-                Doubt::LetsThrough => Verdict::Warned(why.to_owned()),
-                Doubt::Refuses => Verdict::NotNow(why.to_owned()),
-            }
+            doubtful(doubt, why)
         }
     }
 }

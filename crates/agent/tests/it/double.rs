@@ -28,6 +28,8 @@ pub enum Mood {
     Well,
     /// Connections break, the feed's too.
     Gone,
+    /// Nobody answers, and connections stay.
+    Silent,
     /// With that status and, if it is about the pod, a word.
     Answers(u16, Option<&'static str>),
 }
@@ -46,6 +48,10 @@ pub struct State {
     pub answers_first: bool,
     /// So long questions for changes wait: not long, because a server that goes away lets go of those who wait.
     patience: Duration,
+    /// Which course of the database it tells of.
+    pub history: String,
+    /// Signatures of questions for credentials: each counts once.
+    signatures: BTreeSet<String>,
     associations: BTreeMap<String, (i64, Known)>,
     ended: Vec<(i64, String)>,
     verification: (i64, Verification),
@@ -81,6 +87,8 @@ impl Double {
             epoch_vended: None,
             answers_first: false,
             patience: Duration::from_millis(500),
+            history: "first".into(),
+            signatures: BTreeSet::new(),
             associations: BTreeMap::new(),
             ended: Vec::new(),
             verification: (1, verification),
@@ -142,6 +150,18 @@ impl Double {
         });
     }
 
+    /// Is another copy of its database, in which that association of `cart` is the only one.
+    pub fn restore(&self, history: &str, revision: i64, id: &str) {
+        self.revision.send_modify(|now| {
+            let mut state = self.state();
+            let known = state.associations.values().next().unwrap().1.clone();
+            state.history = history.into();
+            state.ended.clear();
+            state.associations = BTreeMap::from([(id.into(), (revision, Known { id: id.into(), ..known }))]);
+            *now = revision;
+        });
+    }
+
     /// Learns keys that it tells only to who asks for everything.
     pub fn learn(&self, issuer: &Issuer) {
         let mut state = self.state();
@@ -186,16 +206,34 @@ impl Double {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap();
         self.begin();
+        if !self.state().signatures.insert(authorization) {
+            return Ok(fault(409, None));
+        }
         let token = body["token"].as_str().unwrap();
         let first = self.is_answered_first().then(|| self.vend(token));
         drop(self.held.read().await);
         self.state().at_once -= 1;
-        match self.state().mood {
+        let mood = self.state().mood;
+        match mood {
             Mood::Well => {}
             Mood::Gone => return Err(std::io::Error::other("gone")),
+            Mood::Silent => std::future::pending().await,
             Mood::Answers(status, reason) => return Ok(fault(status, reason)),
         }
         Ok(first.unwrap_or_else(|| self.vend(token)).unwrap_or_else(|| fault(403, Some("no-association"))))
+    }
+
+    /// Everything that it has to tell.
+    pub fn complete(&self) -> Feed {
+        let state = self.state();
+        Feed {
+            revision: self.revision(),
+            history: state.history.clone(),
+            complete: true,
+            verification: state.verification.1.clone(),
+            associations: state.associations.values().map(|(_, known)| known.clone()).collect(),
+            ended: Vec::new(),
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -244,19 +282,24 @@ impl Double {
         let mut revision = self.revision.subscribe();
         let before = self.state().verification.clone();
         let patience = Duration::from_secs(wait.try_into().unwrap()).min(self.patience());
-        drop(tokio::time::timeout(patience, revision.wait_for(|revision| *revision > after)).await);
+        drop(tokio::time::timeout(patience, revision.wait_for(|revision| *revision != after)).await);
+        if self.state().mood == Mood::Silent {
+            std::future::pending::<()>().await;
+        }
         let state = self.state();
         if state.mood == Mood::Gone {
             return Err(std::io::Error::other("gone"));
         }
+        let complete = after == 0 || after > self.revision();
+        let after = if complete { 0 } else { after };
         let is_changed = after == 0 || state.verification.0 > before.0;
         let verification = (!is_changed).then_some(before.1);
         let new = state.associations.values().filter(|(revision, _)| *revision > after);
         let ended = state.ended.iter().filter(|(revision, _)| *revision > after && after > 0);
         let feed = Feed {
             revision: self.revision(),
-            history: "h".into(),
-            complete: after == 0,
+            history: state.history.clone(),
+            complete,
             verification: verification.unwrap_or_else(|| state.verification.1.clone()),
             associations: new.map(|(_, known)| known.clone()).collect(),
             ended: ended.map(|(_, id)| id.clone()).collect(),

@@ -1,15 +1,15 @@
 //! An agent of a node, as the program wires it, with a clock that tests move.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::clock::Spread;
+use agent::feed::{self, Follower};
 use agent::node::callers::Callers;
 use agent::node::desk::{Desk, Settings};
 use agent::node::endpoint::{Credentials, Site};
-use agent::node::following;
 use agent::node::listener::{Limits, Listener};
 use agent::node::refusal::Refusal;
 use agent::server::{self, Server};
@@ -31,6 +31,9 @@ struct Line {
     server: server::Arguments,
 }
 
+/// Where pods ask from.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// An agent with its server and the issuer of its cluster.
 pub struct Node {
     pub desk: Arc<Desk>,
@@ -49,7 +52,8 @@ impl Node {
     }
 
     pub async fn follow(&self) {
-        tokio::spawn(following::follow(Arc::clone(&self.desk)));
+        let desk = Arc::clone(&self.desk);
+        tokio::spawn(async move { feed::follow(&*desk).await });
         self.told().await;
     }
 
@@ -78,7 +82,7 @@ impl Node {
     }
 
     pub async fn ask(&self, token: &str) -> Result<Bytes, Refusal> {
-        self.desk.answer(token).await
+        self.desk.answer(token, LOOPBACK).await
     }
 
     /// Which credentials a token gets.

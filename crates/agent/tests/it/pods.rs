@@ -1,18 +1,16 @@
 //! What pods get, and what is refused to whoever is none.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::feed::Follower;
 use agent::node::callers::Callers;
 use agent::node::listener::Limits;
 use serde_json::json;
 
 use crate::double::Mood;
 use crate::issuer::{AUDIENCE, Issuer, START, claims, unsigned};
-use crate::node::{Node, exchange, key, until};
-
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+use crate::node::{LOOPBACK, Node, exchange, key, until};
 
 fn request(token: &str) -> String {
     format!(
@@ -223,7 +221,7 @@ async fn an_answer_from_before_a_change_that_is_known_is_not_handed_out() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_the_end_of_its_association_is_not_kept() {
+async fn an_answer_that_comes_after_the_end_of_its_association_is_handed_out_to_nobody() {
     let node = Arc::new(Node::start().await);
     node.double.associate("cart", 0);
     node.told().await;
@@ -233,15 +231,143 @@ async fn an_answer_that_comes_after_the_end_of_its_association_is_not_kept() {
     let token = node.issuer.pod("cart", "cart-1");
     let asks = tokio::spawn({
         let (node, token) = (Arc::clone(&node), token.clone());
-        async move { node.key(&token).await }
+        async move { node.refusal(&token).await }
     });
     until(|| node.double.asked() == 1).await;
     node.double.end("cart");
     node.told().await;
     drop(hold);
-    asks.await.unwrap();
+    assert_eq!(asks.await.unwrap(), (403, "no-association".to_owned()));
     assert_eq!(node.desk.sizes().1, 0);
-    assert_eq!(node.refusal(&token).await, (403, "no-association".to_owned()));
+    assert_eq!(node.double.asked(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_by_an_association_that_another_one_replaced_is_asked_for_again() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate_as("old", "cart", 0);
+    node.told().await;
+    node.double.state().answers_first = true;
+    let hold = node.double.hold();
+    let token = node.issuer.pod("cart", "cart-1");
+    let asks = tokio::spawn({
+        let (node, token) = (Arc::clone(&node), token.clone());
+        async move { node.key(&token).await }
+    });
+    until(|| node.double.asked() == 1).await;
+    node.double.end("old");
+    node.double.associate_as("new", "cart", 0);
+    node.told().await;
+    drop(hold);
+    assert_eq!(asks.await.unwrap(), "AK2");
+    assert_eq!(node.key(&token).await, "AK2");
+}
+
+#[tokio::test]
+async fn a_refusal_from_before_a_change_that_is_known_is_no_refusal() {
+    let node = Arc::new(Node::start().await);
+    node.double.state().answers_first = true;
+    let hold = node.double.hold();
+    let token = node.issuer.pod("cart", "cart-1");
+    let asks = tokio::spawn({
+        let (node, token) = (Arc::clone(&node), token.clone());
+        async move { node.key(&token).await }
+    });
+    until(|| node.double.asked() == 1).await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    drop(hold);
+    assert_eq!(asks.await.unwrap(), "AK2");
+}
+
+#[tokio::test]
+async fn a_service_account_that_is_made_anew_under_its_name_shares_nothing_with_the_old_one() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    // The pod outlives its service account, and is given a token of the new one.
+    let old = node.issuer.pod("cart", "cart-1");
+    let mut new = claims("cart", Some("cart-1"));
+    new["kubernetes.io"]["serviceaccount"]["uid"] = json!("-cart-anew");
+    let new = node.issuer.sign(&new);
+    assert_eq!(node.key(&old).await, "AK1");
+    assert_eq!(node.key(&new).await, "AK2", "what was vended to the old one is not the new one's");
+    assert_eq!(node.key(&new).await, "AK2");
+    node.double.state().mood = Mood::Answers(401, Some("service-account-gone"));
+    assert_eq!(node.refusal(&old).await, (401, "service-account-gone".to_owned()));
+    assert_eq!(node.key(&new).await, "AK2", "the old token's refusal takes nothing from the new one");
+}
+
+#[tokio::test]
+async fn after_the_servers_database_was_restored_nothing_from_before_is_handed_out() {
+    for (history, revision) in [("first", 2), ("second", 9)] {
+        let node = Node::start().await;
+        node.double.associate("cart", 5);
+        node.double.associate("cart", 6);
+        node.told().await;
+        let token = node.issuer.pod("cart", "cart-1");
+        assert_eq!(node.key(&token).await, "AK1");
+        node.double.restore(history, revision, "cart");
+        until(|| node.desk.revision() == revision).await;
+        assert_eq!(node.key(&token).await, "AK2", "{history}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn measuring_being_told_and_answering_never_wait_for_each_other_for_ever() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.told().await;
+    let (desk, token) = (Arc::clone(&node.desk), node.issuer.pod("cart", "cart-1"));
+    node.key(&token).await;
+    let (done, all_done) = std::sync::mpsc::channel();
+    let feed = node.double.complete();
+    let works: [Box<dyn Fn() + Send>; 4] = [
+        Box::new({
+            let desk = Arc::clone(&desk);
+            move || drop(agent::node::metrics::text(&desk).unwrap())
+        }),
+        Box::new({
+            let desk = Arc::clone(&desk);
+            move || desk.take(desk.revision(), feed.clone())
+        }),
+        Box::new({
+            let (desk, here) = (Arc::clone(&desk), tokio::runtime::Handle::current());
+            move || drop(here.block_on(desk.answer(&token, LOOPBACK)))
+        }),
+        Box::new({
+            let (desk, here) = (Arc::clone(&desk), tokio::runtime::Handle::current());
+            move || {
+                let _here = here.enter();
+                desk.renew();
+            }
+        }),
+    ];
+    for work in works {
+        let done = done.clone();
+        std::thread::spawn(move || {
+            (0..3_000).for_each(|_| work());
+            done.send(()).unwrap();
+        });
+    }
+    for _ in 0..4 {
+        all_done.recv_timeout(Duration::from_secs(60)).expect("somebody waits for ever");
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_asks_without_end_takes_nothing_from_others() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    let address = node.serve(Callers::only(vec!["127.0.0.0/8".parse().unwrap()]), Limits::default()).await;
+    let ask = request(&node.issuer.pod("cart", "cart-1"));
+    let mut busy = 0;
+    for _ in 0..400 {
+        busy += usize::from(exchange(address, [127, 5, 0, 1].into(), &ask).await.0 == 429);
+    }
+    assert!(busy > 0);
+    assert_eq!(exchange(address, [127, 5, 0, 2].into(), &ask).await.0, 200);
 }
 
 #[tokio::test]
@@ -273,12 +399,13 @@ async fn requests_that_could_be_read_in_two_ways_are_refused_with_a_sentence() {
         (good.replace("POST", "GET"), 405),
         (good.replace("/v1/credentials", "/v1/other"), 404),
         (good.replace("Length: 2", "Length: 5000").replace("{}", &large), 413),
-        (good.replace(&token, &"x".repeat(20_000)), 401),
+        (good.replace(&token, &"x".repeat(10_000)), 401),
+        (good.replace(&token, &"x".repeat(20_000)), 431),
         (good.replace("{}", "no"), 200),
     ] {
         let (found, answer) = exchange(address, LOOPBACK, &text).await;
         assert_eq!(found, status, "{answer}");
-        assert!(status == 200 || answer.contains("\"message\":\""), "{answer}");
+        assert!(matches!(status, 200 | 431) || answer.contains("\"message\":\""), "{answer}");
     }
     assert!(node.issuer.pod("cart", "x").len() < 1_000 && AUDIENCE.len() < 100);
 }
@@ -288,7 +415,7 @@ async fn who_is_not_on_this_node_gets_nothing_not_even_with_a_pods_token() {
     let node = Node::start().await;
     node.double.associate("cart", 0);
     node.told().await;
-    let limits = Limits { connections: 100, per_source: (2, 2) };
+    let limits = Limits { connections: 100, of_node: 2, of_pod: 2, of_stranger: 2 };
     let address = node.serve(Callers::only(vec!["127.5.0.0/16".parse().unwrap()]), limits).await;
     let ask = request(&node.issuer.pod("cart", "cart-1"));
     assert_eq!(exchange(address, [127, 5, 0, 9].into(), &ask).await.0, 200);
@@ -303,7 +430,7 @@ async fn whoever_opens_connections_and_says_nothing_takes_none_from_others() {
     let node = Node::start().await;
     node.double.associate("cart", 0);
     node.told().await;
-    let limits = Limits { connections: 100, per_source: (3, 3) };
+    let limits = Limits { connections: 100, of_node: 3, of_pod: 3, of_stranger: 3 };
     let address = node.serve(Callers::only(vec!["127.0.0.0/8".parse().unwrap()]), limits).await;
     let ask = request(&node.issuer.pod("cart", "cart-1"));
     let silent = move || exchange(address, [127, 5, 0, 1].into(), "POST /v1/cred");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::node::desk::Health;
+use podidentity::feed::State;
 use serde_json::json;
 
 use crate::double::Mood;
@@ -57,7 +58,6 @@ async fn nothing_with_less_than_45_minutes_is_handed_out_while_the_server_answer
 async fn what_has_less_than_six_tenths_of_its_life_is_renewed_before_anybody_waits() {
     let node = with_cart().await;
     let token = lasting(&node);
-    assert_eq!(node.key(&token).await, "AK1");
     assert_eq!(node.key(&token).await, "AK1");
     node.clock.advance_seconds(47 * 60);
     node.desk.renew();
@@ -187,8 +187,7 @@ async fn keys_that_the_server_knows_and_did_not_tell_are_asked_for() {
     let began = tokio::time::Instant::now();
     loop {
         let asked = node.double.asked();
-        node.key(&token).await;
-        if node.double.asked() == asked {
+        if node.ask(&token).await.is_ok() && node.double.asked() == asked {
             break;
         }
         assert!(began.elapsed() < Duration::from_secs(5), "the new key was not told");
@@ -211,19 +210,87 @@ async fn made_up_keys_are_no_way_to_flood_the_server() {
 }
 
 #[tokio::test]
-async fn without_keys_only_the_very_token_that_was_proved_before_counts() {
+async fn keys_that_a_restarted_server_does_not_know_count_on_and_those_of_a_suspended_cluster_do_not() {
     let node = with_cart().await;
-    let token = node.issuer.pod("cart", "cart-1");
+    let token = lasting(&node);
     assert_eq!(node.key(&token).await, "AK1");
+    let tell = |state| {
+        node.double.verify_by(|verification| {
+            verification.state = state;
+            verification.keys = Default::default();
+            verification.issuer = None;
+        });
+    };
+    tell(State::Unknown);
+    node.told().await;
+    node.double.state().mood = Mood::Gone;
+    assert_eq!(node.key(&node.issuer.pod("cart", "cart-1")).await, "AK1");
+    node.double.state().mood = Mood::Well;
+    until(|| node.desk.is_server_there()).await;
+    tell(State::None);
+    node.told().await;
+    assert_eq!(node.desk.sizes().1, 0);
+    node.double.state().mood = Mood::Gone;
+    assert_eq!(node.refusal(&token).await.0, 503);
+}
+
+#[tokio::test]
+async fn without_keys_the_server_is_asked_about_nothing_that_is_plainly_not_for_here() {
+    let node = Node::apart(10).await;
+    node.double.associate("cart", 0);
     node.double.verify_by(|verification| {
+        verification.state = State::Unknown;
         verification.keys = Default::default();
         verification.issuer = None;
     });
-    node.told().await;
-    node.double.state().mood = Mood::Gone;
-    assert_eq!(node.key(&token).await, "AK1");
-    // As good as the first, and nobody can say so.
-    assert_eq!(node.refusal(&node.issuer.pod("cart", "cart-1")).await.0, 503);
+    node.follow().await;
+    let with = |name: &str, value: serde_json::Value| {
+        let mut claims = claims("cart", Some("cart-1"));
+        claims[name] = value;
+        node.issuer.sign(&claims)
+    };
+    let mut there = claims("cart", Some("cart-1"));
+    there["kubernetes.io"]["node"] = json!({"name": "there", "uid": "-there"});
+    for token in [
+        "nonsense".to_owned(),
+        "a.b.c".to_owned(),
+        with("exp", json!(START - 1)),
+        with("aud", json!(["somebody else"])),
+        with("sub", json!("system:serviceaccount:shop:till")),
+        node.issuer.sign(&there),
+    ] {
+        assert_eq!(node.refusal(&token).await.0, 401, "{token}");
+    }
+    assert_eq!(node.double.asked(), 0);
+    node.key(&node.issuer.pod("cart", "cart-1")).await;
+    let mut busy = 0;
+    for number in 0..60 {
+        let token = node.issuer.pod("cart", &format!("cart-{number}"));
+        busy += usize::from(node.ask(&token).await.is_err_and(|refusal| refusal.status.as_u16() == 429));
+    }
+    assert!(busy > 0, "one source asks no faster than its rate");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_for_a_moment_is_no_refusal_of_the_agent() {
+    let node = with_cart().await;
+    let file = node.keys.path().join("accessKeyId");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    until(|| node.desk.health() == Health::Apart).await;
+    std::fs::remove_dir(&file).unwrap();
+    write_key(node.keys.path(), "AKFIRST");
+    until(|| node.desk.health() == Health::Told).await;
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_missed_within_five_seconds() {
+    let node = Node::start().await;
+    node.double.state().mood = Mood::Silent;
+    node.double.associate("cart", 0);
+    let begun = tokio::time::Instant::now();
+    until(|| node.desk.health() == Health::Apart).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ mod master_key;
 mod permissions;
 mod pod_identity;
 mod pod_identity_install;
+mod pod_identity_kubectl;
+mod pod_identity_manifests;
 mod pod_identity_test;
 mod policy;
 mod project;

@@ -130,6 +130,8 @@ struct QuotasFile {
     principals: Option<u32>,
     access_keys_per_user: Option<u32>,
     sessions_per_principal: Option<u32>,
+    sessions_per_pod: Option<u32>,
+    pod_sessions_per_cluster: Option<u32>,
     associations_per_cluster: Option<u32>,
     bindings_per_cluster: Option<u32>,
     certificates_per_principal: Option<u32>,
@@ -258,6 +260,8 @@ impl Settings {
             format!("quotas.principals = {} for each account", quotas.principals),
             format!("quotas.access_keys_per_user = {}", quotas.access_keys_per_user),
             format!("quotas.sessions_per_principal = {}", quotas.sessions_per_principal),
+            format!("quotas.sessions_per_pod = {}", quotas.sessions_per_pod),
+            format!("quotas.pod_sessions_per_cluster = {}", quotas.pod_sessions_per_cluster),
             format!("clusters.unexplained_removals = {}", self.unexplained_removals),
             format!("grants.custom_role_growth = {}", growth_in_words(self.role_growth)),
             format!("audit.retention_days = {}", self.audit_retention_days),
@@ -389,6 +393,8 @@ fn quotas(file: &QuotasFile) -> service::Quotas {
         principals: file.principals.unwrap_or(default.principals),
         access_keys_per_user: file.access_keys_per_user.unwrap_or(default.access_keys_per_user),
         sessions_per_principal: file.sessions_per_principal.unwrap_or(default.sessions_per_principal),
+        sessions_per_pod: file.sessions_per_pod.unwrap_or(default.sessions_per_pod),
+        pod_sessions_per_cluster: file.pod_sessions_per_cluster.unwrap_or(default.pod_sessions_per_cluster),
         certificates_per_principal: file
             .certificates_per_principal
             .unwrap_or(default.certificates_per_principal),

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 mod contact;
+mod workloads;
 
 const AUTHORITY: &str = include_str!("test-authority.pem");
 const CERTIFICATE: &str = include_str!("test-server.pem");

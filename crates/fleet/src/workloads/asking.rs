@@ -42,7 +42,7 @@ pub(super) fn action(kind: WorkloadKind) -> &'static str {
 }
 
 /// How the cluster signs.
-pub(super) async fn signing(client: &ApiClient) -> Result<Signing, Failure> {
+pub(crate) async fn signing(client: &ApiClient) -> Result<Signing, Failure> {
     let found: Discovery = client.get("/.well-known/openid-configuration", MAX_ANSWER).await?;
     if found.issuer.is_empty() || found.issuer.len() > MAX_ISSUER {
         return Err(Failure::Unreadable("its issuer of tokens is no URL"));

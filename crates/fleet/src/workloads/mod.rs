@@ -5,6 +5,9 @@
 
 mod asking;
 mod keeping;
+mod listing;
+mod page;
+mod rate;
 mod view;
 mod watching;
 
@@ -15,6 +18,7 @@ use domain::{ClusterId, Error, Result};
 use service::clusters::connection::AddressPolicy;
 use service::clusters::connection::prober::Pending;
 use service::pod_identity::workloads::{Reached, Signing, Workload, Workloads};
+use tokio::sync::Semaphore;
 
 use crate::client::ApiClient;
 use crate::failure::Failure;
@@ -22,12 +26,16 @@ use crate::right::Right;
 use watching::Watch;
 
 pub use keeping::watch_workloads;
+#[cfg(test)]
+pub(crate) use {asking::signing, listing::count_for_tests};
 
 /// Knows, or asks, what is alive in clusters.
 pub struct Registry {
     policy: Arc<AddressPolicy>,
     clients: Mutex<HashMap<ClusterId, Kept>>,
     watches: Mutex<HashMap<ClusterId, (i64, Arc<Watch>)>>,
+    /// Who reads a page of a list holds one.
+    turns: Arc<Semaphore>,
 }
 
 /// A client, and of which version of its cluster's connection it is.
@@ -41,7 +49,8 @@ impl Registry {
     /// One that connects to where the policy allows.
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
-        Self { policy: Arc::new(policy), clients: Mutex::default(), watches: Mutex::default() }
+        let turns = Arc::new(Semaphore::new(listing::TURNS));
+        Self { policy: Arc::new(policy), clients: Mutex::default(), watches: Mutex::default(), turns }
     }
 
     fn client(&self, reached: &Reached) -> Result<Arc<ApiClient>, Failure> {
@@ -57,7 +66,7 @@ impl Registry {
 
     /// A new watch of a cluster, which is asked from now on.
     fn watching(&self, reached: &Reached) -> Arc<Watch> {
-        let watch = Arc::new(Watch::new(reached.cluster.clone()));
+        let watch = Arc::new(Watch::new(reached.cluster.clone(), Arc::clone(&self.turns)));
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.insert(reached.cluster.clone(), (reached.version, Arc::clone(&watch)));
         watch

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 /// What was heard longer ago is not fresh: a watch that hangs says nothing, as one that has nothing to say.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// The most objects that are kept of one kind. What comes then is asked for.
-const MOST: usize = 200_000;
+/// The most that is kept of one kind, in bytes. What comes then is asked for. It is enough for about two hundred thousand.
+const MOST: usize = 40 << 20;
+/// What an object takes beside its texts.
+const EACH: usize = 100;
 
 /// Uids by namespace and name.
 #[derive(Debug, Default)]
@@ -18,6 +20,11 @@ pub(super) struct View {
     known: HashMap<(String, String), String>,
     namespaces: BTreeSet<String>,
     heard: Option<Instant>,
+    weight: usize,
+}
+
+fn weight(namespace: &str, name: &str, uid: &str) -> usize {
+    EACH + namespace.len() + name.len() + uid.len()
 }
 
 impl View {
@@ -26,12 +33,14 @@ impl View {
         let grows = !namespaces.is_subset(&self.namespaces);
         self.namespaces.clone_from(namespaces);
         self.known.retain(|(namespace, _), _| namespaces.contains(namespace));
+        self.weight = self.known.iter().map(|((namespace, name), uid)| weight(namespace, name, uid)).sum();
         grows
     }
 
     /// Begins anew with a list.
     pub(super) fn begin(&mut self) {
         self.known.clear();
+        self.weight = 0;
         self.heard = None;
     }
 
@@ -42,11 +51,14 @@ impl View {
 
     /// It is alive under that uid.
     pub(super) fn put(&mut self, namespace: &str, name: &str, uid: &str) {
-        let key = (namespace.to_owned(), name.to_owned());
-        let has_room = self.known.len() < MOST || self.known.contains_key(&key);
-        if self.namespaces.contains(namespace) && has_room {
-            self.known.insert(key, uid.to_owned());
+        let more = weight(namespace, name, uid);
+        if !self.namespaces.contains(namespace) || self.weight + more > MOST {
+            return;
         }
+        let key = (namespace.to_owned(), name.to_owned());
+        let before = self.known.insert(key, uid.to_owned());
+        let less = before.map_or(0, |before| weight(namespace, name, &before));
+        self.weight = (self.weight + more).saturating_sub(less);
     }
 
     /// It is not alive any more, unless another one has its name.
@@ -54,12 +66,8 @@ impl View {
         let key = (namespace.to_owned(), name.to_owned());
         if self.known.get(&key).is_some_and(|known| known == uid) {
             self.known.remove(&key);
+            self.weight = self.weight.saturating_sub(weight(namespace, name, uid));
         }
-    }
-
-    /// Whether what is in that namespace is kept.
-    pub(super) fn keeps(&self, namespace: &str) -> bool {
-        self.namespaces.contains(namespace)
     }
 
     /// Whether it is known to be alive.
@@ -88,6 +96,22 @@ mod tests {
         assert!(view.knows("a", "n", "u1", now + Duration::from_secs(30)));
         assert!(!view.knows("a", "n", "u1", now + Duration::from_secs(31)));
         assert!(!view.knows("a", "n", "u2", now) && !view.knows("a", "m", "u1", now));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_with_more_than_is_kept_is_asked_for_the_rest() {
+        let (mut view, now) = view();
+        let before = view.weight;
+        let name = "n".repeat(253);
+        for number in 0..(MOST / 300) {
+            view.put("a", &name, &number.to_string());
+            view.put("a", &format!("{number:0>253}"), "u");
+        }
+        assert!(view.weight <= MOST && view.knows("a", "n", "u1", now));
+        assert!(!view.knows("a", &format!("{:0>253}", MOST / 300 - 1), "u", now));
+        view.begin();
+        view.put("a", "n", "u1");
+        assert_eq!(view.weight, before, "what is replaced weighs nothing");
     }
 
     #[tokio::test]

@@ -8,32 +8,39 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::ClusterId;
-use serde::Deserialize;
 use service::Service;
 use service::pod_identity::workloads::WorkloadKind;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
+use super::listing::Listing;
+use super::page::{Object, Who, is_uid};
+use super::rate::Rate;
 use super::view::View;
 use crate::backoff::Backoff;
-use crate::client::{ApiClient, MAX_LIST, WatchLine, parse, segment};
+use crate::client::{ApiClient, WatchLine, parse, segment};
 use crate::failure::Failure;
-use crate::wire::{Event, Line, List, Metadata};
+use crate::identity::identify;
+use crate::wire::{Event, Line};
 
-/// The most objects in a page.
-const PAGE: usize = 500;
 /// How long the API server is asked to keep a watch open.
 const WATCH_SECONDS: u64 = 240;
 /// The least time between two lists, and from the start of one watch to the next.
 const PAUSE: Duration = Duration::from_secs(1);
 /// After how long everything is listed again: a restored etcd may have gone back in time, and a watch says nothing of it.
 const LIST_EVERY: Duration = Duration::from_secs(600);
+/// So many events may come at once, and so many each second on the average. Who says more is listened to later.
+const EVENTS: (u32, u32) = (50_000, 5_000);
+/// So many service accounts may go one by one. Where more do, a list says at once which are left.
+const DELETIONS: (u32, u32) = (200, 10);
 
 /// What is known of one cluster, by a connection of one version.
 pub(super) struct Watch {
     cluster: ClusterId,
     accounts: Kept,
     pods: Kept,
+    /// Who reads a page of a list, of whatever cluster, holds one.
+    turns: Arc<Semaphore>,
 }
 
 /// What is known of one kind.
@@ -42,18 +49,24 @@ struct Kept {
     view: Mutex<View>,
     /// Told when it has to be listed anew.
     list: Notify,
-}
-
-/// An object of a list or a watch, of which nothing but this is asked for.
-#[derive(Deserialize)]
-struct Object {
-    #[serde(default)]
-    metadata: Metadata,
+    /// How fast events may come, and how fast service accounts may go.
+    rates: Mutex<(Rate, Rate)>,
 }
 
 impl Kept {
     fn new(kind: WorkloadKind) -> Self {
-        Self { kind, view: Mutex::default(), list: Notify::new() }
+        let rate = |(most, per_second)| Rate::new(most, per_second, Instant::now());
+        let rates = Mutex::new((rate(EVENTS), rate(DELETIONS)));
+        Self { kind, view: Mutex::default(), list: Notify::new(), rates }
+    }
+
+    /// Takes a token from one of the two buckets.
+    fn slowly(&self, what: &'static str, which: fn(&mut (Rate, Rate)) -> &mut Rate) -> Result<(), Failure> {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        match which(&mut rates).take(Instant::now()) {
+            true => Ok(()),
+            false => Err(Failure::Unreachable(format!("{what} faster than they are followed"))),
+        }
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
@@ -79,9 +92,9 @@ impl Kept {
 }
 
 impl Watch {
-    pub(super) fn new(cluster: ClusterId) -> Self {
+    pub(super) fn new(cluster: ClusterId, turns: Arc<Semaphore>) -> Self {
         let accounts = Kept::new(WorkloadKind::ServiceAccount);
-        Self { cluster, accounts, pods: Kept::new(WorkloadKind::Pod) }
+        Self { cluster, accounts, pods: Kept::new(WorkloadKind::Pod), turns }
     }
 
     /// Keeps what is in these namespaces.
@@ -160,32 +173,19 @@ impl Following<'_> {
             WorkloadKind::ServiceAccount => self.with_sessions().await?,
             WorkloadKind::Pod => HashSet::new(),
         };
-        let (mut next, mut limit) = (String::new(), PAGE);
         self.kept.view().begin();
-        loop {
-            let asked = format!("{}limit={limit}&continue={}", self.kept.path(), segment(&next));
-            let page: List<Object> = match self.client.get_metadata(&asked, MAX_LIST).await {
-                Err(failure) if failure == Failure::TOO_LARGE && limit > 1 => {
-                    limit /= 2;
-                    continue;
-                }
-                page => page?,
-            };
-            self.keep(&page.items, &mut missing);
-            if page.metadata.r#continue.is_empty() {
-                self.kept.view().hear(Instant::now());
-                self.gone(missing).await?;
-                return Ok(page.metadata.resource_version);
-            }
-            next = page.metadata.r#continue;
-        }
+        let listing = Listing { client: self.client, path: self.kept.path(), turns: &self.watch.turns };
+        let version = listing.read(|page| self.keep(page, &mut missing)).await?;
+        self.kept.view().hear(Instant::now());
+        self.not_listed(missing).await?;
+        Ok(version)
     }
 
     /// Keeps a page of a list.
     fn keep(&self, page: &[Object], missing: &mut HashSet<String>) {
         let mut view = self.kept.view();
         for object in page.iter().filter(|object| self.kept.is_alive(object)) {
-            let Metadata { namespace, name, uid, .. } = &object.metadata;
+            let Who { namespace, name, uid, .. } = &object.metadata;
             view.put(namespace, name, uid);
             missing.remove(uid);
         }
@@ -221,6 +221,7 @@ impl Following<'_> {
         if line.trim_ascii().is_empty() {
             return Ok(Took::Nothing);
         }
+        self.kept.slowly("events come", |(events, _)| events)?;
         let Line { r#type, object } = parse(line)?;
         if r#type == "ERROR" {
             if object.code == 410 {
@@ -230,25 +231,24 @@ impl Following<'_> {
         }
         self.kept.view().hear(Instant::now());
         let found: Object = parse::<Event<Object>>(line)?.object;
-        let Metadata { namespace, name, uid, resource_version, .. } = &found.metadata;
+        let Who { namespace, name, uid, .. } = &found.metadata;
         match r#type.as_str() {
+            "ADDED" | "MODIFIED" if !found.can_be() => {}
             "ADDED" | "MODIFIED" if self.kept.is_alive(&found) => self.kept.view().put(namespace, name, uid),
             "ADDED" | "MODIFIED" | "DELETED" => {
                 self.kept.view().take(namespace, name, uid);
-                self.ended(namespace, uid).await?;
+                self.ended(uid).await?;
             }
             _ => {}
         }
-        Ok(if resource_version.is_empty() { Took::Nothing } else { Took::At(resource_version.clone()) })
+        Ok(found.version().map_or(Took::Nothing, |version| Took::At(version.to_owned())))
     }
 
     /// A service account was seen to be gone.
-    async fn ended(&self, namespace: &str, uid: &str) -> Result<(), Failure> {
-        if self.kept.kind == WorkloadKind::ServiceAccount && !uid.is_empty() {
-            let matters = self.kept.view().keeps(namespace);
-            if matters || self.with_sessions().await?.contains(uid) {
-                self.gone(HashSet::from([uid.to_owned()])).await?;
-            }
+    async fn ended(&self, uid: &str) -> Result<(), Failure> {
+        if self.kept.kind == WorkloadKind::ServiceAccount && is_uid(uid) {
+            self.kept.slowly("service accounts go", |(_, deletions)| deletions)?;
+            self.service.service_account_gone(&self.watch.cluster, uid).await.map_err(ours)?;
         }
         Ok(())
     }
@@ -258,8 +258,16 @@ impl Following<'_> {
         Ok(found.map_err(ours)?.into_iter().collect())
     }
 
+    /// What is not there is gone, if it is this cluster that does not have it: for a minute, an address may lead to another.
     /// What cannot be written down is found again by the next list.
-    async fn gone(&self, uids: HashSet<String>) -> Result<(), Failure> {
+    async fn not_listed(&self, uids: HashSet<String>) -> Result<(), Failure> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let found = identify(self.client).await?;
+        if !self.service.is_known_as(&self.watch.cluster, &found).await.map_err(ours)? {
+            return Err(Failure::Unreadable("its list is not that of the registered cluster"));
+        }
         for uid in uids {
             tracing::info!(cluster = %self.watch.cluster, uid, "fleet.workloads.service_account_gone");
             self.service.service_account_gone(&self.watch.cluster, &uid).await.map_err(ours)?;
@@ -278,4 +286,22 @@ enum Took {
     At(String),
     Nothing,
     Expired,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn events_and_deletions_that_come_too_fast_end_the_watch() {
+        for (which, most) in [(0, EVENTS.0), (1, DELETIONS.0)] {
+            let kept = Kept::new(WorkloadKind::ServiceAccount);
+            let take = || match which {
+                0 => kept.slowly("events come", |(events, _)| events),
+                _ => kept.slowly("service accounts go", |(_, deletions)| deletions),
+            };
+            let taken = (0..10 * most).take_while(|_| take().is_ok()).count();
+            assert!(taken >= most as usize && taken < 10 * most as usize, "{taken}");
+        }
+    }
 }

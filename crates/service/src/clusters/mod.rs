@@ -235,6 +235,18 @@ impl Service {
         self.cluster_for(call, &right, id_or_name).await
     }
 
+    /// The uid of a cluster's namespace `kube-system`, as its API server said it; `None` until it did.
+    ///
+    /// # Errors
+    /// `Forbidden` for who may not see the cluster.
+    pub async fn show_cluster_uid(&self, call: &Call, cluster: &Cluster) -> Result<Option<String>> {
+        authz::require_somewhere(call, "bailiwick:cluster:show")?.on(&Thing::cluster(cluster))?;
+        let mut tx = self.store.read().await?;
+        let facts = tx.connection_facts(&cluster.id).await?;
+        tx.end().await?;
+        Ok(facts.and_then(|facts| facts.identity?.uid))
+    }
+
     /// A cluster by id or name, on which the right must hold. Whether there is one is told to those only who would be
     /// let in.
     pub(crate) async fn cluster_for(

@@ -250,7 +250,8 @@ impl Service {
     }
 
     /// Writes which cluster a connection of that version leads to, if that is news. An identity that was learned
-    /// before is never replaced by another one: that takes somebody who says so. Returns whether it is the same.
+    /// before is never replaced by another one: that takes somebody who says so. Returns whether it is not another one: what does
+    /// not prove to be the same is not, and teaches nothing.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -269,6 +270,9 @@ impl Service {
             .is_some_and(|before| before.uid.is_some() && found.uid.is_some() && before.uid != found.uid)
         {
             return Ok(false);
+        }
+        if before.as_ref().is_some_and(|before| !before.may_learn_from(found)) {
+            return Ok(true);
         }
         let next = merged(before.as_ref(), found.clone());
         if before.as_ref() == Some(&next) {

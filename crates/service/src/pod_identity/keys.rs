@@ -23,6 +23,16 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 /// So often while nothing is known of it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What a cluster said so long ago is asked anew: a key that was given up must not go on.
+const FRESH: Duration = Duration::from_secs(300);
+
+/// What was said so long ago counts no more, though the cluster does not answer.
+const COUNTS: Duration = Duration::from_secs(3600);
+
+/// Why keys are not believed that nobody else says.
+const UNPROVED: &str = "the cluster has new keys for service accounts' tokens and does not prove that it is the one that was \
+                        registered: let the connector read its namespace `kube-system`";
+
 /// What is known of each cluster.
 #[derive(Default)]
 pub(crate) struct KnownKeys {
@@ -33,7 +43,7 @@ pub(crate) struct KnownKeys {
 #[derive(Default)]
 struct Entry {
     known: Mutex<Option<Known>>,
-    /// Held by the one who asks. When that was, and what came of it if nothing did.
+    /// Held by the one who asks. When somebody had asked, and what came of it if nothing did.
     asking: tokio::sync::Mutex<Option<(Instant, Option<Refusal>)>>,
 }
 
@@ -43,7 +53,12 @@ pub(super) struct Known {
     /// Of which version of the connection.
     version: i64,
     pub(super) signing: Arc<Signing>,
+    /// When the cluster said so.
+    said_at: Instant,
+    /// When it was asked last, whatever it answered.
     asked_at: Instant,
+    /// What is wrong with keys that are new.
+    doubt: Option<Refusal>,
 }
 
 /// What is known about how a cluster signs.
@@ -68,7 +83,8 @@ impl KnownKeys {
 
 impl Entry {
     fn known(&self, version: i64) -> Option<Known> {
-        lock(&self.known).clone().filter(|known| known.version == version)
+        let counts = |known: &Known| known.version == version && known.said_at.elapsed() < COUNTS;
+        lock(&self.known).clone().filter(counts)
     }
 }
 
@@ -81,28 +97,52 @@ impl Service {
         token: &str,
     ) -> Result<Claims, Stopped> {
         let token = Unverified::read(token)?;
-        let known = match self.known_keys.entry(&reached.cluster).known(reached.version) {
-            Some(known) => known,
-            None => self.ask_signing(reached, None).await?,
-        };
+        let known = self.known_signing(reached).await?;
         let keys = identity.map(|identity| known.signing.keys.only(&identity.keys)).unwrap_or_default();
         match self.verified(&token, &known.signing, &keys) {
             // Keys are rotated, and issuers renamed. Everything else is as wrong tomorrow.
-            Err(Rejected::UnknownKey(_) | Rejected::Issuer) => {
+            Err(Stopped::Refused(Refusal::Token(Rejected::UnknownKey(_) | Rejected::Issuer))) => {
                 let known = self.ask_signing(reached, Some(known.asked_at)).await?;
-                let keys = self.of_this_cluster(reached, &known.signing.keys).await?;
-                Ok(self.verified(&token, &known.signing, &keys)?)
+                let identity = self.identity_of(&reached.cluster).await?;
+                let keys =
+                    identity.map(|identity| known.signing.keys.only(&identity.keys)).unwrap_or_default();
+                let verified = self.verified(&token, &known.signing, &keys);
+                match known.doubt {
+                    Some(doubt) if verified.is_err() && known.signing.keys.has(token.kid()) => {
+                        Err(doubt.into())
+                    }
+                    Some(_) | None => verified,
+                }
             }
-            verified => Ok(verified?),
+            verified => verified,
         }
     }
 
-    fn verified(&self, token: &Unverified<'_>, signing: &Signing, keys: &KeySet) -> Result<Claims, Rejected> {
-        let expected = Expected { issuer: &signing.issuer, audience: &self.settings.pod_identity.audience };
-        token.verify(keys, &expected, self.now())
+    /// How the cluster signs, as it said lately.
+    async fn known_signing(&self, reached: &Reached) -> Result<Known, Stopped> {
+        let entry = self.known_keys.entry(&reached.cluster);
+        match entry.known(reached.version) {
+            Some(known) if known.said_at.elapsed() < FRESH => Ok(known),
+            // While somebody else asks again, it counts.
+            Some(known) if known.asked_at.elapsed() < ASK_EVERY || entry.asking.try_lock().is_err() => {
+                Ok(known)
+            }
+            Some(known) => self.ask_signing(reached, Some(known.asked_at)).await,
+            None => self.ask_signing(reached, None).await,
+        }
     }
 
-    /// How the cluster signs, asked now unless somebody did after `than`, or did so very recently.
+    fn verified(&self, token: &Unverified<'_>, signing: &Signing, keys: &KeySet) -> Result<Claims, Stopped> {
+        let audience = &self.settings.pod_identity.audience;
+        if *audience == signing.issuer {
+            return Err(Refusal::EveryToken.into());
+        }
+        let expected = Expected { issuer: &signing.issuer, audience };
+        Ok(token.verify(keys, &expected, self.now())?)
+    }
+
+    /// How the cluster signs, asked now unless somebody did after `than`, or did so very recently. New keys are learned on
+    /// the way, so that whatever tokens show, a cluster is asked one time.
     pub(super) async fn ask_signing(
         &self,
         reached: &Reached,
@@ -121,41 +161,54 @@ impl Service {
         {
             return Err(refusal.clone().into());
         }
-        let asked_at = Instant::now();
         let answer = self.workloads.signing(reached).await.map_err(Stopped::by_cluster);
-        let found = match (answer, known) {
-            (Ok(signing), _) => Known { version: reached.version, signing: Arc::new(signing), asked_at },
+        let answer = match answer {
+            Ok(signing) => self.learned(reached, &signing.keys).await.map(|doubt| (signing, doubt)),
+            Err(stopped) => Err(stopped),
+        };
+        // After the answer: whoever waited for it meanwhile has it, though it took its time.
+        let now = Instant::now();
+        let found = match (answer, &known) {
+            (Ok((signing, doubt)), _) => {
+                let signing = Arc::new(signing);
+                Known { version: reached.version, signing, said_at: now, asked_at: now, doubt }
+            }
             // What was true a while ago still is, as far as anybody knows; it is asked again soon enough.
-            (Err(_), Some(known)) => Known { asked_at, ..known },
+            (Err(_), Some(known)) => Known { asked_at: now, ..known.clone() },
             (Err(stopped), None) => {
                 let refusal = match &stopped {
                     Stopped::Refused(refusal) => Some(refusal.clone()),
                     Stopped::Failed(_) => None,
                 };
-                *asking = Some((asked_at, refusal));
+                *asking = Some((now, refusal));
                 return Err(stopped);
             }
         };
+        let is_news = known.is_none_or(|known| known.signing != found.signing);
         *lock(&entry.known) = Some(found.clone());
+        if is_news {
+            // Agents wait to be told.
+            self.poke();
+        }
         Ok(found)
     }
 
-    /// Those of the keys that are the registered cluster's: what is new is learned from the cluster itself.
-    async fn of_this_cluster(&self, reached: &Reached, keys: &KeySet) -> Result<KeySet, Stopped> {
+    /// Learns those of the keys that are new, from the cluster itself. Returns why they are not believed.
+    async fn learned(&self, reached: &Reached, keys: &KeySet) -> Result<Option<Refusal>, Stopped> {
         let identity = self.identity_of(&reached.cluster).await?;
-        let known = identity.as_ref().map(|identity| keys.only(&identity.keys)).unwrap_or_default();
-        if known == *keys {
-            return Ok(known);
+        if identity.as_ref().is_some_and(|identity| keys.only(&identity.keys) == *keys) {
+            return Ok(None);
         }
         let found = self.prober.identify(&reached.connection).await.map_err(Stopped::by_cluster)?;
         if !self.fleet_identified(&reached.cluster, reached.version, &found).await? {
-            return Err(Refusal::OtherCluster.into());
+            return Ok(Some(Refusal::OtherCluster));
         }
         let identity = self.identity_of(&reached.cluster).await?;
-        Ok(identity.map(|identity| keys.only(&identity.keys)).unwrap_or_default())
+        let knows_all = identity.is_some_and(|identity| keys.only(&identity.keys) == *keys);
+        Ok((!knows_all).then(|| Refusal::Silent(UNPROVED.to_owned())))
     }
 
-    async fn identity_of(&self, cluster: &ClusterId) -> Result<Option<ClusterIdentity>, Error> {
+    pub(super) async fn identity_of(&self, cluster: &ClusterId) -> Result<Option<ClusterIdentity>, Error> {
         Ok(self.connection_facts(cluster).await?.and_then(|facts| facts.identity))
     }
 
@@ -176,6 +229,18 @@ impl Service {
         SigningNow::Known(Signing { issuer: known.signing.issuer.clone(), keys })
     }
 
+    /// The same, read now; `None` if it is not known or counts for nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn pod_keys(&self, cluster: &domain::Cluster) -> Result<Option<Signing>, Error> {
+        let facts = self.connection_facts(&cluster.id).await?;
+        Ok(match self.signing_now(&cluster.id, facts.as_ref()) {
+            SigningNow::Known(signing) => Some(signing),
+            SigningNow::Unknown | SigningNow::Never => None,
+        })
+    }
+
     /// Asks a cluster how it signs, unless that is known well enough, and learns its new keys.
     ///
     /// # Errors
@@ -188,7 +253,6 @@ impl Service {
     pub(super) async fn keys_of(&self, reached: &Reached) -> Result<(), Stopped> {
         let before = self.known_keys.entry(&reached.cluster).known(reached.version);
         let known = self.ask_signing(reached, before.map(|known| known.asked_at)).await?;
-        self.of_this_cluster(reached, &known.signing.keys).await?;
-        Ok(())
+        known.doubt.map_or(Ok(()), |doubt| Err(doubt.into()))
     }
 }

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod associations;
 pub mod feed;
+pub(crate) mod holding;
 pub(crate) mod keys;
 mod place;
 mod refusal;

@@ -8,6 +8,8 @@ use podidentity::Rejected;
 pub enum Refusal {
     /// The token proves nothing.
     Token(Rejected),
+    /// What vended tokens are for is what the cluster issues all tokens for.
+    EveryToken,
     /// It is not bound to a pod, and must be.
     Unbound,
     /// The service account or the pod that it names is gone, or another one has its name now.
@@ -47,6 +49,7 @@ impl Refusal {
                 Rejected::Expired => "expired",
                 Rejected::NotYetValid => "not-yet-valid",
             },
+            Self::EveryToken => "audience-of-every-token",
             Self::Unbound => "not-bound-to-a-pod",
             Self::Gone(_) => "gone",
             Self::Missing(_) => "missing",
@@ -67,7 +70,7 @@ impl Refusal {
         match self {
             Self::Token(_) | Self::Unbound | Self::Gone(_) | Self::Missing(_) => ErrorKind::Unauthenticated,
             Self::NoAssociation | Self::NoAgency | Self::Untrusted => ErrorKind::Forbidden,
-            Self::Suspended | Self::Detached | Self::OtherCluster => ErrorKind::Forbidden,
+            Self::EveryToken | Self::Suspended | Self::Detached | Self::OtherCluster => ErrorKind::Forbidden,
             Self::Silent(_) | Self::Unreachable(_) => ErrorKind::Unavailable,
         }
     }
@@ -77,6 +80,10 @@ impl Refusal {
     pub fn sentence(&self) -> String {
         match self {
             Self::Token(rejected) => rejected.to_string(),
+            Self::EveryToken => {
+                "`pod_identity.audience` is the cluster's issuer, for which every pod has a token: choose another one"
+                    .to_owned()
+            }
             Self::Unbound => "the token is not bound to a pod, and this installation takes no others".to_owned(),
             Self::Gone(what) => format!("the {what} that the token names is gone"),
             Self::Missing(what) => format!("there is no such {what} in the cluster"),

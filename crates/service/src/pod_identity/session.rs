@@ -28,6 +28,7 @@ pub(super) fn name(cluster: &Cluster, claims: &Claims) -> String {
 pub(super) fn tags(cluster: &Cluster, claims: &Claims) -> Vec<Tag> {
     let pod = claims.pod.as_ref();
     let all = [
+        ("account-id", Some(cluster.account.as_str())),
         ("cluster-id", Some(cluster.id.as_str())),
         ("cluster-name", Some(cluster.name.as_str())),
         ("kubernetes-namespace", Some(claims.namespace.as_str())),
@@ -43,16 +44,19 @@ pub(super) fn tags(cluster: &Cluster, claims: &Claims) -> Vec<Tag> {
     all.into_iter().filter_map(tag).collect()
 }
 
-/// What it comes from beside principals.
-pub(super) fn ancestors(cluster: &Cluster, claims: &Claims, association: &Association) -> Vec<Ancestor> {
+/// What it comes from beside principals. `ended` is when the service account was last seen to be gone.
+pub(super) fn ancestors(
+    cluster: &Cluster,
+    claims: &Claims,
+    association: &Association,
+    ended: i64,
+) -> Vec<Ancestor> {
     let account = &cluster.account;
-    let ancestor = |kind, id| Ancestor { kind, id, account: account.clone(), epoch: 0 };
+    let ancestor = |kind, id, epoch| Ancestor { kind, id, account: account.clone(), epoch };
+    let service_account = format!("{}/{}", cluster.id, claims.service_account.uid);
     vec![
-        Ancestor {
-            epoch: association.ended,
-            ..ancestor(AncestorKind::Association, association.id.as_str().to_owned())
-        },
-        ancestor(AncestorKind::ServiceAccount, format!("{}/{}", cluster.id, claims.service_account.uid)),
+        ancestor(AncestorKind::Association, association.id.as_str().to_owned(), association.ended),
+        ancestor(AncestorKind::ServiceAccount, service_account, ended),
     ]
 }
 

@@ -9,6 +9,7 @@ use domain::{AccessKeyId, Association, Cluster, Error, Result, Secret, Timestamp
 use podidentity::Claims;
 use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
+use super::holding::vended_to;
 use super::refusal::{Refusal, Stopped};
 use super::session;
 use super::trust::{Narrowed, Pods};
@@ -83,6 +84,7 @@ impl Service {
 
     async fn vended(&self, call: &Call, cluster: &Cluster, token: &str) -> Result<Vended, Stopped> {
         let mut tx = self.store.read().await?;
+        let revision = tx.revision(&cluster.account).await?;
         let (reached, facts) = self.reached(&mut tx, cluster).await?;
         tx.end().await?;
         let claims = self.proved(&reached, facts.as_ref(), token).await?;
@@ -92,7 +94,10 @@ impl Service {
         // Before the cluster is asked: pods without an association must not cost it anything.
         let mut tx = self.store.read().await?;
         let place = (claims.namespace.as_str(), claims.service_account.name.as_str());
-        self.entitled(&mut tx, cluster, place).await?;
+        let entitled = self.entitled(&mut tx, cluster, place).await?;
+        let uid = &claims.service_account.uid;
+        let under_way = self.holding.begin(&cluster.id, uid);
+        let ended = tx.service_account_ended(&cluster.id, uid).await?;
         tx.end().await?;
         self.alive(&reached, &claims).await?;
         let mut tx = self.begin_grants(call).await.map_err(|error| match is_repeated(&error) {
@@ -100,13 +105,15 @@ impl Service {
             true => error.because("repeated"),
             false => error,
         })?;
-        // Again, now that nobody else can change it.
-        let (now, _) = self.reached(&mut tx, cluster).await?;
-        if now.version != reached.version {
-            return Err(Error::conflict("the cluster's connection changed meanwhile: try again").into());
-        }
-        let entitled = self.entitled(&mut tx, cluster, place).await?;
-        Ok(self.begin_vended(tx, call, cluster, &claims, entitled).await?)
+        // Again, now that nobody else can change it, if anything but grants and sessions changed in the account at all.
+        let unchanged = tx.directory().is_some_and(|directory| directory <= revision);
+        let entitled = match unchanged {
+            true => entitled,
+            false => self.still_entitled(&mut tx, cluster, (&reached, &claims, ended)).await?,
+        };
+        let vended = self.begin_vended(tx, call, cluster, (&claims, ended), entitled).await?;
+        drop(under_way);
+        Ok(vended)
     }
 
     /// The way to a cluster that may be believed, and which cluster it is known to be.
@@ -151,6 +158,25 @@ impl Service {
         }
     }
 
+    /// What the pods are entitled to after something changed.
+    async fn still_entitled(
+        &self,
+        tx: &mut ReadTx,
+        cluster: &Cluster,
+        (reached, claims, ended): (&Reached, &Claims, i64),
+    ) -> Result<Entitled, Stopped> {
+        let (now, _) = self.reached(tx, cluster).await?;
+        if now.version != reached.version {
+            return Err(Error::conflict("the cluster's connection changed meanwhile: try again").into());
+        }
+        if tx.service_account_ended(&cluster.id, &claims.service_account.uid).await? != ended {
+            // It was seen to be gone after it was asked for, perhaps by another server.
+            return Err(Refusal::Gone("service account").into());
+        }
+        let place = (claims.namespace.as_str(), claims.service_account.name.as_str());
+        self.entitled(tx, cluster, place).await
+    }
+
     /// Whether what the token names is still there, with the same uid.
     async fn alive(&self, reached: &Reached, claims: &Claims) -> Result<(), Stopped> {
         let account = (WorkloadKind::ServiceAccount, Some(&claims.service_account), "service account");
@@ -171,12 +197,12 @@ impl Service {
         mut tx: WriteTx,
         call: &Call,
         cluster: &Cluster,
-        claims: &Claims,
+        (claims, ended): (&Claims, i64),
         entitled: Entitled,
     ) -> Result<Vended> {
         let Entitled { association, agency_name, details, agency, narrowed } = entitled;
         let caller = tx.principal_as_ancestor(call.account(), &call.caller.principal).await?;
-        let mut ancestors = session::ancestors(cluster, claims, &association);
+        let mut ancestors = session::ancestors(cluster, claims, &association, ended);
         ancestors.extend(caller.into_iter().chain([agency]));
         let until = self.now().plus_seconds(self.settings.pod_identity.lifetime_seconds);
         let new = NewSession {
@@ -193,7 +219,10 @@ impl Service {
             expires_at: details.expires_at.map_or(until, |end| end.min(until)),
         };
         let session_name = new.name.clone();
+        let to = vended_to(cluster, claims);
+        self.room_for_vended(&mut tx, &to).await?;
         let begun = self.begin_session(&mut tx, new, &ancestors).await?;
+        tx.insert_vended(&begun.session.id, &to, begun.session.expires_at).await?;
         let resource = session::resource(cluster, claims, &association, begun.session.id.as_str());
         self.commit(tx, call, VEND, &resource).await?;
         let key = VendedKey {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ClusterId, Result};
+use domain::{Authority, ClusterId, ClusterIdentity, Likeness, Result};
 use store::{AuditEvent, Outcome};
 
 use super::LONGEST_LIFE;
@@ -38,7 +38,14 @@ impl Service {
             let row = tx.cluster_row(&id).await?;
             tx.end().await?;
             let Some(row) = row.filter(|row| !row.removed && !row.suspended) else { continue };
-            let connection = self.open_connection(&row.id, &row.account, &row.sealed_connection)?;
+            let connection = match self.open_connection(&row.id, &row.account, &row.sealed_connection) {
+                Ok(connection) => connection,
+                // One that does not open keeps no other from being watched.
+                Err(error) => {
+                    tracing::error!(cluster = %row.id, ?error, "pod_identity.watch.unreadable");
+                    continue;
+                }
+            };
             let reached = Reached { cluster: row.id, version: row.connection_version, connection };
             watched.push(Watched { reached, namespaces });
         }
@@ -57,23 +64,40 @@ impl Service {
         Ok(found)
     }
 
-    /// A service account is gone, for ever: no other one has its uid. What was vended for it is over, on all servers.
+    /// Whether what was found behind a cluster's connection is the cluster that is known. What cannot be told is not.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn service_account_gone(&self, cluster: &ClusterId, uid: &str) -> Result<()> {
-        let mut tx = self.store.read().await?;
-        let known = tx.service_account_ended(cluster, uid).await?;
-        tx.end().await?;
-        if known {
-            return Ok(());
+    pub async fn is_known_as(&self, cluster: &ClusterId, found: &ClusterIdentity) -> Result<bool> {
+        let known = self.identity_of(cluster).await?;
+        Ok(known.is_some_and(|known| known.likeness(found, Authority::Known) == Likeness::Same))
+    }
+
+    /// A service account is gone: what was vended for it until now is over, on all servers. Clusters have many that nobody
+    /// here ever heard of, and they come and go: of those nothing is written. Returns whether something was.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn service_account_gone(&self, cluster: &ClusterId, uid: &str) -> Result<bool> {
+        // First what is under way: what comes to its end meanwhile is among the sessions then.
+        let under_way = self.holding.vends_for(cluster, uid);
+        if !under_way {
+            let mut tx = self.store.read().await?;
+            let has_sessions = tx.has_vended_sessions(cluster, uid, self.now()).await?;
+            tx.end().await?;
+            if !has_sessions {
+                return Ok(false);
+            }
         }
         // Not a change of grants alone: what is kept in memory of the sessions' keys must be read anew.
         let mut tx = self.store.write(&self.account_of(cluster).await?).await?;
         let now = self.now();
-        if !tx.end_service_account(cluster, uid, now, now.plus_seconds(-2 * LONGEST_LIFE)).await? {
-            return Ok(());
+        let ended = tx.forget_vended(cluster, uid).await?;
+        if ended == 0 && !under_way {
+            // Another server was first.
+            return Ok(false);
         }
+        tx.end_service_account(cluster, uid, now, now.plus_seconds(-2 * LONGEST_LIFE)).await?;
         let event = AuditEvent {
             id: self.event_id(),
             at: now,
@@ -88,8 +112,10 @@ impl Service {
             source: String::new(),
         };
         self.commit_event(tx, &event).await?;
-        // Certificates may have been asked for with what is over now.
-        self.poke();
-        Ok(())
+        if ended > 0 {
+            // Certificates may have been asked for with what is over now.
+            self.poke();
+        }
+        Ok(true)
     }
 }

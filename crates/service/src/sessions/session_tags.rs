@@ -8,7 +8,8 @@ use crate::call::Tag;
 const RESERVED_PREFIXES: [&str; 3] = ["kubernetes", "_sys_", "bailiwick:"];
 
 /// What the server says of a pod for which it makes a session. Whoever could choose such a tag could pass for one.
-const RESERVED_NAMES: [&str; 11] = [
+const RESERVED_NAMES: [&str; 12] = [
+    "account-id",
     "cluster",
     "cluster-id",
     "cluster-name",
@@ -67,6 +68,8 @@ mod tests {
     #[test]
     fn what_is_said_of_pods_nobody_says_of_themselves() {
         for forged in [
+            "account-id",
+            "Account_ID",
             "namespace",
             "Namespace",
             "NAMESPACE-UID",

@@ -14,6 +14,8 @@ fn quotas() -> Quotas {
         principals: 3,
         access_keys_per_user: 2,
         sessions_per_principal: 3,
+        sessions_per_pod: 1,
+        pod_sessions_per_cluster: 1,
         bindings_per_cluster: 5,
         associations_per_cluster: 2,
         policies: 1,

@@ -44,6 +44,8 @@ pub struct ApiServers {
     known: Mutex<BTreeMap<String, ClusterIdentity>>,
     /// Who asks waits here for others who ask.
     pub meeting: Mutex<Option<Arc<tokio::sync::Barrier>>>,
+    /// How often somebody asked.
+    pub identified: std::sync::atomic::AtomicUsize,
 }
 
 impl ApiServers {
@@ -57,6 +59,7 @@ impl ApiServers {
 
 impl Prober for ApiServers {
     fn identify<'a>(&'a self, connection: &'a Connection) -> Pending<'a, Result<ClusterIdentity>> {
+        self.identified.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let found = self.known.lock().unwrap().get(&connection.server).cloned();
         let meeting = self.meeting.lock().unwrap().clone();
         Box::pin(async move {

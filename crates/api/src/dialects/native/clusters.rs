@@ -83,7 +83,9 @@ async fn create(app: &App, call: Call, input: Input) -> Result<Reply> {
 
 async fn show(app: &App, call: Call, input: Input) -> Result<Reply> {
     let cluster = app.service.show_cluster(&call, input.parameters.get("cluster")).await?;
-    Reply::json(StatusCode::OK, &Wire::new(&cluster))
+    let uid = app.service.show_cluster_uid(&call, &cluster).await?;
+    let identity = uid.map(|uid| Identity { uid });
+    Reply::json(StatusCode::OK, &Wire { identity, ..Wire::new(&cluster) })
 }
 
 async fn update(app: &App, call: Call, input: Input) -> Result<Reply> {
@@ -101,6 +103,12 @@ fn arrival(body: &mut Object) -> Result<ArrivalUpdate> {
         groups: body.optional_texts("groupNameTemplates")?,
         members: body.optional_text("groupMembers")?,
     })
+}
+
+/// What tells a cluster from others. Whoever installs something there compares it first.
+#[derive(Serialize)]
+struct Identity {
+    uid: String,
 }
 
 #[derive(Serialize)]
@@ -124,6 +132,9 @@ pub(super) struct Wire {
     login: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     identified_at: Option<String>,
+    /// Only in what is shown of one cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suspended_at: Option<String>,
     created_at: String,
@@ -151,6 +162,7 @@ impl Wire {
             group_members: cluster.arrival.members.as_str(),
             login: cluster.arrival.sentence(),
             identified_at: cluster.identified_at.map(domain::Timestamp::rfc3339_seconds),
+            identity: None,
             suspended_at: cluster.suspended_at.map(domain::Timestamp::rfc3339_seconds),
             created_at: cluster.created_at.rfc3339_seconds(),
             updated_at: cluster.updated_at.rfc3339_seconds(),

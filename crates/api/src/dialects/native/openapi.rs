@@ -431,7 +431,8 @@ fn schemas_of_things() -> Value {
             "id": text, "name": text, "state": text, "reason": text, "version": text, "server": text,
             "project": text, "enterpriseProject": text, "provider": text, "region": text, "owner": text,
             "labels": labels, "userNameTemplates": texts, "groupNameTemplates": texts, "groupMembers": members,
-            "login": text, "identifiedAt": text, "suspendedAt": text, "createdAt": text, "updatedAt": text
+            "login": text, "identifiedAt": text, "suspendedAt": text, "createdAt": text, "updatedAt": text,
+            "identity": {"type": "object", "properties": {"uid": text}}
         })),
         "NewPrincipal": object(&["name"], json!({
             "id": text, "name": text, "password": text, "externalIds": external

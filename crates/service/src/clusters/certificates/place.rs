@@ -42,7 +42,9 @@ impl Service {
             WhichCluster::Id(id) => (id, None),
             WhichCluster::InProject { project, id } => (id, Some(project)),
         };
-        let found = self.find_cluster(call, id).await?.filter(|found| found.id.as_str() == id);
+        let mut tx = self.store.read().await?;
+        let found = tx.cluster(call.account(), id).await?;
+        tx.end().await?;
         match found {
             Some(found) => {
                 right.on(&Thing::cluster(&found))?;

@@ -1,5 +1,6 @@
 //! A map that holds so much and no more: who was not asked for the longest makes room.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
@@ -42,7 +43,11 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
 
     /// What is there for `key`, which nobody asked for.
     #[must_use]
-    pub fn peek(&self, key: &K) -> Option<&V> {
+    pub fn peek<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
         self.entries.get(key).map(|(_, value)| value)
     }
 

@@ -472,7 +472,13 @@ async fn what_changes_while_the_cluster_is_asked_counts() {
             let (one, agency) = (WhichCluster::Id("one"), Which::Id("other"));
             world
                 .service
-                .update_association(&world.root, one, id, agency, associations::VendedBefore::GoesOn)
+                .update_association(
+                    &world.root,
+                    one,
+                    id,
+                    agency,
+                    service::pod_identity::associations::VendedBefore::GoesOn,
+                )
                 .await
                 .unwrap();
             meeting.wait().await;

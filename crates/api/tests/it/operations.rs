@@ -101,6 +101,7 @@ fn body(row: &Operation) -> &'static str {
         "clusters.check" => "{}",
         "clusters.update" => r#"{"labels":{}}"#,
         "clusters.rotate" => r#"{"kubeconfig":"x"}"#,
+        "podIdentity.issueAgentKey" => "{}",
         "policies.create" => r#"{"name":"n","document":{}}"#,
         "policyVersions.create" => r#"{"document":{}}"#,
         "authorize.ask" => r#"{"principal":{"type":"user","id":"u"},"action":"bailiwick:grant:list"}"#,

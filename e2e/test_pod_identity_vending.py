@@ -433,7 +433,8 @@ def test_after_the_agents_key_was_renewed_pods_go_on(server, ours, workload):
     path = f"/bailiwick/v1/clusters/{ours.cluster}/pod-identity/agent"
     agent = server.client().call("POST", path, status=201)
     vended = ours.vend(workload.token(), key=(agent["accessKeyId"], agent["secretAccessKey"]))
-    server.client((agent["accessKeyId"], agent["secretAccessKey"])).call("POST", f"{path}/renew", status=201)
+    keeper = agent["keeper"]
+    server.client((keeper["accessKeyId"], keeper["secretAccessKey"])).call("POST", f"{path}/renew", status=201)
     ours.policies_of(vended)
     # The older key ends with its time; here it is ended at once.
     server.client().call("DELETE", f"/bailiwick/v1/access-keys/{agent['accessKeyId']}")

@@ -51,7 +51,7 @@ const MAX_WAIT: u64 = 30;
 #[derive(clap::Args, Clone)]
 #[group(id = "our-server")]
 pub struct Arguments {
-    /// URL of the server, for example https://bailiwick.example.com:8470.
+    /// URL of the server, for example `https://bailiwick.example.com:8470`
     #[arg(long, env = "BAILIWICK_SERVER")]
     server: String,
     /// PEM file of the authorities that its certificate is checked by.

@@ -1,7 +1,7 @@
 //! Asking the server what changed, one question after the other, for ever.
 //!
 //! Invariant: a change is known five seconds after it, also where the server's machine vanished without a word and another
-//! one answers in its place. So a question is not held for longer than [`WAIT`], and its answer is not waited for much longer.
+//! one answers in its place. So a question is not held for longer than `WAIT`, and its answer is not waited for much longer.
 
 use std::time::Duration;
 

@@ -59,11 +59,11 @@ class Account:
 class NodeAgent:
     """`bailiwick-agent node` with the key of one cluster."""
 
-    def __init__(self, base, cluster, key, binary=None, arguments=(), environment=None):
+    def __init__(self, base, cluster, key, binary=None, arguments=(), environment=None, listen="127.0.0.1:0"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bailiwick-agent-e2e-"))
         self.base, self.cluster = base, cluster
         self.binary, self.arguments = binary or agent_program(), list(arguments)
-        self.environment = environment or {}
+        self.environment, self.listen = environment or {}, listen
         self.write_key(key)
         self.process = self.address = self.status = None
 
@@ -73,7 +73,7 @@ class NodeAgent:
 
     def start(self):
         command = [self.binary, "node", "--server", self.base, "--cluster", self.cluster, "--key-dir", self.folder]
-        command += ["--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0", *self.arguments]
+        command += ["--listen", self.listen, "--status-listen", "127.0.0.1:0", *self.arguments]
         environment = clean_environment(HOME=self.folder, **self.environment)
         self.process = Process(command, log=self.folder / "log", env=environment, cwd=self.folder)
         self.address, self.status = self.process.wait_ready(self._announced, 15, "`agent.listening`")

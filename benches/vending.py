@@ -26,10 +26,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 from harness import apiserver, signer  # noqa: E402
 from harness.pods import NodeAgent  # noqa: E402
-from harness.process import until  # noqa: E402
+from harness.process import free_port, until  # noqa: E402
 from harness.server import Server  # noqa: E402
 
-CONFIG = "[limits]\nrequests_per_source = { per_second = 0 }\nrequests_per_principal = { per_second = 0 }\n"
+# Every agent has an address of its own elsewhere than on one machine.
+CONFIG = "[limits]\nconnections_per_source = 4096\nrequests_per_source = { per_second = 0 }\nrequests_per_principal = { per_second = 0 }\n"
 SECONDS = 40
 ROUNDS = 5
 PLACE = "vending"
@@ -156,7 +157,8 @@ def main():
     arguments = parser.parse_args()
     os.environ["BAILIWICK_BIN"] = arguments.server
     api_server = apiserver.ApiServer(apiserver.programs())
-    server = Server(config=CONFIG)
+    # It comes back at the address where it was.
+    server = Server(config=CONFIG, arguments=("--listen", f"127.0.0.1:{free_port()}"))
     try:
         server.start()
         measure(arguments, api_server, server)
@@ -233,7 +235,7 @@ def compare(arguments, server, cluster, tokens, address):
 def killed(server, cluster, tokens):
     """All pods ask at once, through the agents of their nodes, and the server is killed when a tenth has credentials."""
     path = f"/bailiwick/v1/clusters/{cluster}/pod-identity/agent"
-    key = server.do("call", "POST", path, "-o", "json")
+    key = server.client().call("POST", path, {}, status=201)
     agents = [NodeAgent(server.base, cluster, key) for _ in range(AGENTS)]
     try:
         for agent in agents:

@@ -32,6 +32,14 @@ def other_api_server():
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def own_api_server():
+    """An API server of a module alone: what is left of a webhook that refuses would be in everybody's way."""
+    running = apiserver.ApiServer(apiserver.programs())
+    yield running
+    running.stop()
+
+
 @pytest.fixture(scope="session")
 def kube(api_server):
     """The shared cluster's administrator, over one kept-open connection."""

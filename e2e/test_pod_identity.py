@@ -14,21 +14,13 @@ import pytest
 from huaweicloudsdkcore.auth.provider import PodIdentityCredentialProvider
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, SdkException
 
-from harness import apiserver, sdk
+from harness import sdk
 from harness.pods import NodeAgent
 from harness.process import until
 from harness.webhook import URI, Webhook, call
 
 ENDPOINT = URI.split("/")[2]
 MOUNTS = pathlib.Path("/var/run/secrets/bailiwick.dev")
-
-
-@pytest.fixture(scope="module")
-def own_api_server():
-    """An API server of this file alone: a webhook is configured there."""
-    running = apiserver.ApiServer(apiserver.programs())
-    yield running
-    running.stop()
 
 
 @pytest.fixture

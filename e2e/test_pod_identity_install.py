@@ -21,14 +21,6 @@ CONNECTOR = "bailiwick-connector"
 
 
 @pytest.fixture(scope="module")
-def own_api_server():
-    """An API server of this file alone: what is left of a webhook that refuses would be in everybody's way."""
-    running = apiserver.ApiServer(apiserver.programs())
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
 def kube(own_api_server):
     return own_api_server.client()
 

@@ -16,21 +16,12 @@ from huaweicloudsdkcore.auth.provider import CredentialProviderChain, PodIdentit
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, SdkException
 
 from harness import sdk
-from harness.pods import Account, NodeAgent, agent_with_test_clock
-from harness.process import clean_environment, free_port, until
-from harness.server import REPOSITORY, Server
+from harness.pods import Account, NodeAgent, agent_with_test_clock, connector_reads_pods
+from harness.process import free_port, until
+from harness.server import Server
 
-MANIFEST = REPOSITORY / "deploy/connector/pod-identity.yaml"
 METADATA = "169.254.169.254/32"
 PODS = 500
-
-
-def connector_reads_pods(api_server, verb, folder):
-    """Applies or deletes the connector's manifest for pod identity, as the cluster's operator."""
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(api_server.kubeconfig, encoding="utf-8")
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", verb, "-f", MANIFEST]
-    subprocess.run(command, check=True, capture_output=True, env=clean_environment(HOME=str(folder)))
 
 
 @pytest.fixture(scope="module")

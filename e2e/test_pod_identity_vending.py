@@ -16,19 +16,9 @@ from huaweicloudsdkcore.auth.credentials import GlobalCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, ServiceResponseException
 
 from harness import figures, sdk
-from harness.process import clean_environment, until
-from harness.server import REPOSITORY, Server
-
-MANIFEST = REPOSITORY / "deploy/connector/pod-identity.yaml"
-AUDIENCE = "service.cce.pods"
-
-
-def connector_reads_pods(api_server, verb, folder):
-    """Applies or deletes the connector's manifest for pod identity, as the cluster's operator."""
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(api_server.kubeconfig, encoding="utf-8")
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", verb, "-f", MANIFEST]
-    subprocess.run(command, check=True, capture_output=True, env=clean_environment(HOME=str(folder)))
+from harness.pods import AUDIENCE, Account, connector_reads_pods
+from harness.process import until
+from harness.server import Server
 
 
 @pytest.fixture(scope="module")
@@ -59,50 +49,6 @@ def vending(server, api_server, tmp_path_factory):
     connector_reads_pods(api_server, "apply", folder)
     yield cluster
     connector_reads_pods(api_server, "delete", folder)
-
-
-class Workload:
-    """A service account in a namespace, perhaps with a pod, as a real API server has them."""
-
-    def __init__(self, kube, namespace, name=None):
-        self.kube, self.namespace = kube, namespace
-        self.name = name or f"sa-{secrets.token_hex(3)}"
-        self.create()
-
-    @property
-    def path(self):
-        return f"/api/v1/namespaces/{self.namespace}/serviceaccounts"
-
-    def create(self):
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": self.name}}
-        self.kube.create(self.path, account)
-
-    def delete(self):
-        self.kube.delete(f"{self.path}/{self.name}")
-
-    def pod(self):
-        """A pod of it on a node that there is not: no kubelet is needed for it to be there."""
-        spec = {
-            "serviceAccountName": self.name,
-            "automountServiceAccountToken": False,
-            "nodeName": "nowhere",
-            "containers": [{"name": "c", "image": "none.invalid/none"}],
-            "terminationGracePeriodSeconds": 0,
-        }
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"pod-{secrets.token_hex(3)}"}, "spec": spec}
-        return self.kube.create(f"/api/v1/namespaces/{self.namespace}/pods", pod)
-
-    def delete_pod(self, pod):
-        self.kube.delete(f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}")
-
-    def token(self, pod=None, audience=AUDIENCE, seconds=3600):
-        """A token as a projected volume has it."""
-        spec = {"audiences": [audience], "expirationSeconds": seconds}
-        if pod:
-            names = {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
-            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", **names}
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        return self.kube.create(f"{self.path}/{self.name}/token", request)["status"]["token"]
 
 
 class Vending:
@@ -178,7 +124,7 @@ def ours(server, vending):
 
 @pytest.fixture
 def workload(kube, namespace):
-    return Workload(kube, namespace)
+    return Account(kube, namespace)
 
 
 def test_a_pods_token_gives_credentials_that_do_what_the_agency_may_and_nothing_else(ours, workload):
@@ -269,7 +215,7 @@ def test_the_token_of_another_cluster_is_refused_though_names_are_the_same(
     ours.vend(workload.token())
     there = other_api_server.client()
     there.create_namespace(workload.namespace)
-    twin = Workload(there, workload.namespace, workload.name)
+    twin = Account(there, workload.namespace, workload.name)
     ours.refused(twin.token(), 401)
     # And the other way round: the cluster is what the path says, and never what the token says.
     other = server.add_cluster(other_api_server)
@@ -312,7 +258,7 @@ def refused_now(ours, vended, server=None):
 
 def test_a_workload_that_was_made_a_moment_ago_is_not_unknown(ours, kube, namespace):
     for _ in range(5):
-        fresh = Workload(kube, namespace)
+        fresh = Account(kube, namespace)
         ours.associate(fresh)
         ours.vend(fresh.token(fresh.pod()))
 
@@ -391,7 +337,7 @@ def test_policies_may_ask_for_the_pods_that_call_and_nobody_else_passes_for_one(
     ours = Vending(server, vending)
     spaces = {"g:PrincipalTag/kubernetes-namespace": [workload.namespace]}
     ours.allow("iam:projects:listProjects", condition={"StringEquals": spaces})
-    elsewhere = Workload(kube, kube.create_namespace(f"ns-{secrets.token_hex(4)}"))
+    elsewhere = Account(kube, kube.create_namespace(f"ns-{secrets.token_hex(4)}"))
     for pods, status in ((workload, 200), (elsewhere, 403)):
         ours.associate(pods)
         key = ours.vend(pods.token(pods.pod())).credentials
@@ -418,7 +364,7 @@ def test_the_agent_of_one_cluster_vends_for_no_other_whatever_token_it_has(serve
     ours.refused(token, 403, key=key, cluster=other)
     there = other_api_server.client()
     there.create_namespace(workload.namespace)
-    foreign = Workload(there, workload.namespace, workload.name).token()
+    foreign = Account(there, workload.namespace, workload.name).token()
     ours.refused(foreign, 403, key=key, cluster=other)
     ours.refused(foreign, 401, key=key)
     # A stolen key: whoever ends what the agent began ends what was vended through it.
@@ -482,7 +428,7 @@ def test_the_command_line_says_what_a_pod_would_get_and_which_step_refuses(serve
 def test_a_connector_without_the_right_is_told_which_manifest_gives_it(server, ours, kube, namespace, other_api_server):
     there = other_api_server.client()
     there.create_namespace(namespace)
-    twin = Workload(there, namespace)
+    twin = Account(there, namespace)
     binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/bailiwick:connector-pod-identity"
     if there.request("GET", binding)[0] == 200:
         there.delete(binding)
@@ -494,13 +440,13 @@ def test_a_connector_without_the_right_is_told_which_manifest_gives_it(server, o
 
 
 def test_of_a_cluster_that_was_replaced_nothing_is_vended(server, ours, kube, namespace, api_server, other_api_server):
-    workload = Workload(kube, namespace)
+    workload = Account(kube, namespace)
     cluster = server.add_cluster_as_root(api_server)
     ours.associate(workload, cluster=cluster)
     ours.vend(workload.token(), cluster=cluster)
     there = other_api_server.client()
     there.create_namespace(namespace)
-    twin = Workload(there, namespace, workload.name)
+    twin = Account(there, namespace, workload.name)
     file = server.folder / "replacing.kubeconfig"
     file.write_text(other_api_server.kubeconfig, encoding="utf-8")
     assert server.run("cluster", "rotate", cluster, "--kubeconfig", file).returncode != 0

@@ -10,7 +10,6 @@ import urllib.error
 
 import pytest
 
-from harness import apiserver
 from harness.kube import RBAC, KubeError
 from harness.process import until
 from harness.webhook import SYSTEM, URI, Webhook, call
@@ -18,14 +17,6 @@ from harness.webhook import SYSTEM, URI, Webhook, call
 VOLUME = "bailiwick-pod-identity"
 PLACE = "/var/run/secrets/bailiwick.dev/pod-identity"
 MODE = "bailiwick.dev/pod-identity-injection"
-
-
-@pytest.fixture(scope="module")
-def own_api_server():
-    """An API server of this file alone: what is left of a webhook that refuses would be in everybody's way."""
-    running = apiserver.ApiServer(apiserver.programs())
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,14 @@ import os
 import pathlib
 import re
 import secrets
+import subprocess
 import tempfile
 
 from harness.process import Process, clean_environment
-from harness.server import program
+from harness.server import REPOSITORY, program
 
 AUDIENCE = "service.cce.pods"
+MANIFEST = REPOSITORY / "deploy/connector/pod-identity.yaml"
 
 
 def agent_program():
@@ -25,6 +27,14 @@ def agent_with_test_clock():
     return pathlib.Path(os.environ.get("BAILIWICK_AGENT_TEST_CLOCK_BIN", beside)).resolve()
 
 
+def connector_reads_pods(api_server, verb, folder):
+    """Applies or deletes the connector's manifest for pod identity, as the cluster's operator."""
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(api_server.kubeconfig, encoding="utf-8")
+    command = ["kubectl", f"--kubeconfig={kubeconfig}", verb, "-f", MANIFEST]
+    subprocess.run(command, check=True, capture_output=True, env=clean_environment(HOME=str(folder)))
+
+
 class Account:
     """A service account, perhaps with pods."""
 
@@ -32,7 +42,13 @@ class Account:
         self.kube, self.namespace = kube, namespace
         self.name = name or f"sa-{secrets.token_hex(3)}"
         self.path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-        kube.create(self.path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": self.name}})
+        self.create()
+
+    def create(self):
+        self.kube.create(self.path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": self.name}})
+
+    def delete(self):
+        self.kube.delete(f"{self.path}/{self.name}")
 
     def pod(self):
         """A pod of it on a node that there is not: no kubelet is needed for it to be there."""
@@ -45,6 +61,9 @@ class Account:
         }
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"pod-{secrets.token_hex(4)}"}, "spec": spec}
         return self.kube.create(f"/api/v1/namespaces/{self.namespace}/pods", pod)
+
+    def delete_pod(self, pod):
+        self.kube.delete(f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}")
 
     def token(self, pod=None, audience=AUDIENCE, seconds=3600):
         """A token as a projected volume has it."""

@@ -168,7 +168,7 @@ fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
         "podIdentity.follow" => "PodIdentityFeed",
-        "podIdentity.vend" => "VendedCredentials",
+        "podIdentity.vend" | "podIdentity.vendToPod" => "VendedCredentials",
         "podIdentity.test" => "PodTrial",
         "clusters.check" => "Check",
         "clusters.listChecks" => "Checks",

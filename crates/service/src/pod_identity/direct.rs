@@ -1,0 +1,123 @@
+//! Vending to a pod that asks by itself, without an agent on its node: nobody is authenticated but the token.
+//!
+//! Strangers reach this. So what costs something comes after what costs nothing: what the token says of itself is read before
+//! the database is asked, a signature is checked before the cluster is, and an association is found before it is asked
+//! whether the pod lives. And until the token is proved, every refusal that has to do with a cluster is the same one: whoever
+//! has no credential does not learn from it which clusters there are, or how they are.
+//!
+//! **What bounds strangers.** A token cannot be guessed, so nothing has to be locked; what is bounded is what wrong ones cost.
+//! Each address may be wrong a thousand times at once and a hundred times in a second, which is a few hundredths of a
+//! processor; beyond that its tokens are not looked at. Behind one address may be all pods of a cluster: so only what proves
+//! nothing is counted, nothing is held against the address after the second in which it was, and a token that this server
+//! has proved is looked at whatever else comes from there: pods that run go on beside one that floods. New pods behind that
+//! address wait for it to end, which is the price of knowing nobody before the signature was checked. Whoever is proved is
+//! bounded for themselves, by their uid.
+
+use domain::{Cluster, ClusterId, Result};
+use podidentity::{Claims, Unverified};
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use super::messenger::Messenger;
+use super::refusal::{Refusal, Stopped};
+use super::vending::{Shown, Vended};
+use crate::audit::AuthFailure;
+use crate::call::Origin;
+use crate::service::Service;
+
+/// So many tokens are known to have been proved.
+const KNOWN: usize = 20_000;
+
+/// Tokens that this server has proved, by their digests. They are proved again whenever they come: to be among them only
+/// means to be looked at.
+pub(crate) struct ProvedBefore {
+    tokens: Cache<[u8; 32], ()>,
+}
+
+impl Default for ProvedBefore {
+    fn default() -> Self {
+        Self { tokens: Cache::new(KNOWN) }
+    }
+}
+
+impl ProvedBefore {
+    fn has(&self, token: &str) -> bool {
+        self.tokens.get(&digest(token)).is_some()
+    }
+
+    fn add(&self, token: &str) {
+        self.tokens.insert(digest(token), ());
+    }
+}
+
+impl Service {
+    /// Credentials for a pod that shows its token itself. `cluster` is an id: names are an account's, and here is none.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with its word, `Refusal::NotDirect` if pods may not; `Limited` for a source that was wrong too often, or
+    /// a pod that asks too often.
+    pub async fn vend_to_pod(&self, origin: &Origin, cluster: &str, token: &str) -> Result<Vended> {
+        let vended = self.vended_to_pod(origin, cluster, token).await;
+        if matches!(vended, Err(Stopped::Refused(_))) {
+            self.note_failure(origin, AuthFailure::PodToken);
+        }
+        Ok(vended?)
+    }
+
+    async fn vended_to_pod(&self, origin: &Origin, cluster: &str, token: &str) -> Result<Vended, Stopped> {
+        if !self.settings.pod_identity.direct {
+            return Err(Refusal::NotDirect.into());
+        }
+        if !self.proved_before.has(token) {
+            self.limiter.pod_token(origin)?;
+        }
+        let (cluster, shown) = match self.shown_by_pod(cluster, token).await {
+            Err(Stopped::Refused(refusal)) => {
+                self.limiter.wrong_pod_token(origin);
+                return Err(refusal.into());
+            }
+            other => other?,
+        };
+        self.proved_before.add(token);
+        self.limiter.pod(&cluster.id, uid(&shown.claims))?;
+        self.vended_for(Messenger::Pod(origin), &cluster, shown).await
+    }
+
+    /// What a token proves, and of which cluster. What is refused here was not proved.
+    async fn shown_by_pod(&self, cluster: &str, token: &str) -> Result<(Cluster, Shown), Stopped> {
+        let audience = &self.settings.pod_identity.audience;
+        // What is wrong with it in every cluster may be told, and costs no look at any.
+        Unverified::read(token)?.claims_unproved(None, audience, self.now())?;
+        let cluster = self.cluster_anywhere(cluster).await?.ok_or(Refusal::Unproved)?;
+        match self.shown(&cluster, token).await {
+            Ok(shown) => Ok((cluster, shown)),
+            Err(Stopped::Refused(refusal)) => {
+                // Whoever runs the server may know more than a stranger.
+                tracing::debug!(cluster = %cluster.id, why = refusal.word(), "a pod's token was not proved");
+                Err(Refusal::Unproved.into())
+            }
+            Err(failed @ Stopped::Failed(_)) => Err(failed),
+        }
+    }
+
+    /// The cluster of that id, whosever it is.
+    async fn cluster_anywhere(&self, id: &str) -> Result<Option<Cluster>> {
+        let mut tx = self.store.read().await?;
+        let row = tx.cluster_row(&ClusterId::stored(id)).await?.filter(|row| !row.removed);
+        let found = match row {
+            Some(row) => tx.cluster(&row.account, id).await?,
+            None => None,
+        };
+        tx.end().await?;
+        Ok(found)
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// Who asks: the pod, or for a token that is bound to none the service account.
+fn uid(claims: &Claims) -> &str {
+    claims.pod.as_ref().map_or(&claims.service_account.uid, |pod| &pod.uid)
+}

@@ -126,3 +126,86 @@ def test_a_pod_gets_credentials_from_the_server_itself_with_two_variables_and_ac
     refused(server, cluster, token, 403, "no-association")
     with pytest.raises(SdkException):
         provided(cluster, token)
+
+
+def test_one_refusal_is_all_that_a_stranger_gets_whether_or_not_there_is_such_a_cluster(
+    server, cluster, workload, kube, other_api_server
+):
+    associate(server, cluster, workload)
+    good = workload.token(workload.pod())
+    assert ask(server, cluster, good)[0] == 200
+    there = other_api_server.client()
+    there.create_namespace(workload.namespace)
+    foreign = Account(there, workload.namespace, workload.name)
+    header, claims, signature = good.split(".")
+    flipped = f"{header}.{claims}.{('B' if signature[0] == 'A' else 'A') + signature[1:]}"
+    unknown = secrets.token_hex(16)
+    asked = [
+        (cluster, foreign.token(foreign.pod())),  # of another cluster, whose names are the same
+        (cluster, flipped),  # signed by nobody
+        (unknown, good),  # for no cluster
+        (unknown, flipped),
+        ("prod", good),  # names are an account's
+    ]
+
+    def answered(where, token):
+        """Everything of an answer but the request's own id, and when it was."""
+        status, headers, body = ask(server, where, token)
+        own = headers.pop("x-request-id")
+        headers = {name: value for name, value in headers.items() if name.lower() != "date"}
+        return status, headers, body.replace(own.encode(), b"")
+
+    answers = [answered(*one) for one in asked]
+    assert all(answer == answers[0] for answer in answers), answers
+    refused(server, cluster, flipped, 401, "unproved-token")
+    # What is wrong with a token in every cluster is said in each.
+    other_audience = workload.token(workload.pod(), audience="https://kubernetes.default.svc")
+    for where in (cluster, unknown):
+        refused(server, where, other_audience, 401, "wrong-audience")
+        refused(server, where, "a.b.c", 401, "malformed-token")
+        refused(server, where, f"Bearer {good}", 401, "malformed-token")
+        refused(server, where, None, 401, "malformed-token")
+    status, _, body = ask(server, cluster, good, **{"X-Auth-Token": "t"})
+    assert status == 400, body
+
+
+def test_what_a_token_proves_is_not_enough_by_itself(server, cluster, workload):
+    pod = workload.pod()
+    token = workload.token(pod)
+    refused(server, cluster, token, 403, "no-association")
+    associate(server, cluster, workload)
+    assert ask(server, cluster, token)[0] == 200
+    workload.delete_pod(pod)
+    refused(server, cluster, token, 401, "gone")
+
+
+def test_the_audit_names_the_pod_and_neither_it_nor_the_log_has_the_token(server, cluster, workload):
+    associate(server, cluster, workload)
+    pod = workload.pod()
+    token = workload.token(pod)
+    answer = json.loads(ask(server, cluster, token)[2])
+    refused(server, secrets.token_hex(16), token, 401, "unproved-token")
+    events = server.cli("audit", "list", "--pod", pod["metadata"]["uid"])
+    (event,) = events["items"] if isinstance(events, dict) else events
+    assert event["actorName"] == f"system:serviceaccount:{workload.namespace}:{workload.name}"
+    assert event.get("actor") is None and event["source"] == "127.0.0.1", event
+    assert answer["credentials"]["accessKeyId"] in event["resource"]
+    said = server.process.output()
+    assert "a pod's token was not proved" in said or "vendToPod" in said, "it is said at all"
+    everything = said + json.dumps(events)
+    for part in token.split("."):
+        assert part not in everything
+    for name in ("secretAccessKey", "securityToken"):
+        assert answer["credentials"][name] not in everything
+
+
+def test_agents_and_the_webhook_are_told_that_pods_may_ask(server, cluster):
+    feed = server.client().call("GET", f"/bailiwick/v1/clusters/{cluster}/pod-identity/feed?wait=0")
+    assert feed["verification"]["direct"] is True
+
+
+def test_pods_may_not_ask_where_nobody_said_so(bailiwick, workload, kube):
+    nowhere = secrets.token_hex(16)
+    error = refused(bailiwick, nowhere, workload.token(), 403, "not-direct")
+    assert "pod_identity.direct" in error["message"]
+    assert refused(bailiwick, nowhere, "nonsense", 403, "not-direct")["message"] == error["message"]

@@ -50,7 +50,8 @@ enum Who {
 impl Asked {
     fn server(url: &str, cluster: &str) -> Result<Self, String> {
         let refused = || {
-            "--direct-url must be https://HOST or https://HOST:PORT: what pods send there proves them".to_owned()
+            "--direct-url must be https://HOST or https://HOST:PORT: what pods send there proves them"
+                .to_owned()
         };
         let (scheme, host) = url.trim_end_matches('/').split_once("://").ok_or_else(refused)?;
         // Nothing that the kubelet or a client would read as something else than a host and a port.
@@ -130,7 +131,9 @@ mod tests {
 
     #[test]
     fn tokens_are_sent_in_the_clear_to_nobody_but_this_machine() {
-        for good in ["http://127.0.0.1:8470", "http://localhost:1", "http://[::1]:8470", "https://[2001:db8::1]:8470"] {
+        for good in
+            ["http://127.0.0.1:8470", "http://localhost:1", "http://[::1]:8470", "https://[2001:db8::1]:8470"]
+        {
             assert!(read(&["--direct-url", good]).is_ok(), "{good}");
         }
         for wrong in [

@@ -99,7 +99,9 @@ impl Throttled {
             Self::SignedChanges => "too many signed changes in this account; try again in a second",
             Self::Checks => "this cluster was checked too often; try again in a second",
             Self::PodTokens => "too many tokens from your address prove nothing; try again in a second",
-            Self::Pod => "this pod asks too often: keep the credentials while they are good; try again in a second",
+            Self::Pod => {
+                "this pod asks too often: keep the credentials while they are good; try again in a second"
+            }
         }
     }
 }

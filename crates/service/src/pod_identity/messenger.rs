@@ -57,9 +57,7 @@ impl Messenger<'_> {
     /// Who of those a session ends with hands the token in: nobody, if the pod itself does.
     pub(super) async fn ancestor(self, tx: &mut WriteTx) -> Result<Option<Ancestor>> {
         match self {
-            Messenger::Caller(call) => {
-                tx.principal_as_ancestor(call.account(), &call.caller.principal).await
-            }
+            Messenger::Caller(call) => tx.principal_as_ancestor(call.account(), &call.caller.principal).await,
             Messenger::Pod(_) => Ok(None),
         }
     }

@@ -78,11 +78,9 @@ impl Refusal {
                 ErrorKind::Unauthenticated
             }
             Self::NoAssociation | Self::NoAgency | Self::Untrusted => ErrorKind::Forbidden,
-            Self::EveryToken
-            | Self::Suspended
-            | Self::Detached
-            | Self::OtherCluster
-            | Self::NotDirect => ErrorKind::Forbidden,
+            Self::EveryToken | Self::Suspended | Self::Detached | Self::OtherCluster | Self::NotDirect => {
+                ErrorKind::Forbidden
+            }
             Self::Silent(_) | Self::Unreachable(_) => ErrorKind::Unavailable,
         }
     }

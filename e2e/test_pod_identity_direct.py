@@ -10,12 +10,15 @@ import urllib.parse
 
 import huaweicloudsdkcce.v3 as cce
 import pytest
+import yaml
 from huaweicloudsdkcore.auth.provider import PodIdentityCredentialProvider
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, SdkException
 
 from harness import sdk
 from harness.pods import Account, connector_reads_pods
+from harness.process import until
 from harness.server import Server
+from harness.webhook import SYSTEM, Webhook
 
 DIRECT = {"BAILIWICK_POD_IDENTITY_DIRECT": "true", "BAILIWICK_LOG": "debug"}
 
@@ -176,6 +179,8 @@ def test_what_a_token_proves_is_not_enough_by_itself(server, cluster, workload):
     associate(server, cluster, workload)
     assert ask(server, cluster, token)[0] == 200
     workload.delete_pod(pod)
+    # As soon as the server has heard of it.
+    until(lambda: ask(server, cluster, token)[0] == 401, 2, "the token of a pod that is gone is refused")
     refused(server, cluster, token, 401, "gone")
 
 
@@ -209,3 +214,84 @@ def test_pods_may_not_ask_where_nobody_said_so(bailiwick, workload, kube):
     error = refused(bailiwick, nowhere, workload.token(), 403, "not-direct")
     assert "pod_identity.direct" in error["message"]
     assert refused(bailiwick, nowhere, "nonsense", 403, "not-direct")["message"] == error["message"]
+
+
+def kubectl_of(server, own_api_server, tmp_path):
+    """Runs `pod-identity install` and `uninstall` as an operator does."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(own_api_server.kubeconfig, encoding="utf-8")
+
+    def run(verb, cluster, *arguments, of=server):
+        line = ("pod-identity", verb, "--cluster", cluster, "--context", "e2e", "--kubeconfig", config, *arguments)
+        return of.run(*line)
+
+    return run
+
+
+IMAGE = ("--image", "registry.example/bailiwick-agent:test")
+
+
+def test_install_without_nodes_puts_the_webhook_alone_and_no_key_that_vends(server, bailiwick, own_api_server, tmp_path):
+    kube, run = own_api_server.client(), kubectl_of(server, own_api_server, tmp_path)
+    known = server.add_cluster(own_api_server)
+    inside = f"/api/v1/namespaces/{SYSTEM}"
+    refusal = run("install", bailiwick.add_cluster(own_api_server), *IMAGE, "--direct", of=bailiwick)
+    assert refusal.returncode == 1 and "does not let pods ask" in refusal.stderr, refusal.stderr
+    assert kube.request("GET", inside)[0] == 404
+    try:
+        printed = run("install", known, *IMAGE, "--direct", "--print", "--with-key")
+        assert printed.returncode == 0, printed.stderr
+        kinds = sorted(one["kind"] for one in yaml.safe_load_all(printed.stdout))
+        assert "DaemonSet" not in kinds and kinds.count("Secret") == 2 and kinds.count("ServiceAccount") == 1
+        # There is no kubelet: nothing becomes ready, and nothing is waited for.
+        done = run("install", known, *IMAGE, "--direct", "--timeout", "0")
+        assert done.returncode == 0 and "authorities of their own images" in done.stderr, done.stderr
+        names = {one["metadata"]["name"] for one in kube.get(f"{inside}/secrets")["items"]}
+        assert "bailiwick-keeper-key" in names and "bailiwick-agent-key" not in names
+        assert kube.get(f"/apis/apps/v1/namespaces/{SYSTEM}/daemonsets")["items"] == []
+        (webhook,) = kube.get(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments")["items"]
+        (container,) = webhook["spec"]["template"]["spec"]["containers"]
+        assert f"--direct-url={server.base}" in container["args"]
+        assert not any(one.startswith("--credentials-uri") for one in container["args"])
+        gone = run("uninstall", known)
+        assert gone.returncode == 0 and kube.request("GET", inside)[0] == 404, gone.stderr
+        # Agents on nodes are taken away first: pods that run ask them.
+        assert run("install", known, *IMAGE, "--pod-range", "10.0.0.0/8", "--timeout", "0").returncode == 0
+        again = run("install", known, *IMAGE, "--direct", "--timeout", "0")
+        assert again.returncode == 1 and "agents on the nodes" in again.stderr, again.stderr
+    finally:
+        gone = run("uninstall", known)
+    assert gone.returncode == 0, gone.stderr
+
+
+def test_a_pod_that_the_webhook_told_to_ask_the_server_gets_credentials_there(
+    server, own_api_server, tmp_path, monkeypatch
+):
+    kube = own_api_server.client()
+    connector_reads_pods(own_api_server, "apply", tmp_path)
+    known = server.add_cluster(own_api_server)
+    workload = Account(kube, kube.create_namespace(f"ns-{secrets.token_hex(4)}"))
+    associate(server, known, workload)
+    webhook = Webhook(server, own_api_server, known, f"--direct-url={server.base}", "--renew-key-seconds=1")
+    try:
+        webhook.prepare()
+        kube.delete(f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key")
+        keeper = f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-keeper-key"
+        before = kube.get(keeper)["data"]
+        webhook.start().configure()
+        made = workload.pod()
+        (container,) = made["spec"]["containers"]
+        told = {one["name"]: one["value"] for one in container["env"]}
+        assert told["HC_CONTAINER_CREDENTIALS_FULL_URI"] == server.base + path_of(known)
+        file = tmp_path / "token"
+        file.write_text(workload.token(made), encoding="utf-8")
+        monkeypatch.setenv("HC_CONTAINER_CREDENTIALS_FULL_URI", told["HC_CONTAINER_CREDENTIALS_FULL_URI"])
+        monkeypatch.setenv("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(file))
+        credentials = PodIdentityCredentialProvider.get_basic().get_credentials()
+        client = sdk.cce_client_with(server.base, credentials.with_project_id(server.project))
+        client.list_access_policy(cce.ListAccessPolicyRequest())
+        # Nobody keeps the nodes' key, and the keeper's is renewed all the same.
+        until(lambda: kube.get(keeper)["data"] != before, 20, "the keeper's key is made anew")
+        assert kube.request("GET", f"/api/v1/namespaces/{SYSTEM}/secrets/bailiwick-agent-key")[0] == 404
+    finally:
+        webhook.remove()

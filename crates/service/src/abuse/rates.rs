@@ -160,16 +160,25 @@ impl Limiter {
         self.take(Throttled::Checks, cluster.as_str())
     }
 
-    /// Whether a token from a source is looked at: not while too many of the last ones proved nothing.
-    pub(crate) fn pod_token(&self, origin: &Origin) -> Result<()> {
-        let (what, now) = (Throttled::PodTokens, self.micros());
+    /// Whether one could be taken from the bucket of `key`.
+    fn look(&self, what: Throttled, key: impl std::hash::Hash) -> Result<()> {
         let Some(Gauge { buckets: Some(buckets), refused }) = self.gauges.get(what as usize) else {
             return Ok(());
         };
-        buckets.look(number(&self.hasher, network_of(&origin.source)), now).map_err(|_| {
+        buckets.look(number(&self.hasher, key), self.micros()).map_err(|_| {
             refused.fetch_add(1, Ordering::Relaxed);
             Error::new(ErrorKind::Limited, what.message())
         })
+    }
+
+    /// Whether a token from a source is looked at: not while too many of the last ones proved nothing.
+    pub(crate) fn look_at_token(&self, origin: &Origin) -> Result<()> {
+        self.look(Throttled::PodTokens, network_of(&origin.source))
+    }
+
+    /// Whether a pod is looked at: not while it asked too often.
+    pub(crate) fn look_at_pod(&self, cluster: &str, uid: &str) -> Result<()> {
+        self.look(Throttled::Pod, (cluster, uid))
     }
 
     /// Counts a token from a source that proved nothing.

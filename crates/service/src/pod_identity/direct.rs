@@ -5,16 +5,17 @@
 //! whether the pod lives. And until the token is proved, every refusal that has to do with a cluster is the same one: whoever
 //! has no credential does not learn from it which clusters there are, or how they are.
 //!
-//! **What bounds strangers.** A token cannot be guessed, so nothing has to be locked; what is bounded is what wrong ones cost.
-//! Each address may be wrong a thousand times at once and a hundred times in a second, which is a few hundredths of a
-//! processor; beyond that its tokens are not looked at. Behind one address may be all pods of a cluster: so only what proves
-//! nothing is counted, nothing is held against the address after the second in which it was, and a token that this server
-//! has proved is looked at whatever else comes from there: pods that run go on beside one that floods. New pods behind that
-//! address wait for it to end, which is the price of knowing nobody before the signature was checked. Whoever is proved is
-//! bounded for themselves, by their uid.
+//! **What bounds strangers.** A token cannot be guessed, so nothing has to be locked; what is bounded is what wrong ones cost:
+//! a reading of the database and a signature each. An address may be wrong a thousand times at once, as when all pods of a
+//! cluster ask for another audience, and a hundred times in a second for long; beyond that its tokens are not looked at.
+//! Behind one address may be all pods of a cluster: so only what proves nothing is counted, nothing is held against the
+//! address once it ends, and a token that this server has proved is looked at whatever else comes from there: pods that run
+//! go on beside one that floods. New pods behind that address wait for it to end, which is the price of knowing nobody before
+//! the signature was checked. Whoever is proved is bounded for themselves, by their uid, and before the signature when they
+//! come again.
 
 use domain::{Cluster, ClusterId, Result};
-use podidentity::{Claims, Unverified};
+use podidentity::{Claims, Rejected, Unverified};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
@@ -68,8 +69,10 @@ impl Service {
         if !self.settings.pod_identity.direct {
             return Err(Refusal::NotDirect.into());
         }
-        if !self.proved_before.has(token) {
-            self.limiter.pod_token(origin)?;
+        if self.proved_before.has(token) {
+            self.limiter.look_at_pod(cluster, uid(&self.said(token)?))?;
+        } else {
+            self.limiter.look_at_token(origin)?;
         }
         let (cluster, shown) = match self.shown_by_pod(cluster, token).await {
             Err(Stopped::Refused(refusal)) => {
@@ -85,9 +88,8 @@ impl Service {
 
     /// What a token proves, and of which cluster. What is refused here was not proved.
     async fn shown_by_pod(&self, cluster: &str, token: &str) -> Result<(Cluster, Shown), Stopped> {
-        let audience = &self.settings.pod_identity.audience;
         // What is wrong with it in every cluster may be told, and costs no look at any.
-        Unverified::read(token)?.claims_unproved(None, audience, self.now())?;
+        self.said(token)?;
         let cluster = self.cluster_anywhere(cluster).await?.ok_or(Refusal::Unproved)?;
         match self.shown(&cluster, token).await {
             Ok(shown) => Ok((cluster, shown)),
@@ -98,6 +100,12 @@ impl Service {
             }
             Err(failed @ Stopped::Failed(_)) => Err(failed),
         }
+    }
+
+    /// What a token says of itself, if it could be one for here.
+    fn said(&self, token: &str) -> Result<Claims, Rejected> {
+        let audience = &self.settings.pod_identity.audience;
+        Unverified::read(token)?.claims_unproved(None, audience, self.now())
     }
 
     /// The cluster of that id, whosever it is.

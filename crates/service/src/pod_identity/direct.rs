@@ -29,8 +29,8 @@ use crate::service::Service;
 /// So many tokens are known to have been proved.
 const KNOWN: usize = 20_000;
 
-/// Tokens that this server has proved, by their digests. They are proved again whenever they come: to be among them only
-/// means to be looked at.
+/// Tokens that this server has proved to be of a cluster, by the digest of both. They are proved again whenever they come: to
+/// be among them only means to be looked at.
 pub(crate) struct ProvedBefore {
     tokens: Cache<[u8; 32], ()>,
 }
@@ -42,12 +42,16 @@ impl Default for ProvedBefore {
 }
 
 impl ProvedBefore {
-    fn has(&self, token: &str) -> bool {
-        self.tokens.get(&digest(token)).is_some()
+    fn has(&self, mark: &[u8; 32]) -> bool {
+        self.tokens.get(mark).is_some()
     }
 
-    fn add(&self, token: &str) {
-        self.tokens.insert(digest(token), ());
+    fn add(&self, mark: [u8; 32]) {
+        self.tokens.insert(mark, ());
+    }
+
+    fn forget(&self, mark: &[u8; 32]) {
+        self.tokens.remove(mark);
     }
 }
 
@@ -69,19 +73,21 @@ impl Service {
         if !self.settings.pod_identity.direct {
             return Err(Refusal::NotDirect.into());
         }
-        if self.proved_before.has(token) {
+        let mark = mark(cluster, token);
+        if self.proved_before.has(&mark) {
             self.limiter.look_at_pod(cluster, uid(&self.said(token)?))?;
         } else {
             self.limiter.look_at_token(origin)?;
         }
         let (cluster, shown) = match self.shown_by_pod(cluster, token).await {
             Err(Stopped::Refused(refusal)) => {
+                self.proved_before.forget(&mark);
                 self.limiter.wrong_pod_token(origin);
                 return Err(refusal.into());
             }
             other => other?,
         };
-        self.proved_before.add(token);
+        self.proved_before.add(mark);
         self.limiter.pod(&cluster.id, uid(&shown.claims))?;
         self.vended_for(Messenger::Pod(origin), &cluster, shown).await
     }
@@ -121,8 +127,10 @@ impl Service {
     }
 }
 
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
+/// By what a token is known that is shown for a cluster: no second pair of both has the same.
+fn mark(cluster: &str, token: &str) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(cluster.len().to_be_bytes());
+    digest.chain_update(cluster).chain_update(token).finalize().into()
 }
 
 /// Who asks: the pod, or for a token that is bound to none the service account.

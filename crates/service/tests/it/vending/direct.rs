@@ -182,6 +182,7 @@ async fn an_address_that_sends_nothing_but_wrong_tokens_keeps_out_no_pod_that_wa
         assert_eq!(wrong, 1_000);
         let held = |outcome: Result<Vended>| outcome.unwrap_err().kind() == ErrorKind::Limited;
         assert!(held(server.vend_to_pod(&here, "one", &new).await), "nobody knows it yet");
+        assert!(held(server.vend_to_pod(&here, "none", &old).await), "it was proved for one cluster alone");
         tokio::time::resume();
         server.vend_to_pod(&here, "one", &old).await.unwrap();
         server.vend_to_pod(&there, "one", &new).await.unwrap();

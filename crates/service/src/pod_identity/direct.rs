@@ -89,7 +89,7 @@ impl Service {
         };
         self.proved_before.add(mark);
         self.limiter.pod(&cluster.id, uid(&shown.claims))?;
-        self.vended_for(Messenger::Pod(origin), &cluster, shown).await
+        self.vended_for(&Messenger::Pod(origin.clone()), &cluster, shown).await
     }
 
     /// What a token proves, and of which cluster. What is refused here was not proved.

@@ -2,24 +2,24 @@
 
 use domain::{Cluster, Error, Result};
 use podidentity::Claims;
-use store::{Ancestor, AuditEvent, Outcome, WriteTx};
+use store::{Ancestor, AuditEvent, Outcome, ReadTx, WriteTx};
 
 use crate::call::{Call, Origin};
 use crate::replay::is_repeated;
 use crate::service::Service;
 
 /// Who hands a token in.
-#[derive(Clone, Copy)]
-pub(super) enum Messenger<'a> {
+#[derive(Clone)]
+pub(super) enum Messenger {
     /// Somebody who may vend, an agent of the cluster as a rule.
-    Caller(&'a Call),
+    Caller(Call),
     /// The pod itself: the token is all that it shows.
-    Pod(&'a Origin),
+    Pod(Origin),
 }
 
 impl Service {
     /// Begins to vend. A signed request that comes again is refused; a token may be shown as often as its pod likes.
-    pub(super) async fn begin_for(&self, messenger: Messenger<'_>, cluster: &Cluster) -> Result<WriteTx> {
+    pub(super) async fn begin_for(&self, messenger: &Messenger, cluster: &Cluster) -> Result<WriteTx> {
         match messenger {
             Messenger::Caller(call) => self.begin_grants(call).await.map_err(repeated),
             Messenger::Pod(_) => self.store.write_grants(&cluster.account).await,
@@ -29,7 +29,7 @@ impl Service {
     /// What the audit says of it. A pod is no principal: it is called as its cluster calls it.
     pub(super) fn event_for(
         &self,
-        messenger: Messenger<'_>,
+        messenger: &Messenger,
         claims: &Claims,
         (action, resource): (&str, &str),
     ) -> AuditEvent {
@@ -53,9 +53,9 @@ impl Service {
     }
 }
 
-impl Messenger<'_> {
+impl Messenger {
     /// Who of those a session ends with hands the token in: nobody, if the pod itself does.
-    pub(super) async fn ancestor(self, tx: &mut WriteTx) -> Result<Option<Ancestor>> {
+    pub(super) async fn ancestor(&self, tx: &mut ReadTx) -> Result<Option<Ancestor>> {
         match self {
             Messenger::Caller(call) => tx.principal_as_ancestor(call.account(), &call.caller.principal).await,
             Messenger::Pod(_) => Ok(None),

@@ -81,7 +81,7 @@ impl Service {
         let right = authz::require_somewhere(call, VEND)?;
         let cluster = self.certifying(call, &right, cluster).await?;
         let vended = match self.shown(&cluster, token).await {
-            Ok(shown) => self.vended_for(Messenger::Caller(call), &cluster, shown).await,
+            Ok(shown) => self.vended_for(&Messenger::Caller(call.clone()), &cluster, shown).await,
             Err(stopped) => Err(stopped),
         };
         match vended {
@@ -109,7 +109,7 @@ impl Service {
     /// Credentials for what was proved.
     pub(super) async fn vended_for(
         &self,
-        messenger: Messenger<'_>,
+        messenger: &Messenger,
         cluster: &Cluster,
         shown: Shown,
     ) -> Result<Vended, Stopped> {
@@ -217,7 +217,7 @@ impl Service {
     async fn begin_vended(
         &self,
         mut tx: WriteTx,
-        messenger: Messenger<'_>,
+        messenger: &Messenger,
         cluster: &Cluster,
         (claims, ended): (&Claims, i64),
         entitled: Entitled,

@@ -15,6 +15,7 @@ from huaweicloudsdkcore.auth.provider import PodIdentityCredentialProvider
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException, SdkException
 
 from harness import sdk
+from harness.certificates import Authority
 from harness.pods import Account, connector_reads_pods
 from harness.process import until
 from harness.server import Server
@@ -214,6 +215,24 @@ def test_pods_may_not_ask_where_nobody_said_so(bailiwick, workload, kube):
     error = refused(bailiwick, nowhere, workload.token(), 403, "not-direct")
     assert "pod_identity.direct" in error["message"]
     assert refused(bailiwick, nowhere, "nonsense", 403, "not-direct")["message"] == error["message"]
+
+
+def test_the_sdk_believes_a_server_of_a_private_authority_only_where_the_pod_has_it(new_server, monkeypatch, tmp_path):
+    authority = Authority(str(tmp_path))
+    certificate, key = authority.server("bailiwick")
+    listen = ["--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key]
+    served = new_server(arguments=listen, environment=DIRECT).launch()
+    served.base = served.process.wait_ready(served._announced, 30, "listening")
+    (tmp_path / "token").write_text("a.b.c", encoding="utf-8")
+    monkeypatch.setenv("HC_CONTAINER_CREDENTIALS_FULL_URI", served.base + path_of("none"))
+    monkeypatch.setenv("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    with pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
+        PodIdentityCredentialProvider.get_basic().get_credentials()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.certificate)
+    with pytest.raises(SdkException) as refusal:
+        PodIdentityCredentialProvider.get_basic().get_credentials()
+    assert "401" in str(refusal.value.args) or "401" in str(refusal.value.__dict__), refusal.value
 
 
 def kubectl_of(server, own_api_server, tmp_path):

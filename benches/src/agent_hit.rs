@@ -149,6 +149,7 @@ fn feed(keys: KeySet) -> Feed {
         keys,
         uri_variable: "URI".into(),
         token_file_variable: "FILE".into(),
+        direct: false,
     };
     let association = Association {
         id: "a".into(),

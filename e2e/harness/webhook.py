@@ -98,7 +98,7 @@ class Webhook:
                 f"--listen=127.0.0.1:{self.port}",
                 f"--observe=127.0.0.1:{self.observed}",
                 "--name=127.0.0.1",
-                f"--credentials-uri={URI}",
+                *([] if any(flag.startswith("--direct-url=") for flag in self.flags) else [f"--credentials-uri={URI}"]),
                 *self.flags,
             ],
             log=self.folder / "log",

@@ -19,9 +19,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Hands out credentials to the pods of this node.
-    Node(node::Arguments),
+    Node(Box<node::Arguments>),
     /// Tells new pods where their credentials are.
-    Webhook(webhook::Arguments),
+    Webhook(Box<webhook::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match Arguments::parse().command {
-            Command::Node(arguments) => node::run(arguments).await,
-            Command::Webhook(arguments) => webhook::run(arguments).await,
+            Command::Node(arguments) => node::run(*arguments).await,
+            Command::Webhook(arguments) => webhook::run(*arguments).await,
         }
     });
     match done {

@@ -170,6 +170,12 @@ impl Server {
         Ok(Self { transport, base, host, cluster, key_dir, clock, numbers, unaccepted: Mutex::default() })
     }
 
+    /// The id of the cluster whose agent this is.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// What changed after `after`; everything if that is 0. Waits for a change at most `wait`.
     ///
     /// # Errors

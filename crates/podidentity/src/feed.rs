@@ -44,6 +44,9 @@ pub struct Verification {
     pub uri_variable: String,
     /// The environment variable with the path of the token.
     pub token_file_variable: String,
+    /// Whether pods may ask the server themselves. Older servers never let them.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 /// Whether it is known how tokens are verified.

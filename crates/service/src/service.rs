@@ -31,6 +31,7 @@ use crate::installation::key_ring::MasterKeys;
 use crate::installation::seal::MasterKey;
 use crate::measures::Counters;
 use crate::pod_identity::PodIdentity;
+use crate::pod_identity::direct::ProvedBefore;
 use crate::pod_identity::feed::Followers;
 use crate::pod_identity::holding::Holding;
 use crate::pod_identity::keys::KnownKeys;
@@ -119,6 +120,7 @@ pub struct Service {
     pub(crate) workloads: Arc<dyn Workloads>,
     pub(crate) known_keys: KnownKeys,
     pub(crate) holding: Holding,
+    pub(crate) proved_before: ProvedBefore,
     pub(crate) gate: Gate,
     pub(crate) followers: Followers,
     changes: watch::Sender<u64>,
@@ -170,6 +172,7 @@ impl Service {
             workloads: Arc::new(Blind),
             known_keys: KnownKeys::default(),
             holding: Holding::default(),
+            proved_before: ProvedBefore::default(),
             gate: Gate::default(),
             followers: Followers::default(),
             changes: watch::Sender::new(0),

@@ -30,6 +30,7 @@ fn verification() -> Verification {
         keys: Default::default(),
         uri_variable: "URI".into(),
         token_file_variable: "FILE".into(),
+        direct: false,
     }
 }
 

@@ -3,6 +3,7 @@
 //! An API server asks before it stores a pod. The answer is decided by `injection`, from what `associations` knows; the rest
 //! keeps the webhook itself alive: its certificate, the agent's key, and an eye on pods that were missed.
 
+pub mod asked;
 pub mod associations;
 pub mod certificate;
 pub mod injection;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use domain::Clock;
 use podidentity::feed::Verification;
 
+use self::asked::Asked;
 use self::associations::Associations;
 use self::injection::Terms;
 use self::listener::{Listener, Shown};
@@ -52,9 +54,9 @@ pub struct Arguments {
     /// Address of /healthz, /readyz and /metrics, by plain HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
     observe: SocketAddr,
-    /// URL that pods are told to fetch credentials from.
-    #[arg(long, value_name = "URL")]
-    credentials_uri: String,
+    /// Whom pods are told to ask.
+    #[command(flatten)]
+    asked: asked::Arguments,
     /// How long the tokens of pods are good, in seconds; the kubelet makes new ones before.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(600..=4_294_967_296))]
     token_seconds: u64,
@@ -73,7 +75,7 @@ pub struct Arguments {
     /// How long a certificate lives, in seconds; it is renewed after two thirds.
     #[arg(long, value_name = "SECONDS", default_value_t = 90 * 86_400, value_parser = clap::value_parser!(i64).range(6..))]
     certificate_seconds: i64,
-    /// The Secret with the nodes' key.
+    /// The Secret with the nodes' key, where pods ask the agents of their nodes.
     #[arg(long, value_name = "NAME", default_value = "bailiwick-agent-key")]
     key_secret: String,
     /// The Secret with the keeper's key, which is this program's own.
@@ -98,17 +100,18 @@ pub struct Webhook {
     shown: Arc<Shown>,
     is_leaving: AtomicBool,
     namespace: String,
-    credentials_uri: String,
+    asked: Asked,
     token_seconds: u64,
 }
 
 impl Webhook {
     /// What pods are told.
     fn terms(&self, verification: Verification) -> Terms {
+        self.asked.compare(&verification);
         Terms {
             uri_variable: verification.uri_variable,
             token_file_variable: verification.token_file_variable,
-            uri: self.credentials_uri.clone(),
+            uri: self.asked.uri().to_owned(),
             audience: verification.audience,
             expiration_seconds: self.token_seconds,
         }
@@ -139,10 +142,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let server = Server::open(arguments.server, Arc::clone(&clock))?;
     let cluster = Arc::new(Cluster::open(arguments.cluster)?);
     let namespace = arguments.namespace;
-    if !arguments.credentials_uri.starts_with("http://") && !arguments.credentials_uri.starts_with("https://")
-    {
-        return Err("--credentials-uri must be an http or https URL".to_owned());
-    }
+    let asked = arguments.asked.read(server.cluster())?;
     let mut names = arguments.names;
     if names.is_empty() {
         names.push(format!("bailiwick-webhook.{namespace}.svc"));
@@ -158,7 +158,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         shown: Arc::clone(&shown),
         is_leaving: AtomicBool::new(false),
         namespace: namespace.clone(),
-        credentials_uri: arguments.credentials_uri,
+        asked,
         token_seconds: arguments.token_seconds,
     });
     let listener = Listener::open(arguments.listen, Arc::clone(&shown)).await?;
@@ -170,7 +170,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         webhook: Arc::clone(&webhook),
         cluster: Arc::clone(&cluster),
         clock: Arc::clone(&clock),
-        nodes: secret(&arguments.key_secret),
+        nodes: webhook.asked.is_node().then(|| secret(&arguments.key_secret)),
         keeper: secret(&arguments.keeper_secret),
         every: arguments.renew_key_seconds,
     };

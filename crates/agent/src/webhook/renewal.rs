@@ -85,8 +85,8 @@ pub struct Renewal {
     pub cluster: Arc<Cluster>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Path of the Secret of the nodes' key.
-    pub nodes: String,
+    /// Path of the Secret of the nodes' key; `None` if there are no agents on nodes: then nobody keeps that key.
+    pub nodes: Option<String>,
     /// Path of the Secret of the keeper's key.
     pub keeper: String,
     /// How old a key becomes, in seconds.
@@ -143,7 +143,7 @@ impl Renewal {
         if !is_due(&secret, self.every, now) {
             return Ok(None);
         }
-        let nodes = self.cluster.get(&self.nodes).await.map_err(|failure| text(&failure))?;
+        let nodes = self.nodes_version().await.map_err(|failure| text(&failure))?;
         let claim = now.rfc3339_seconds();
         let begun = json!({"metadata": {"resourceVersion": version(&secret), "annotations": {BEGUN: claim}}});
         let claimed = match self.cluster.merge(&self.keeper, &begun).await {
@@ -154,7 +154,15 @@ impl Renewal {
         let answer = self.patiently(spread).await?;
         // What is in there is a secret: no reader's words about it are told.
         let keys = serde_json::from_slice(&answer).map_err(|_| "the server gave no keys".to_owned())?;
-        Ok(Some(Given { keys, claim, nodes: version(&nodes), keeper: version(&claimed) }))
+        Ok(Some(Given { keys, claim, nodes, keeper: version(&claimed) }))
+    }
+
+    /// As which version the nodes' Secret is written; nothing if there is none.
+    async fn nodes_version(&self) -> Result<Value, Failure> {
+        match &self.nodes {
+            Some(path) => Ok(version(&self.cluster.get(path).await?)),
+            None => Ok(Value::Null),
+        }
     }
 
     /// The server's answer, also if it is away or busy for a while.
@@ -184,8 +192,10 @@ impl Renewal {
         let data = |version: &Value, key: &Key| json!({"metadata": {"resourceVersion": version}, "data": key.data()});
         let keeper = data(&given.keeper, &given.keys.keeper);
         given.keeper = version(&self.cluster.merge(&self.keeper, &keeper).await?);
-        let nodes = data(&given.nodes, &given.keys.nodes);
-        given.nodes = version(&self.cluster.merge(&self.nodes, &nodes).await?);
+        if let Some(path) = &self.nodes {
+            let nodes = data(&given.nodes, &given.keys.nodes);
+            given.nodes = version(&self.cluster.merge(path, &nodes).await?);
+        }
         let annotations = json!({RENEWED: self.clock.now().rfc3339_seconds(), BEGUN: null});
         let done = json!({"metadata": {"resourceVersion": given.keeper, "annotations": annotations}});
         self.cluster.merge(&self.keeper, &done).await.map(drop)
@@ -197,7 +207,7 @@ impl Renewal {
         if annotation(&keeper, BEGUN).and_then(Value::as_str) != Some(given.claim.as_str()) {
             return Ok(if given.keys.keeper.is_in(&keeper) { Claim::Done } else { Claim::Lost });
         }
-        given.nodes = version(&self.cluster.get(&self.nodes).await?);
+        given.nodes = self.nodes_version().await?;
         given.keeper = version(&keeper);
         Ok(Claim::Ours)
     }

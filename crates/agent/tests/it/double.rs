@@ -77,6 +77,7 @@ impl Double {
             keys: issuer.keys(),
             uri_variable: "URI".into(),
             token_file_variable: "FILE".into(),
+            direct: false,
         };
         let state = State {
             mood: Mood::Well,

@@ -158,6 +158,7 @@ async fn every_way_to_prove_nothing_is_counted_by_its_reason() {
             ("invalid-token", 1),
             ("wrong-password", 1),
             ("locked", 0),
+            ("pod-token", 0),
         ]
     );
 }

@@ -29,6 +29,7 @@ mod multi_cloud;
 mod one_reading;
 mod operations;
 mod permissions;
+mod pods;
 mod project_pages;
 mod recorded;
 mod server;

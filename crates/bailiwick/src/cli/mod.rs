@@ -31,6 +31,7 @@ mod kubeconfig;
 mod master_key;
 mod permissions;
 mod pod_identity;
+mod pod_identity_direct;
 mod pod_identity_install;
 mod pod_identity_kubectl;
 mod pod_identity_manifests;

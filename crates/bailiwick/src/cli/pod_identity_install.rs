@@ -11,6 +11,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Session;
+use super::pod_identity_direct::{Asked, require_no_nodes, require_server};
 use super::pod_identity_kubectl::{Kubectl, tell};
 use super::pod_identity_manifests::{Keys, Manifests};
 use crate::client::path;
@@ -23,7 +24,8 @@ const CONFIGURATION_NAME: &str = "bailiwick-pod-identity";
 /// Shown below the help of `install`.
 pub const INSTALL_EXAMPLES: &str = "Examples:\n  \
     bailiwick pod-identity install --cluster prod --context prod --image registry.example/bailiwick-agent:0.1.0\n  \
-    bailiwick pod-identity install --cluster prod --image registry.example/bailiwick-agent:0.1.0 --print > agent.yaml";
+    bailiwick pod-identity install --cluster prod --image registry.example/bailiwick-agent:0.1.0 --print > agent.yaml\n  \
+    bailiwick pod-identity install --cluster prod --context prod --image registry.example/bailiwick-agent:0.1.0 --direct";
 /// Shown below the help of `uninstall`.
 pub const UNINSTALL_EXAMPLES: &str =
     "Example:\n  bailiwick pod-identity uninstall --cluster prod --context prod";
@@ -62,6 +64,9 @@ pub struct InstallArgs {
     /// Certificate authorities (PEM) that vouch for the server there
     #[arg(long, value_name = "FILE")]
     pub(super) server_ca: Option<PathBuf>,
+    /// Pods ask the server itself, whose setting `pod_identity.direct` lets them, and nothing runs on nodes
+    #[arg(long, conflicts_with_all = ["pod_ranges", "address_image"])]
+    direct: bool,
     /// Range of the cluster's pods, who alone may ask; may be repeated [default: around what the nodes say]
     #[arg(long = "pod-range", value_name = "RANGE")]
     pod_ranges: Vec<String>,
@@ -81,6 +86,15 @@ pub struct InstallArgs {
 pub struct UninstallArgs {
     #[command(flatten)]
     target: Target,
+}
+
+impl InstallArgs {
+    pub(super) fn asked(&self) -> Asked {
+        match self.direct {
+            true => Asked::Server,
+            false => Asked::Node,
+        }
+    }
 }
 
 fn namespace(text: &str) -> Result<String, String> {
@@ -111,7 +125,14 @@ pub fn install(args: &InstallArgs, session: &mut Session<'_, '_>) -> Result<(), 
     for (kind, name) in things(&args.target) {
         kubectl.require_ours(kind, name, &cluster)?;
     }
-    let ranges = pod_ranges(args, &kubectl, session)?;
+    let ranges = match args.asked() {
+        Asked::Node => pod_ranges(args, &kubectl, session)?,
+        Asked::Server => {
+            require_no_nodes(&kubectl, &args.target)?;
+            require_server(&cluster, session)?;
+            Vec::new()
+        }
+    };
     let manifests = Manifests::new(args, &cluster, &ranges, session)?;
     kubectl.apply(&manifests.base, session)?;
     let half = |failure: Failure| {
@@ -219,10 +240,14 @@ fn id(cluster: &Value) -> Result<String, Failure> {
 }
 
 fn print(args: &InstallArgs, cluster: &str, session: &mut Session<'_, '_>) -> Result<(), Failure> {
-    let ranges = match (args.pod_ranges.is_empty(), &args.target.context) {
-        (false, _) => args.pod_ranges.clone(),
-        (true, Some(_)) => pod_ranges(args, &Kubectl::new(&args.target)?, session)?,
-        (true, None) => {
+    let ranges = match (args.asked(), args.pod_ranges.is_empty(), &args.target.context) {
+        (Asked::Server, _, _) => {
+            require_server(cluster, session)?;
+            Vec::new()
+        }
+        (Asked::Node, false, _) => args.pod_ranges.clone(),
+        (Asked::Node, true, Some(_)) => pod_ranges(args, &Kubectl::new(&args.target)?, session)?,
+        (Asked::Node, true, None) => {
             return Err(Failure::usage("--pod-range must say where the cluster's pods are")
                 .hint("or --context leads to the cluster, whose nodes may say it"));
         }
@@ -232,10 +257,15 @@ fn print(args: &InstallArgs, cluster: &str, session: &mut Session<'_, '_>) -> Re
     if args.with_key {
         all.push(manifests.keys(&Keys::make(session, cluster)?));
     } else {
+        let secrets = match args.asked() {
+            Asked::Node => {
+                "Secrets bailiwick-agent-key and bailiwick-keeper-key are left out, and stay as they are"
+            }
+            Asked::Server => "Secret bailiwick-keeper-key is left out, and stays as it is",
+        };
         writeln!(
             session.world.err,
-            "the Secrets bailiwick-agent-key and bailiwick-keeper-key are left out, and stay as they are where this is \
-             applied again; --with-key makes new keys and prints them"
+            "the {secrets} where this is applied again; --with-key makes new keys and prints them"
         )?;
     }
     all.extend([manifests.programs, manifests.configuration].map(Zeroizing::new));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Session;
+use super::pod_identity_direct::Asked;
 use super::pod_identity_install::InstallArgs;
 use crate::client::path;
 use crate::failure::Failure;
@@ -48,6 +49,7 @@ impl Keys {
 /// The manifests, filled.
 pub(super) struct Manifests {
     namespace: String,
+    keys: String,
     /// The namespace, who the agents are, and what they may.
     pub(super) base: String,
     /// What runs.
@@ -69,8 +71,11 @@ impl Manifests {
         let namespace = &args.target.namespace;
         // JSON texts are YAML as well, whatever they hold.
         let quoted = |text: &str| Value::from(text).to_string();
+        let asked = args.asked();
         let fill = |manifest: &str| {
-            manifest
+            asked
+                .manifest(manifest)
+                .replace("{DIRECT_URL}", &quoted(&format!("--direct-url={server}")))
                 .replace("{NAMESPACE}", namespace)
                 .replace("--allow-from={POD_RANGES}", &quoted(&ranges))
                 .replace("{ADDRESS_IMAGE}", &quoted(&args.address_image))
@@ -93,7 +98,11 @@ impl Manifests {
         Ok(Self {
             namespace: namespace.clone(),
             base: fill(BASE),
-            programs: without(format!("{}---\n{}", fill(NODE), fill(WEBHOOK))),
+            programs: without(match asked {
+                Asked::Node => format!("{}---\n{}", fill(NODE), fill(WEBHOOK)),
+                Asked::Server => fill(WEBHOOK),
+            }),
+            keys: asked.manifest(KEY),
             configuration: fill(CONFIGURATION),
         })
     }
@@ -102,7 +111,8 @@ impl Manifests {
     pub(super) fn keys(&self, keys: &Keys) -> Zeroizing<String> {
         let encoded = |key: &Key| Zeroizing::new(STANDARD.encode(key.secret.as_bytes()));
         Zeroizing::new(
-            KEY.replace("{NAMESPACE}", &self.namespace)
+            self.keys
+                .replace("{NAMESPACE}", &self.namespace)
                 .replace("{ACCESS_KEY_ID}", &STANDARD.encode(&keys.nodes.id))
                 .replace("{SECRET_ACCESS_KEY}", &encoded(&keys.nodes))
                 .replace("{KEEPER_ACCESS_KEY_ID}", &STANDARD.encode(&keys.keeper.id))
@@ -125,6 +135,9 @@ fn server(args: &InstallArgs, session: &Session<'_, '_>) -> Result<(String, Stri
     }
     if !server.starts_with("https://") && !session.client.server().is_local() {
         return Err(Failure::usage("--server-url must be an https URL: agents send what proves pods"));
+    }
+    if !server.starts_with("https://") && args.asked() == Asked::Server && args.server_url.is_some() {
+        return Err(Failure::usage("--server-url must be an https URL: pods send there what proves them"));
     }
     Ok((server, authorities))
 }

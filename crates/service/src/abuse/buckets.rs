@@ -50,6 +50,20 @@ impl Buckets {
         Ok(())
     }
 
+    /// Whether there is one for `key` at `now`, without taking it.
+    ///
+    /// # Errors
+    /// How long to wait if there is none.
+    pub(super) fn look(&self, key: u64, now: u64) -> Result<(), Duration> {
+        let tag = (key >> TIME_BITS).max(1);
+        let found = self.place(key, tag).map(|(_, found)| found).filter(|found| found >> TIME_BITS == tag);
+        let next = found.map_or(0, |found| found & TIME).max(now).saturating_add(self.interval);
+        match next.checked_sub(now.saturating_add(self.depth)).filter(|wait| *wait > 0) {
+            Some(wait) => Err(Duration::from_micros(wait)),
+            None => Ok(()),
+        }
+    }
+
     /// The key's place and what is in it; else the one that loses least by being taken: the fullest bucket.
     fn place(&self, key: u64, tag: u64) -> Option<(&AtomicU64, u64)> {
         let sets = self.places.len() / WAYS;
@@ -92,6 +106,17 @@ mod tests {
             5,
             "it fills up to the burst"
         );
+    }
+
+    #[test]
+    fn who_looks_takes_nothing_and_sees_what_takers_left() {
+        let buckets = Buckets::new(1, 10, 2);
+        assert!((0..100).all(|_| buckets.look(KEY, SECOND).is_ok()));
+        assert!(buckets.take(KEY, SECOND).is_ok() && buckets.look(KEY, SECOND).is_ok());
+        assert!(buckets.take(KEY, SECOND).is_ok());
+        assert_eq!(buckets.look(KEY, SECOND), Err(Duration::from_millis(100)));
+        assert!(buckets.look(KEY, SECOND + 100_000).is_ok());
+        assert!(buckets.look(1 << TIME_BITS, SECOND).is_ok(), "another one's");
     }
 
     #[test]

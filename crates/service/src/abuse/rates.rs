@@ -9,12 +9,19 @@ use domain::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use super::buckets::Buckets;
-use super::{network, number};
-use crate::call::Caller;
+use super::{network, network_of, number};
+use crate::call::{Caller, Origin};
 use crate::service::Service;
 
 /// Sets of eight sources, and of eight principals, that are told apart.
 const SETS: usize = 4_096;
+
+/// Tokens of pods that prove nothing, from one address, which may be that of a whole cluster. See `pod_identity/direct.rs`.
+const WRONG_POD_TOKENS: Rate = Rate { per_second: 100, burst: 1_000 };
+
+/// Questions of one pod that has proved itself. At once somewhat more than it may have credentials, so that the quota is
+/// what it is told of.
+const PODS: Rate = Rate { per_second: 2, burst: 150 };
 
 /// So many in a second for long, so many at once after a rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +68,16 @@ pub enum Throttled {
     SignedChanges,
     /// Whoever has a cluster checked too often.
     Checks,
+    /// A source of tokens that prove nothing.
+    PodTokens,
+    /// A pod that asks by itself.
+    Pod,
 }
 
 impl Throttled {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Source, Self::Principal, Self::SignedChanges, Self::Checks];
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Principal, Self::SignedChanges, Self::Checks, Self::PodTokens, Self::Pod];
 
     /// As it is written down.
     #[must_use]
@@ -75,6 +87,8 @@ impl Throttled {
             Self::Principal => "principal",
             Self::SignedChanges => "signed-changes",
             Self::Checks => "checks",
+            Self::PodTokens => "pod-tokens",
+            Self::Pod => "pod",
         }
     }
 
@@ -84,6 +98,10 @@ impl Throttled {
             Self::Principal => "too many requests of this user or agency; try again in a second",
             Self::SignedChanges => "too many signed changes in this account; try again in a second",
             Self::Checks => "this cluster was checked too often; try again in a second",
+            Self::PodTokens => "too many tokens from your address prove nothing; try again in a second",
+            Self::Pod => {
+                "this pod asks too often: keep the credentials while they are good; try again in a second"
+            }
         }
     }
 }
@@ -109,6 +127,8 @@ impl Limiter {
                 Throttled::Principal => rates.principal,
                 Throttled::SignedChanges => rates.signed_changes,
                 Throttled::Checks => rates.checks,
+                Throttled::PodTokens => WRONG_POD_TOKENS,
+                Throttled::Pod => PODS,
             };
             let buckets = (rate.per_second > 0).then(|| Buckets::new(SETS, rate.per_second, rate.burst));
             Gauge { buckets, refused: AtomicU64::new(0) }
@@ -118,8 +138,7 @@ impl Limiter {
 
     /// Takes one from the bucket of `key`.
     fn take(&self, what: Throttled, key: impl std::hash::Hash) -> Result<()> {
-        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.take_at(what, key, now)
+        self.take_at(what, key, self.micros())
     }
 
     fn take_at(&self, what: Throttled, key: impl std::hash::Hash, now: u64) -> Result<()> {
@@ -139,6 +158,45 @@ impl Limiter {
     /// Lets one more check of the cluster pass.
     pub(crate) fn check(&self, cluster: &domain::ClusterId) -> Result<()> {
         self.take(Throttled::Checks, cluster.as_str())
+    }
+
+    /// Whether one could be taken from the bucket of `key`.
+    fn look(&self, what: Throttled, key: impl std::hash::Hash) -> Result<()> {
+        let Some(Gauge { buckets: Some(buckets), refused }) = self.gauges.get(what as usize) else {
+            return Ok(());
+        };
+        buckets.look(number(&self.hasher, key), self.micros()).map_err(|_| {
+            refused.fetch_add(1, Ordering::Relaxed);
+            Error::new(ErrorKind::Limited, what.message())
+        })
+    }
+
+    /// Whether a token from a source is looked at: not while too many of the last ones proved nothing.
+    pub(crate) fn look_at_token(&self, origin: &Origin) -> Result<()> {
+        self.look(Throttled::PodTokens, network_of(&origin.source))
+    }
+
+    /// Whether a pod is looked at: not while it asked too often.
+    pub(crate) fn look_at_pod(&self, cluster: &str, uid: &str) -> Result<()> {
+        self.look(Throttled::Pod, (cluster, uid))
+    }
+
+    /// Counts a token from a source that proved nothing.
+    pub(crate) fn wrong_pod_token(&self, origin: &Origin) {
+        let gauge = self.gauges.get(Throttled::PodTokens as usize);
+        if let Some(buckets) = gauge.and_then(|gauge| gauge.buckets.as_ref()) {
+            // Those that came at once and were all looked at may be more than there is room for.
+            let _ = buckets.take(number(&self.hasher, network_of(&origin.source)), self.micros());
+        }
+    }
+
+    /// Lets one more question pass of a pod, or of a service account, with that uid.
+    pub(crate) fn pod(&self, cluster: &domain::ClusterId, uid: &str) -> Result<()> {
+        self.take(Throttled::Pod, (cluster.as_str(), uid))
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// How many were refused since the start.

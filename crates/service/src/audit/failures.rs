@@ -37,11 +37,13 @@ pub enum AuthFailure {
     Password,
     /// Access key or user were locked for the source after failures; the credential was not looked at.
     Locked,
+    /// The token that a pod showed by itself proves nothing, or nothing that gives it credentials.
+    PodToken,
 }
 
 impl AuthFailure {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Nothing,
         Self::Scheme,
         Self::Malformed,
@@ -51,6 +53,7 @@ impl AuthFailure {
         Self::Token,
         Self::Password,
         Self::Locked,
+        Self::PodToken,
     ];
 
     /// As it is written down.
@@ -66,6 +69,7 @@ impl AuthFailure {
             Self::Token => "invalid-token",
             Self::Password => "wrong-password",
             Self::Locked => "locked",
+            Self::PodToken => "pod-token",
         }
     }
 }

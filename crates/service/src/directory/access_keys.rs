@@ -122,7 +122,8 @@ impl Service {
                 | AuthFailure::Date
                 | AuthFailure::Token
                 | AuthFailure::Password
-                | AuthFailure::Locked,
+                | AuthFailure::Locked
+                | AuthFailure::PodToken,
             ) => {}
         }
     }

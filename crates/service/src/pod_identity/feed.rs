@@ -310,6 +310,7 @@ impl Service {
             keys,
             uri_variable: settings.uri_variable.clone(),
             token_file_variable: settings.token_file_variable.clone(),
+            direct: settings.direct,
         }
     }
 

@@ -2,9 +2,11 @@
 
 pub mod agents;
 pub mod associations;
+pub(crate) mod direct;
 pub mod feed;
 pub(crate) mod holding;
 pub(crate) mod keys;
+mod messenger;
 mod place;
 mod refusal;
 pub(crate) mod session;
@@ -34,6 +36,8 @@ pub struct PodIdentity {
     pub lifetime_seconds: i64,
     /// Whether only tokens that are bound to a pod are good.
     pub require_bound_pod: bool,
+    /// Whether pods may ask this server themselves, with nothing but their token.
+    pub direct: bool,
     /// So many agents may wait at once for something to change, of all clusters together.
     pub most_waiting: usize,
 }
@@ -54,6 +58,7 @@ impl Default for PodIdentity {
             token_file_variable: "BAILIWICK_TOKEN_FILE".to_owned(),
             lifetime_seconds: 7200,
             require_bound_pod: false,
+            direct: false,
             most_waiting: 2_048,
         }
     }

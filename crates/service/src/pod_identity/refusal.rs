@@ -32,6 +32,10 @@ pub enum Refusal {
     Silent(String),
     /// The cluster does not answer; why, in a sentence.
     Unreachable(String),
+    /// Pods may not ask by themselves.
+    NotDirect,
+    /// A stranger's token is not proved, whatever the reason, and whether or not there is such a cluster.
+    Unproved,
 }
 
 impl Refusal {
@@ -61,6 +65,8 @@ impl Refusal {
             Self::OtherCluster => "other-cluster",
             Self::Silent(_) => "cluster-refuses",
             Self::Unreachable(_) => "cluster-unreachable",
+            Self::NotDirect => "not-direct",
+            Self::Unproved => "unproved-token",
         }
     }
 
@@ -68,9 +74,13 @@ impl Refusal {
     /// not be asked may be asked again.
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Token(_) | Self::Unbound | Self::Gone(_) | Self::Missing(_) => ErrorKind::Unauthenticated,
+            Self::Token(_) | Self::Unbound | Self::Gone(_) | Self::Missing(_) | Self::Unproved => {
+                ErrorKind::Unauthenticated
+            }
             Self::NoAssociation | Self::NoAgency | Self::Untrusted => ErrorKind::Forbidden,
-            Self::EveryToken | Self::Suspended | Self::Detached | Self::OtherCluster => ErrorKind::Forbidden,
+            Self::EveryToken | Self::Suspended | Self::Detached | Self::OtherCluster | Self::NotDirect => {
+                ErrorKind::Forbidden
+            }
             Self::Silent(_) | Self::Unreachable(_) => ErrorKind::Unavailable,
         }
     }
@@ -100,6 +110,14 @@ impl Refusal {
                 "behind the connection is another cluster than the one that was registered".to_owned()
             }
             Self::Silent(why) | Self::Unreachable(why) => why.clone(),
+            Self::NotDirect => {
+                "pods may not ask this server themselves, which `pod_identity.direct = true` would let them; the agent on \
+                 their node is asked instead"
+                    .to_owned()
+            }
+            Self::Unproved => {
+                "there is no cluster of that id that is known to have signed the token, and that can be asked now".to_owned()
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use podidentity::Claims;
 use store::{AgencyDetails, Ancestor, ReadTx, WriteTx};
 
 use super::holding::vended_to;
+use super::messenger::Messenger;
 use super::refusal::{Refusal, Stopped};
 use super::session;
 use super::trust::{Narrowed, Pods};
@@ -17,7 +18,6 @@ use super::workloads::{Reached, Workload, WorkloadKind};
 use crate::authz;
 use crate::call::Call;
 use crate::clusters::certificates::WhichCluster;
-use crate::replay::is_repeated;
 use crate::service::Service;
 use crate::sessions::{NewSession, SessionKind};
 
@@ -62,6 +62,16 @@ pub(super) struct Entitled {
     pub(super) narrowed: Narrowed,
 }
 
+/// What a token showed.
+pub(super) struct Shown {
+    /// The account's revision at which it was looked at.
+    revision: i64,
+    /// The way to the cluster that signed it.
+    reached: Reached,
+    /// What it proves.
+    pub(super) claims: Claims,
+}
+
 impl Service {
     /// Credentials for a token of one of the cluster's service accounts.
     ///
@@ -70,7 +80,11 @@ impl Service {
     pub async fn vend(&self, call: &Call, cluster: WhichCluster<'_>, token: &str) -> Result<Vended> {
         let right = authz::require_somewhere(call, VEND)?;
         let cluster = self.certifying(call, &right, cluster).await?;
-        match self.vended(call, &cluster, token).await {
+        let vended = match self.shown(&cluster, token).await {
+            Ok(shown) => self.vended_for(&Messenger::Caller(call.clone()), &cluster, shown).await,
+            Err(stopped) => Err(stopped),
+        };
+        match vended {
             Ok(vended) => Ok(vended),
             Err(stopped) => {
                 if let Stopped::Refused(refusal) = &stopped {
@@ -82,12 +96,24 @@ impl Service {
         }
     }
 
-    async fn vended(&self, call: &Call, cluster: &Cluster, token: &str) -> Result<Vended, Stopped> {
+    /// What a token proves about a workload of the cluster.
+    pub(super) async fn shown(&self, cluster: &Cluster, token: &str) -> Result<Shown, Stopped> {
         let mut tx = self.store.read().await?;
         let revision = tx.revision(&cluster.account).await?;
         let (reached, facts) = self.reached(&mut tx, cluster).await?;
         tx.end().await?;
         let claims = self.proved(&reached, facts.as_ref(), token).await?;
+        Ok(Shown { revision, reached, claims })
+    }
+
+    /// Credentials for what was proved.
+    pub(super) async fn vended_for(
+        &self,
+        messenger: &Messenger,
+        cluster: &Cluster,
+        shown: Shown,
+    ) -> Result<Vended, Stopped> {
+        let Shown { revision, reached, claims } = shown;
         if claims.pod.is_none() && self.settings.pod_identity.require_bound_pod {
             return Err(Refusal::Unbound.into());
         }
@@ -100,18 +126,14 @@ impl Service {
         let ended = tx.service_account_ended(&cluster.id, uid).await?;
         tx.end().await?;
         self.alive(&reached, &claims).await?;
-        let mut tx = self.begin_grants(call).await.map_err(|error| match is_repeated(&error) {
-            // The credentials that the first one got are shown to nobody twice.
-            true => error.because("repeated"),
-            false => error,
-        })?;
+        let mut tx = self.begin_for(messenger, cluster).await?;
         // Again, now that nobody else can change it, if anything but grants and sessions changed in the account at all.
         let unchanged = tx.directory().is_some_and(|directory| directory <= revision);
         let entitled = match unchanged {
             true => entitled,
             false => self.still_entitled(&mut tx, cluster, (&reached, &claims, ended)).await?,
         };
-        let vended = self.begin_vended(tx, call, cluster, (&claims, ended), entitled).await?;
+        let vended = self.begin_vended(tx, messenger, cluster, (&claims, ended), entitled).await?;
         drop(under_way);
         Ok(vended)
     }
@@ -195,13 +217,13 @@ impl Service {
     async fn begin_vended(
         &self,
         mut tx: WriteTx,
-        call: &Call,
+        messenger: &Messenger,
         cluster: &Cluster,
         (claims, ended): (&Claims, i64),
         entitled: Entitled,
     ) -> Result<Vended> {
         let Entitled { association, agency_name, details, agency, narrowed } = entitled;
-        let caller = tx.principal_as_ancestor(call.account(), &call.caller.principal).await?;
+        let caller = messenger.ancestor(&mut tx).await?;
         let mut ancestors = session::ancestors(cluster, claims, &association, ended);
         ancestors.extend(caller.into_iter().chain([agency]));
         let until = self.now().plus_seconds(self.settings.pod_identity.lifetime_seconds);
@@ -224,7 +246,7 @@ impl Service {
         let begun = self.begin_session(&mut tx, new, &ancestors).await?;
         tx.insert_vended(&begun.session.id, &to, begun.session.expires_at).await?;
         let resource = session::resource(cluster, claims, &association, begun.session.id.as_str());
-        self.commit(tx, call, VEND, &resource).await?;
+        self.commit_event(tx, &self.event_for(messenger, claims, (VEND, &resource))).await?;
         let key = VendedKey {
             id: AccessKeyId::stored(begun.session.id.as_str()),
             secret: begun.secret.ok_or_else(|| Error::internal("a temporary key without secret"))?,

@@ -24,6 +24,7 @@ use service::{
 use super::rotation::{address, kubeconfig};
 use crate::world::{World, worlds};
 
+mod direct;
 mod ends;
 
 const ISSUER: &str = "https://kubernetes.default.svc";

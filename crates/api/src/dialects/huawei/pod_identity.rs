@@ -22,6 +22,7 @@ pub struct Section {
     token_file_variable: Option<String>,
     lifetime_seconds: Option<Number>,
     require_bound_pod: Option<Switch>,
+    direct: Option<Switch>,
 }
 
 /// A number of the file, or its digits in a variable of the environment.
@@ -63,13 +64,8 @@ pub fn read(section: &Section) -> Result<PodIdentity> {
             "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         )?,
         lifetime_seconds: lifetime(section.lifetime_seconds.as_ref())?,
-        require_bound_pod: match &section.require_bound_pod {
-            None => false,
-            Some(Switch::Is(value)) => *value,
-            Some(Switch::Named(name)) => name
-                .parse()
-                .map_err(|_| Error::invalid("pod_identity.require_bound_pod", "must be `true` or `false`"))?,
-        },
+        require_bound_pod: switch("pod_identity.require_bound_pod", section.require_bound_pod.as_ref())?,
+        direct: switch("pod_identity.direct", section.direct.as_ref())?,
         ..PodIdentity::default()
     })
 }
@@ -85,6 +81,17 @@ fn variable(setting: &str, given: Option<&str>, usual: &str) -> Result<String> {
         return Err(Error::invalid(setting, "must be the name of an environment variable"));
     }
     Ok(name.to_owned())
+}
+
+/// Off unless somebody switches it on.
+fn switch(setting: &str, given: Option<&Switch>) -> Result<bool> {
+    match given {
+        None => Ok(false),
+        Some(Switch::Is(value)) => Ok(*value),
+        Some(Switch::Named(name)) => {
+            name.parse().map_err(|_| Error::invalid(setting, "must be `true` or `false`"))
+        }
+    }
 }
 
 fn lifetime(given: Option<&Number>) -> Result<i64> {
@@ -109,6 +116,7 @@ pub fn describe(settings: &PodIdentity) -> Vec<String> {
         token_file_variable,
         lifetime_seconds,
         require_bound_pod,
+        direct,
         most_waiting: _,
     } = settings;
     vec![
@@ -117,6 +125,7 @@ pub fn describe(settings: &PodIdentity) -> Vec<String> {
         format!("pod_identity.token_file_variable = {token_file_variable}"),
         format!("pod_identity.lifetime_seconds = {lifetime_seconds}"),
         format!("pod_identity.require_bound_pod = {require_bound_pod}"),
+        format!("pod_identity.direct = {direct}"),
     ]
 }
 
@@ -136,6 +145,13 @@ mod tests {
             let error = of(&format!(r#"{{"lifetime_seconds": {wrong}}}"#)).unwrap_err();
             assert_eq!(error.field(), Some("pod_identity.lifetime_seconds"));
         }
+    }
+
+    #[test]
+    fn pods_ask_the_server_themselves_only_where_somebody_says_so() {
+        assert!(!of("{}").unwrap().direct);
+        assert!(of(r#"{"direct": true}"#).unwrap().direct && of(r#"{"direct": "true"}"#).unwrap().direct);
+        assert_eq!(of(r#"{"direct": "yes"}"#).unwrap_err().field(), Some("pod_identity.direct"));
     }
 
     #[test]

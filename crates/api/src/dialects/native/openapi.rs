@@ -109,8 +109,8 @@ fn parameters(row: &Operation) -> Vec<Value> {
     found
 }
 
-/// Changes that answer with what they left, and make nothing new.
-const WITH_ANSWER: [&str; 12] = [
+/// Posts and changes that answer with 200 and a body: they make nothing that has a place of its own.
+const WITH_ANSWER: [&str; 15] = [
     "activity.import",
     "agencyPermissions.change",
     "agencyPermissions.replace",
@@ -120,6 +120,9 @@ const WITH_ANSWER: [&str; 12] = [
     "clusters.resume",
     "clusters.rotate",
     "grants.update",
+    "podIdentity.test",
+    "podIdentity.vend",
+    "podIdentity.vendToPod",
     "userPermissions.change",
     "userPermissions.replace",
     "userPermissions.restore",
@@ -168,7 +171,7 @@ fn response_schema(row: &Operation) -> Option<Value> {
     let noun = match row.name {
         "clusters.rotate" => "Rotation",
         "podIdentity.follow" => "PodIdentityFeed",
-        "podIdentity.vend" => "VendedCredentials",
+        "podIdentity.vend" | "podIdentity.vendToPod" => "VendedCredentials",
         "podIdentity.test" => "PodTrial",
         "clusters.check" => "Check",
         "clusters.listChecks" => "Checks",

@@ -157,11 +157,11 @@ fn schemas_of_associations() -> Value {
         json!({"id": text, "namespace": text, "serviceAccount": text, "epoch": number, "createdAt": text}),
     );
     let verification = object(
-        &["state", "audience", "issuer", "keys", "uriVariable", "tokenFileVariable"],
+        &["state", "audience", "issuer", "keys", "uriVariable", "tokenFileVariable", "direct"],
         json!({
             "state": {"enum": ["known", "unknown", "none"]},
             "audience": text, "issuer": {"type": ["string", "null"]}, "keys": {"type": "object"},
-            "uriVariable": text, "tokenFileVariable": text
+            "uriVariable": text, "tokenFileVariable": text, "direct": {"type": "boolean"}
         }),
     );
     json!({

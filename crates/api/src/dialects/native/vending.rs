@@ -1,5 +1,5 @@
 //! `/bailiwick/v1/clusters/{cluster}/pod-identity/credentials`: credentials for a pod, as the agents of a cluster ask for
-//! them; and `…/test`, what a pod would get, as people ask.
+//! them; `…/pod`, as a pod asks by itself; and `…/test`, what a pod would get, as people ask.
 
 use domain::Result;
 use http::StatusCode;
@@ -8,6 +8,7 @@ use service::Call;
 use service::pod_identity::{Trial, Tried};
 
 use crate::App;
+use crate::authn::{self, Shown};
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
 use crate::vended::Body;
@@ -26,6 +27,15 @@ pub(super) fn operations() -> Vec<Operation> {
         ),
         row(
             "POST",
+            "/bailiwick/v1/clusters/{cluster}/pod-identity/pod",
+            "podIdentity.vendToPod",
+            "Issues the same to the pod itself, whose token is the whole `Authorization` header.",
+            // Clients send `{}`, and nothing in it would count.
+            BodyRule::None,
+            Handler::Open(|app, input| Box::pin(vend_to_pod(app, input))),
+        ),
+        row(
+            "POST",
             "/bailiwick/v1/clusters/{cluster}/pod-identity/test",
             "podIdentity.test",
             "Tells what the pods of a service account would get, and if nothing, why.",
@@ -40,6 +50,17 @@ async fn vend(app: &App, call: Call, input: Input) -> Result<Reply> {
     let token = body.text("token")?;
     body.finish()?;
     let vended = app.service.vend(&call, input.parameters.get("cluster").into(), &token).await?;
+    Reply::json(StatusCode::OK, &Body::for_agents(&vended))
+}
+
+async fn vend_to_pod(app: &App, input: Input) -> Result<Reply> {
+    let token = match authn::shown(&input.head)? {
+        Shown::Authorization { scheme: token, parameters: "" } => token,
+        // A scheme before it, or a credential of ours: it is no pod that asks, and who it is counts for nothing here.
+        Shown::Authorization { .. } | Shown::Token(_) | Shown::Nothing => "",
+    };
+    let cluster = input.parameters.get("cluster");
+    let vended = app.service.vend_to_pod(&input.head.origin, cluster, token).await?;
     Reply::json(StatusCode::OK, &Body::for_agents(&vended))
 }
 

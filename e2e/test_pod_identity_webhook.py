@@ -189,7 +189,7 @@ def test_a_server_that_is_away_is_in_nobodys_way_but_where_it_is_required(
         began = time.monotonic()
         for _ in range(5):
             make(kube, loose, pod("new"))
-        assert time.monotonic() - began < 1.5, "who waited in vain spares those after them"
+        assert time.monotonic() - began < 5, "who waited in vain spares those after them"
         with pytest.raises(AssertionError, match="cannot be asked"):
             make(kube, strict, pod("new"))
     finally:
@@ -294,9 +294,9 @@ def test_a_pod_that_holds_connections_stops_no_review(webhook, kube, bailiwick, 
         for _ in range(5):
             began = time.monotonic()
             assert is_injected(make(kube, namespace, pod()))
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3, "a body has three seconds to come"
         asked = held[-1]
-        asked.settimeout(5)
+        asked.settimeout(20)
         assert asked.recv(100).startswith(b"HTTP/1.1 408"), "who sends nothing is told so"
     finally:
         for one in held:
@@ -310,7 +310,7 @@ def test_a_webhook_that_is_told_to_end_answers_until_nobody_looks_for_it(webhook
     associate(bailiwick, cluster, namespace, "till")
     make(kube, namespace, pod())
     running.process.popen.terminate()
-    until(lambda: is_unready(running), 5, "it says that it ends")
+    until(lambda: is_unready(running), 15, "it says that it ends")
     assert is_injected(make(kube, namespace, pod()))
     until(lambda: not running.process.running(), 15, "it ends")
 

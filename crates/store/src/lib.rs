@@ -19,6 +19,7 @@ mod associations;
 mod attachments;
 mod audit;
 mod backup;
+mod begin;
 mod certificate_ends;
 mod certificates;
 mod checks;

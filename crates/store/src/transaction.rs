@@ -79,8 +79,7 @@ impl Store {
     }
 
     pub(crate) async fn begin_with(&self, statement: &'static str) -> Result<ReadTx> {
-        let inner = self.pool.begin_with(statement).await.map_err(database)?;
-        Ok(ReadTx { inner })
+        Ok(ReadTx { inner: self.begin(statement).await? })
     }
 
     /// Begins changing something of `account`, waiting for other writers of it.

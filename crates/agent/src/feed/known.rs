@@ -161,12 +161,6 @@ impl Known {
         }
     }
 
-    /// Whether what was vended for that service account follows from what is there now.
-    #[must_use]
-    pub fn stands(&self, subject: &Subject, id: &str, epoch: i64) -> bool {
-        self.judge(subject, id, epoch) == Verdict::Stands
-    }
-
     /// Takes in the answer to what came after `asked`. `None` if another answer has overtaken it: it says nothing new.
     pub fn take(&mut self, asked: i64, feed: Feed, now: Timestamp) -> Option<Change> {
         let Some(told) = &mut self.told else {

@@ -6,6 +6,12 @@ fn at(hours: i64) -> Timestamp {
     Timestamp::from_millis(1_800_000_000_000).plus_seconds(hours * 3600)
 }
 
+impl Known {
+    fn stands(&self, subject: &Subject, id: &str, epoch: i64) -> bool {
+        self.judge(subject, id, epoch) == Verdict::Stands
+    }
+}
+
 /// Takes in the answer to a question after what is known.
 fn told(known: &mut Known, feed: Feed) -> Change {
     known.take(known.revision(), feed, at(0)).unwrap()

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use domain::{Secret, Timestamp};
 use podidentity::Claims;
 
-use crate::feed::{Known, Subject};
+use crate::feed::{Known, Subject, Verdict};
 use crate::lru::Lru;
 
 /// Nothing is handed out that ends before it could be used.
@@ -50,6 +50,8 @@ pub struct Vended {
     pub association: String,
     /// How often that had been changed.
     pub epoch: i64,
+    /// Whether the agent was told of that association. Until then the server is asked first.
+    pub is_told: bool,
     /// When it came.
     pub since: Timestamp,
     /// When it ends.
@@ -90,11 +92,26 @@ impl Vended {
             && self.service_account_uid == claims.service_account.uid
     }
 
+    /// Whether it follows from what is known, or may follow from what is not told yet. Notes that it is told.
+    fn stands(&mut self, known: &Known) -> bool {
+        match known.judge(&self.subject, &self.association, self.epoch) {
+            Verdict::Stands => {
+                self.is_told = true;
+                true
+            }
+            Verdict::Untold => !self.is_told,
+            Verdict::Other | Verdict::Outdated => false,
+        }
+    }
+
     /// What to do with it now.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {
         if self.until <= now.plus_seconds(LEAST_USE) {
             return Standing::Over;
+        }
+        if !self.is_told {
+            return Standing::Short;
         }
         // What never lasted long enough counts until it would be renewed.
         let was_short = self.until <= self.since.plus_seconds(LEAST_LEFT);
@@ -140,7 +157,7 @@ impl Cache {
     /// What is there for somebody who proved to be `claims` with `token`, and stands by what is known.
     pub fn find(&mut self, claims: &Claims, token: &str, known: &Known) -> Option<&Vended> {
         let vended = self.vended.get(&Owner::of(claims))?;
-        if !vended.is_of(claims) || !known.stands(&vended.subject, &vended.association, vended.epoch) {
+        if !vended.is_of(claims) || !vended.stands(known) {
             return None;
         }
         vended.is_wanted = true;
@@ -173,10 +190,14 @@ impl Cache {
     /// Drops what does not stand by what is known, and what is over. Answers how many.
     pub fn sweep(&mut self, known: &Known, now: Timestamp) -> usize {
         let before = self.vended.len();
-        self.vended.retain(|_, vended| {
-            vended.standing(now) != Standing::Over
-                && known.stands(&vended.subject, &vended.association, vended.epoch)
-        });
+        self.vended.retain(|_, vended| vended.stands(known) && vended.standing(now) != Standing::Over);
+        before - self.vended.len()
+    }
+
+    /// Drops what came by then and is still by no association that was told: there is none. Answers how many.
+    pub fn drop_untold(&mut self, by: Timestamp) -> usize {
+        let before = self.vended.len();
+        self.vended.retain(|_, vended| vended.is_told || vended.since > by);
         before - self.vended.len()
     }
 
@@ -207,6 +228,7 @@ mod tests {
             service_account_uid: "-cart".into(),
             association: "a".into(),
             epoch: 0,
+            is_told: true,
             since: minutes(0),
             until: minutes(life),
             renewed_from: Vended::renewed_from(minutes(0), minutes(life), 0.0),

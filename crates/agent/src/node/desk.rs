@@ -31,6 +31,8 @@ use crate::server::{Failure, Server};
 pub(super) const PATIENCE: Duration = Duration::from_millis(4_500);
 /// So long it waits for something newer, where there is something to give.
 const PATIENCE_FOR_NEWER: Duration = Duration::from_secs(2);
+/// What is told so many seconds after something was vended was asked for afterwards, and names its association if there is one.
+const TOLD_WITHIN: i64 = 10;
 /// How much there may be of everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -374,6 +376,7 @@ impl Follower for Desk {
     /// Drops what does not stand any more.
     fn take(&self, asked: i64, feed: Feed) {
         let now = self.clock.now();
+        let told_by = if feed.complete { now } else { now.plus_seconds(-TOLD_WITHIN) };
         let change = self.known_mut().take(asked, feed, now);
         if let Some(change) = change {
             self.tokens.follow(change.keys);
@@ -383,9 +386,10 @@ impl Follower for Desk {
             if change.is_anew || change.keys == Keys::None {
                 let dropped = lock(&self.cache).clear();
                 self.metrics.dropped.add_many(dropped);
-            } else if change.associations {
-                let dropped = lock(&self.cache).sweep(&self.known(), now);
-                self.metrics.dropped.add_many(dropped);
+            } else {
+                let mut cache = lock(&self.cache);
+                let swept = if change.associations { cache.sweep(&self.known(), now) } else { 0 };
+                self.metrics.dropped.add_many(swept + cache.drop_untold(told_by));
             }
         }
         self.gate.heard();

@@ -109,8 +109,8 @@ impl Desk {
         }
     }
 
-    /// Gives what was vended, unless a change that is known already came after it; keeps it, if it is known to stand and to
-    /// whom it was vended.
+    /// Gives what was vended, unless a change that is known already came after it; keeps it, if it is known to whom it was
+    /// vended and not by another association than was told.
     fn keep(&self, body: Bytes, asked: &Asked, question: Question) -> Result<Outcome, Nothing> {
         let wrong = || Nothing::overtaken("the server's answer is not understood");
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| wrong())?;
@@ -134,20 +134,22 @@ impl Desk {
         if known.era() != question.era {
             return Err(Nothing::overtaken("the server's database is another one now"));
         }
-        match known.judge(&subject, &answer.pod_identity_association_id, answer.epoch) {
+        let is_told = match known.judge(&subject, &answer.pod_identity_association_id, answer.epoch) {
             Verdict::Outdated => return Err(Nothing::overtaken("the association was changed meanwhile")),
             // It is older than what was told, or newer. Asked again, a server that told the one would not name the other.
             Verdict::Other if question.before == 0 || question.turn != known.turn() => {
                 return Err(Nothing::overtaken("the service account was associated anew meanwhile"));
             }
-            // What is not known to stand is given and not kept: its end would not be noticed.
-            Verdict::Other | Verdict::Untold => {}
-            Verdict::Stands if is_proved => {
-                let epoch = answer.epoch;
-                let by = (answer.pod_identity_association_id, epoch);
-                cache.put(Owner::of(&claims), self.vended(&body, &claims, subject, by, until, asked));
-            }
-            Verdict::Stands => {}
+            // Given and not kept: the end of what stands beside something else might not be noticed.
+            Verdict::Other => return Ok(Outcome::Given(body)),
+            // The pod would lose it with the server if that went away before it told of it.
+            Verdict::Untold => false,
+            Verdict::Stands => true,
+        };
+        if is_proved {
+            let by = (answer.pod_identity_association_id, answer.epoch);
+            let vended = self.vended(&body, &claims, subject, by, until, asked);
+            cache.put(Owner::of(&claims), Vended { is_told, ..vended });
         }
         Ok(Outcome::Given(body))
     }
@@ -168,6 +170,7 @@ impl Desk {
             service_account_uid: claims.service_account.uid.clone(),
             association,
             epoch,
+            is_told: false,
             since,
             until,
             renewed_from: Vended::renewed_from(since, until, self.spread.share()),

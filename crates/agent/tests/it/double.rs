@@ -46,6 +46,8 @@ pub struct State {
     pub epoch_vended: Option<i64>,
     /// Whether it answers by what was there when it was asked, and then waits.
     pub answers_first: bool,
+    /// Whether it tells nobody what changed: whoever asks waits.
+    pub is_mute: bool,
     /// So long questions for changes wait: not long, because a server that goes away lets go of those who wait.
     patience: Duration,
     /// Which course of the database it tells of.
@@ -87,6 +89,7 @@ impl Double {
             life: 120,
             epoch_vended: None,
             answers_first: false,
+            is_mute: false,
             patience: Duration::from_millis(500),
             history: "first".into(),
             signatures: BTreeSet::new(),
@@ -142,6 +145,11 @@ impl Double {
             state.associations.remove(id);
             state.ended.push((revision, id.into()));
         });
+    }
+
+    /// Knows nothing more of an association, and tells nobody that it ended.
+    pub fn unmake(&self, id: &str) {
+        self.change(|_, state| drop(state.associations.remove(id)));
     }
 
     pub fn verify_by(&self, change: impl FnOnce(&mut Verification)) {
@@ -241,6 +249,10 @@ impl Double {
         self.state().patience
     }
 
+    fn is_mute(&self) -> bool {
+        self.state().is_mute
+    }
+
     fn is_answered_first(&self) -> bool {
         self.state().answers_first
     }
@@ -284,6 +296,9 @@ impl Double {
         let before = self.state().verification.clone();
         let patience = Duration::from_secs(wait.try_into().unwrap()).min(self.patience());
         drop(tokio::time::timeout(patience, revision.wait_for(|revision| *revision != after)).await);
+        while self.is_mute() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         if self.state().mood == Mood::Silent {
             std::future::pending::<()>().await;
         }

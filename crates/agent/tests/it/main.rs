@@ -10,3 +10,4 @@ mod node;
 mod pods;
 #[cfg(test)]
 mod trouble;
+mod untold;

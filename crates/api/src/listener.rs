@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::App;
@@ -56,6 +56,18 @@ enum Serves {
     MetricsOnly,
 }
 
+/// So many connections may wait to be accepted: all agents of a fleet come at once when a server is back, and whoever finds no
+/// room tries again after a whole second. Systems allow fewer where theirs is set lower.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What a former server's connections left must not keep its successor from the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 impl Listener {
     /// Binds the address; port 0 takes a free one.
     ///
@@ -65,7 +77,7 @@ impl Listener {
         let failed = |error: std::io::Error| {
             Error::unavailable(format!("cannot listen on {address}: {error}"), error.to_string())
         };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = listen(address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self { socket, tls, address, limits: Limits::default(), serves: Serves::Everything })
     }

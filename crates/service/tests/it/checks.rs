@@ -235,17 +235,19 @@ async fn whoever_has_a_cluster_checked_without_pause_is_held_back_and_other_clus
         };
         world.service.create_cluster(&world.root, new).await.unwrap();
         let ann = world.call_of(&world.principal(PrincipalKind::User, "ann").await).await;
-        let mut refused = None;
-        for _ in 0..200 {
-            if let Err(error) = service.check_cluster_as_member(&ann, "c-one").await {
-                refused = Some(error.kind());
+        // One more passes in each second, and a machine that does much else may need one for each of these.
+        let mut both = false;
+        for _ in 0..2_000 {
+            let Err(error) = service.check_cluster_as_member(&ann, "c-one").await else { continue };
+            assert_eq!(error.kind(), ErrorKind::Limited, "{}", world.on());
+            // It is about the cluster's API server, not about who asks.
+            let root = service.check_cluster(&world.root, "one").await;
+            both = root.is_err_and(|error| error.kind() == ErrorKind::Limited);
+            if both {
                 break;
             }
         }
-        assert_eq!(refused, Some(ErrorKind::Limited), "{}", world.on());
-        // It is about the cluster's API server, not about who asks.
-        let root = service.check_cluster(&world.root, "one").await.unwrap_err();
-        assert_eq!(root.kind(), ErrorKind::Limited);
+        assert!(both, "{}", world.on());
         assert!(service.check_cluster_as_member(&ann, "c-two").await.is_ok());
     }
 }

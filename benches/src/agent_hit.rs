@@ -165,6 +165,7 @@ fn feed(keys: KeySet) -> Feed {
 fn vended(now: Timestamp) -> Vended {
     let until = now.plus_seconds(7_200);
     Vended {
+        is_told: true,
         body: Bytes::from(vec![b'x'; 2_000]),
         subject: Subject { namespace: "shop".into(), service_account: "cart".into() },
         service_account_uid: "account".into(),

@@ -74,9 +74,13 @@ pub struct Connection<S> {
 impl Connection<TcpStream> {
     /// Opens it anew if the answer said that it would be closed.
     pub async fn reopened(self, address: SocketAddr) -> io::Result<Self> {
-        let text = String::from_utf8_lossy(&self.buffer).to_ascii_lowercase();
-        let head = text.split("\r\n\r\n").next().unwrap_or_default();
-        if head.contains("\r\nconnection: close") { Self::open(address).await } else { Ok(self) }
+        let head = self.buffer.len().saturating_sub(self.body.len());
+        let head = String::from_utf8_lossy(self.buffer.get(..head).unwrap_or_default());
+        if head.lines().any(|line| line.eq_ignore_ascii_case("connection: close")) {
+            Self::open(address).await
+        } else {
+            Ok(self)
+        }
     }
 
     /// Connects.
@@ -111,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         self.body.clear();
-        self.body.extend(self.buffer.iter().skip(head).take(length));
+        self.body.extend_from_slice(self.buffer.get(head..head + length).unwrap_or_default());
         Ok(&self.body)
     }
 }

@@ -30,7 +30,9 @@ pub async fn send(address: &str, file: &str, per_second: &str, connections: &str
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = requests.get(number) else { return Ok::<_, io::Error>(times) };
                 let due = due(began, number, per_second);
-                sleep_until(due).await;
+                if per_second > 0.0 {
+                    sleep_until(due).await;
+                }
                 connection.send(request).await?;
                 times.push(due.elapsed());
                 connection = connection.reopened(address).await?;

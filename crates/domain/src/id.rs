@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::{Entropy, Error, Result};
+use crate::{Entropy, Error, Result, Timestamp};
 
 /// The longest id that is accepted.
 pub const MAX_LENGTH: usize = 64;
@@ -108,8 +108,28 @@ impl<K> Id<K> {
     #[must_use]
     pub fn random_uuid(entropy: &dyn Entropy) -> Self {
         let bytes: [u8; 16] = crate::entropy::bytes(entropy);
-        let version_and_variant_cleared = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62);
-        let value = version_and_variant_cleared | (0x4 << 76) | (0x2 << 62);
+        Self::uuid(u128::from_be_bytes(bytes), 4)
+    }
+
+    /// A new id in the form of a version 7 UUID (RFC 9562): later ones are greater, so that a table of them grows at its
+    /// end. Those of one millisecond are in the order of `count`, of which 26 bits are in it.
+    #[must_use]
+    pub fn ordered_uuid(entropy: &dyn Entropy, now: Timestamp, count: u32) -> Self {
+        let random: [u8; 8] = crate::entropy::bytes(entropy);
+        let millis = u128::try_from(now.as_millis()).unwrap_or_default();
+        let (high, low) = (u128::from(count >> 14), u128::from(count & 0x3fff));
+        Self::uuid(
+            (millis << 80)
+                | ((high & 0xfff) << 64)
+                | (low << 48)
+                | u128::from(u64::from_be_bytes(random) >> 16),
+            7,
+        )
+    }
+
+    /// These bits with a version and the variant of all UUIDs in their places.
+    fn uuid(bits: u128, version: u128) -> Self {
+        let value = (bits & !(0xf << 76) & !(0x3 << 62)) | (version << 76) | (0x2 << 62);
         Self::stored(&format!(
             "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
             value >> 96,
@@ -203,5 +223,22 @@ mod tests {
         assert_eq!(parts.iter().map(|p| p.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
         assert!(parts[2].starts_with('4'), "{uuid}");
         assert!(parts[3].starts_with(['8', '9', 'a', 'b']), "{uuid}");
+    }
+
+    #[test]
+    fn ordered_ids_are_uuids_that_grow_with_time() {
+        let entropy = Fixed::new(1);
+        let at = |millis, count| {
+            GrantId::ordered_uuid(&entropy, Timestamp::from_millis(millis), count).to_string()
+        };
+        let mut ids = vec![at(0, 9), at(1, 0)];
+        ids.extend([0, 1, 0x3fff, 0x4000, 0x3ff_ffff].map(|count| at(1_700_000_000_000, count)));
+        ids.push(at(1_700_000_000_001, 0));
+        assert!(ids.is_sorted(), "{ids:?}");
+        assert!(ids.iter().all(|id| id.len() == 36 && id.chars().nth(14) == Some('7')), "{ids:?}");
+        let variant = |id: &String| id.chars().nth(19).is_some_and(|digit| "89ab".contains(digit));
+        assert!(ids.iter().all(variant), "{ids:?}");
+        assert!(ids[2].starts_with("018bcfe5-6800-"), "{ids:?}");
+        assert_ne!(at(1, 1), at(1, 1));
     }
 }

@@ -121,7 +121,12 @@ impl<V> Copies<V> {
 
     /// Keeps at most `capacity` copies of what grants have no part in.
     pub(crate) fn of_directory(capacity: usize) -> Self {
-        Self { follows: Follows::Directory, ..Self::new(capacity) }
+        Self::new(capacity).without_grants()
+    }
+
+    /// The same copies of what grants have no part in.
+    pub(crate) fn without_grants(self) -> Self {
+        Self { follows: Follows::Directory, ..self }
     }
 
     /// The copy under `key`, if it still counts.
@@ -132,6 +137,11 @@ impl<V> Copies<V> {
     /// Forgets all copies.
     pub(crate) fn forget(&self) {
         self.entries.clear();
+    }
+
+    /// Forgets the copy under `key`.
+    pub(crate) fn remove(&self, key: &str) {
+        self.entries.remove(key);
     }
 
     /// Keeps a copy.

@@ -52,6 +52,18 @@ impl SignedRequest {
         Self { digest, valid_until }
     }
 
+    /// When its signature ends.
+    pub(crate) fn valid_until(&self) -> Timestamp {
+        self.valid_until
+    }
+
+    /// A number by which it is told from all others of its second.
+    pub(crate) fn number(&self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(self.digest).for_each(|(to, from)| *to = from);
+        u64::from_be_bytes(bytes)
+    }
+
     fn row(&self) -> SignedRow {
         SignedRow { digest: hex::encode(self.digest), valid_until: self.valid_until }
     }
@@ -76,7 +88,8 @@ pub(crate) async fn remember(tx: &mut WriteTx, call: &Call) -> Result<()> {
     }
 }
 
-fn repeated() -> Error {
+/// The refusal of a request that came before.
+pub(crate) fn repeated() -> Error {
     Error::conflict(REPEATED)
 }
 

@@ -1,6 +1,7 @@
 //! The plain struct of handles behind the door, and what every use case shares.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock};
 
 use domain::{Clock, Entropy, Error, ErrorKind, Id, InstallationId, Result, Timestamp};
 use store::{AuditEvent, Outcome, Page, Store, WriteTx};
@@ -35,6 +36,9 @@ use crate::pod_identity::direct::ProvedBefore;
 use crate::pod_identity::feed::Followers;
 use crate::pod_identity::holding::Holding;
 use crate::pod_identity::keys::KnownKeys;
+use crate::pod_identity::minting::Mint;
+use crate::pod_identity::standing::{Place, Prospect};
+use crate::pod_identity::together::Crowds;
 use crate::pod_identity::workloads::Workloads;
 use crate::quotas::{Counted, Quotas};
 use crate::replay;
@@ -42,6 +46,9 @@ use crate::sessions::tokens::KnownToken;
 
 /// So many bytes may what is known about holders of permissions take, roughly.
 const KEPT_HOLDERS: u64 = 128 << 20;
+
+/// The same of what the pods of service accounts would get.
+const KEPT_PROSPECTS: u64 = 64 << 20;
 
 /// What can be set about the service.
 #[derive(Clone, Debug)]
@@ -120,6 +127,12 @@ pub struct Service {
     pub(crate) workloads: Arc<dyn Workloads>,
     pub(crate) known_keys: KnownKeys,
     pub(crate) holding: Holding,
+    pub(crate) places: Copies<Place>,
+    pub(crate) prospects: Copies<Prospect>,
+    pub(crate) crowds: Crowds,
+    pub(crate) mint: OnceLock<Mint>,
+    /// How many rows of the audit this server wrote, to tell those of one millisecond apart.
+    pub(crate) events: AtomicU32,
     pub(crate) proved_before: ProvedBefore,
     pub(crate) gate: Gate,
     pub(crate) followers: Followers,
@@ -172,6 +185,11 @@ impl Service {
             workloads: Arc::new(Blind),
             known_keys: KnownKeys::default(),
             holding: Holding::default(),
+            places: Copies::of_directory(1_000),
+            prospects: Copies::weighed(20_000, KEPT_PROSPECTS, Prospect::weight).without_grants(),
+            crowds: Crowds::default(),
+            mint: OnceLock::new(),
+            events: AtomicU32::new(0),
             proved_before: ProvedBefore::default(),
             gate: Gate::default(),
             followers: Followers::default(),
@@ -234,8 +252,17 @@ impl Service {
         self.begun(call, self.store.write_grants(call.account()).await?).await
     }
 
-    /// What was decided about a caller counts only while they have the same rights.
     async fn begun(&self, call: &Call, mut tx: WriteTx) -> Result<WriteTx> {
+        self.may_still(&mut tx, call).await?;
+        if call.signed.is_some() {
+            self.limiter.signed_change(call.account())?;
+            replay::remember(&mut tx, call).await?;
+        }
+        Ok(tx)
+    }
+
+    /// What was decided about a caller counts only while they have the same rights.
+    pub(crate) async fn may_still(&self, tx: &mut WriteTx, call: &Call) -> Result<()> {
         let caller = &call.caller;
         if let Some(session) = caller.session() {
             // Its ancestors may belong to other accounts, whose revisions say nothing here.
@@ -243,7 +270,7 @@ impl Service {
             living.ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the session is over"))?;
         }
         if tx.directory().is_none_or(|directory| directory > caller.revision) {
-            let now = self.caller(&mut tx, &caller.account, &caller.principal).await?;
+            let now = self.caller(tx, &caller.account, &caller.principal).await?;
             let now = now.map(|now| now.within(caller.rights.limits.clone()));
             if now.is_none_or(|now| now.root != caller.root || now.rights != caller.rights) {
                 return Err(Error::new(
@@ -251,13 +278,9 @@ impl Service {
                     "your rights changed while the request was waiting: send it again",
                 ));
             }
-            still_has_its_key(&mut tx, caller, self.now()).await?;
+            still_has_its_key(tx, caller, self.now()).await?;
         }
-        if call.signed.is_some() {
-            self.limiter.signed_change(call.account())?;
-            replay::remember(&mut tx, call).await?;
-        }
-        Ok(tx)
+        Ok(())
     }
 
     /// The same as [`Service::commit`] for a change that clusters must follow: their workers are poked.

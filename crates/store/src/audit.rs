@@ -74,7 +74,7 @@ pub struct AuditEvent {
 /// An event in its place.
 #[derive(Clone, Debug)]
 pub struct AuditRow {
-    /// The number of the commit among the account's; 0 where nothing was committed.
+    /// The number of the commit among the account's; 0 where nothing of the account was changed.
     pub revision: i64,
     /// What happened.
     pub event: AuditEvent,
@@ -137,6 +137,35 @@ fn nobody() -> AccountId {
     AccountId::stored("")
 }
 
+/// What the audit calls something that was vended: where, for which pod, by which association, as which agency.
+macro_rules! vended_resource {
+    () => {
+        "'cluster/' || cluster_id || '/service-account/' || namespace || '/' || service_account || CASE pod_uid WHEN '' \
+         THEN '' ELSE '/pod/' || namespace || '/' || pod || '/' || pod_uid END || '/association/' || association_id \
+         || '/agency/' || agency_id || '/temporary-key/' || id"
+    };
+}
+
+/// A page of an account's events. What was vended is among them; a database sorts neither the one nor the other, because it
+/// reads both in their order.
+pub(crate) const PAGE: &str = concat!(
+    "SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, source, \
+     explanation_id, detail FROM audit_events \
+     WHERE account_id = $1 AND (at > $2 OR (at = $2 AND id > $3)) AND at >= $4 AND at < $5 \
+     AND ($6 = '' OR actor_id = $6 OR actor_name = $6) AND ($7 = '' OR action = $7) \
+     AND ($8 = '' OR resource = $8) AND ($9 = '' OR explanation_id = $9) AND ($10 = '' OR resource LIKE $10) \
+     UNION ALL SELECT id, 0, issued_at, messenger_id, actor_name, 'bailiwick:podIdentity:vend', ",
+    vended_resource!(),
+    ", 'done', 1, request_id, source, '', '' FROM vended_sessions WHERE account_id = $1 \
+     AND (issued_at > $2 OR (issued_at = $2 AND id > $3)) AND issued_at >= $4 AND issued_at < $5 \
+     AND ($6 = '' OR messenger_id = $6 OR actor_name = $6) AND ($7 = '' OR $7 = 'bailiwick:podIdentity:vend') \
+     AND $9 = '' AND ($8 = '' OR $8 = ",
+    vended_resource!(),
+    ") AND ($10 = '' OR ",
+    vended_resource!(),
+    " LIKE $10) ORDER BY at, id LIMIT $11"
+);
+
 impl WriteTx {
     /// Adds the event to this commit.
     ///
@@ -178,8 +207,18 @@ impl Store {
         .execute(tx.connection())
         .await
         .map_err(database)?;
+        // Ids grow with time: the oldest are found without an index of all accounts' times.
+        let vended = sqlx::query(
+            "DELETE FROM vended_sessions WHERE issued_at < $1 AND expires_at < $1 \
+             AND id IN (SELECT id FROM vended_sessions ORDER BY id LIMIT $2)",
+        )
+        .bind(at.as_millis())
+        .bind(limit)
+        .execute(tx.connection())
+        .await
+        .map_err(database)?;
         tx.commit().await?;
-        Ok(done.rows_affected())
+        Ok(done.rows_affected() + vended.rows_affected())
     }
 }
 
@@ -196,28 +235,21 @@ impl ReadTx {
     ) -> Result<Vec<AuditRow>> {
         let account = account.cloned().unwrap_or_else(nobody);
         let text = |wanted: &Option<String>| wanted.clone().unwrap_or_default();
-        let rows = sqlx::query(
-            "SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, source, \
-             explanation_id, detail FROM audit_events \
-             WHERE account_id = $1 AND (at > $2 OR (at = $2 AND id > $3)) AND at >= $4 AND at < $5 \
-             AND ($6 = '' OR actor_id = $6 OR actor_name = $6) AND ($7 = '' OR action = $7) \
-             AND ($8 = '' OR resource = $8) AND ($9 = '' OR explanation_id = $9) \
-             AND ($10 = '' OR resource LIKE $10) ORDER BY at, id LIMIT $11",
-        )
-        .bind(account.as_str())
-        .bind(page.after_millis())
-        .bind(page.after_id())
-        .bind(filter.since.map_or(i64::MIN, Timestamp::as_millis))
-        .bind(filter.until.map_or(i64::MAX, Timestamp::as_millis))
-        .bind(text(&filter.actor))
-        .bind(text(&filter.action))
-        .bind(text(&filter.resource))
-        .bind(text(&filter.explanation))
-        .bind(filter.pod.as_ref().map(AuditedPod::pattern).unwrap_or_default())
-        .bind(page.limit)
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(PAGE)
+            .bind(account.as_str())
+            .bind(page.after_millis())
+            .bind(page.after_id())
+            .bind(filter.since.map_or(i64::MIN, Timestamp::as_millis))
+            .bind(filter.until.map_or(i64::MAX, Timestamp::as_millis))
+            .bind(text(&filter.actor))
+            .bind(text(&filter.action))
+            .bind(text(&filter.resource))
+            .bind(text(&filter.explanation))
+            .bind(filter.pod.as_ref().map(AuditedPod::pattern).unwrap_or_default())
+            .bind(page.limit)
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         rows.iter().map(row).collect()
     }
 

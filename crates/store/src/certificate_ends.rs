@@ -231,7 +231,12 @@ impl ReadTx {
              AND ($1 <> 'principal' OR c.principal_id <> $3) AND ((c.asked_id = $3 AND $1 IN ('access-key', 'session')) \
              OR ($1 = 'principal' AND c.issued_by = $3 AND c.asked_with IN ('token', 'access-key')) \
              OR (c.asked_with IN ('token', 'lent') AND c.asked_id IN (SELECT d.session_id FROM session_ancestors d \
-             WHERE d.kind = $1 AND d.ancestor_id = $3 AND d.epoch = $4))) AND ",
+             WHERE d.kind = $1 AND d.ancestor_id = $3 AND d.epoch = $4)) OR (c.asked_with = 'lent' AND EXISTS \
+             (SELECT v.id FROM vended_sessions v WHERE v.id = c.asked_id AND (($1 = 'principal' \
+             AND ((v.agency_id = $3 AND v.agency_ended = $4) OR (v.messenger_id = $3 AND v.messenger_ended = $4))) \
+             OR ($1 = 'association' AND v.association_id = $3 AND v.association_ended = $4) \
+             OR ($1 = 'service-account' AND v.cluster_id || '/' || v.service_account_uid = $3 \
+             AND v.service_account_ended = $4))))) AND ",
             crate::certificates::still_asked!(),
         ))
         .bind(from.kind.as_str())

@@ -57,6 +57,13 @@ macro_rules! still_asked {
              WHEN 'lent' THEN (SELECT COUNT(*) FROM sessions s WHERE s.id = c.asked_id AND s.expires_at > $2 \
              AND NOT EXISTS (SELECT a.session_id FROM session_ancestors a WHERE a.session_id = s.id AND ",
             crate::sessions::ancestor_lives!(),
+            " = 0)) + (SELECT COUNT(*) FROM vended_sessions v WHERE v.id = c.asked_id AND v.expires_at > $2 \
+             AND NOT EXISTS (SELECT a.kind FROM (SELECT 'principal' AS kind, v.agency_id AS ancestor_id, \
+             v.agency_ended AS epoch UNION ALL SELECT 'principal', v.messenger_id, v.messenger_ended \
+             WHERE v.messenger_id <> '' UNION ALL SELECT 'association', v.association_id, v.association_ended \
+             UNION ALL SELECT 'service-account', v.cluster_id || '/' || v.service_account_uid, \
+             v.service_account_ended) a WHERE ",
+            crate::sessions::ancestor_lives!(),
             " = 0)) ELSE 1 END > 0)"
         )
     };

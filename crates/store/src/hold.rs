@@ -78,9 +78,15 @@ impl WriteTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn delete_all_sessions(&mut self) -> Result<u64> {
+    pub async fn delete_all_sessions(&mut self, now: Timestamp) -> Result<u64> {
+        let vended = sqlx::query("UPDATE vended_sessions SET expires_at = issued_at WHERE expires_at > $1")
+            .bind(now.as_millis())
+            .execute(self.connection())
+            .await
+            .map_err(database)?
+            .rows_affected();
         let done = sqlx::query("DELETE FROM sessions").execute(self.connection()).await.map_err(database)?;
-        Ok(done.rows_affected())
+        Ok(done.rows_affected() + vended)
     }
 
     /// Writes what a worker would do.

@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (21, include_str!("../migrations/0021_pod_identity_agents.sql")),
     (22, include_str!("../migrations/0022_vended_sessions.sql")),
     (24, include_str!("../migrations/0024_agent_pairs.sql")),
+    (25, include_str!("../migrations/0025_vended_rows.sql")),
 ];
 
 /// Any fixed number: two servers that start together on one PostgreSQL wait for each other here.

@@ -59,7 +59,7 @@ pub struct Store {
     pub(crate) oldest_shared: Duration,
 }
 
-/// Which database it is, for the four statements that differ.
+/// Which database it is, for the five statements that differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Sqlite,
@@ -81,6 +81,14 @@ impl Backend {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT n FROM revision WHERE account_id = $1 FOR NO KEY UPDATE"),
+        }
+    }
+
+    /// The same, telling the account's last commit that changed more than grants.
+    pub(crate) fn locked_directory(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT directory FROM revision WHERE account_id = $1",
+            Self::Postgres => "SELECT directory FROM revision WHERE account_id = $1 FOR NO KEY UPDATE",
         }
     }
 
@@ -128,6 +136,10 @@ impl Store {
                     connection.execute("PRAGMA synchronous = FULL").await?;
                     connection.execute("PRAGMA foreign_keys = ON").await?;
                     connection.execute("PRAGMA busy_timeout = 10000").await?;
+                    // What a statement would need to take itself back is small, and not worth a file each time.
+                    connection.execute("PRAGMA temp_store = MEMORY").await?;
+                    // Ends of tables are written again and again: with a longer log less often into the database.
+                    connection.execute("PRAGMA wal_autocheckpoint = 4000").await?;
                     Ok(())
                 })
             })

@@ -42,3 +42,38 @@ async fn what_one_principal_holds_is_found_without_reading_the_grants_of_the_acc
         }
     }
 }
+
+#[tokio::test]
+async fn whether_a_session_lives_is_found_without_reading_what_was_vended_to_others() {
+    let database = crate::testing::embedded();
+    let store = database.open().await;
+    let lent =
+        concat!("SELECT 1 FROM certificates c WHERE c.id = $1 AND ", crate::certificates::still_asked!());
+    for statement in [crate::sessions::LIVING, lent] {
+        let mut tx = store.read().await.unwrap();
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain).fetch_all(tx.connection()).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        // Of what was put together for one session a handful of rows is read.
+        let few = |step: &str| ["SCAN a", "SCAN o", "SCAN CONSTANT ROW"].contains(&step);
+        let reads_all = |step: &&String| step.starts_with("SCAN") && !few(step);
+        assert_eq!(steps.iter().find(reads_all), None, "{statement}\n{steps:#?}");
+        let by_id = |step: &String| step.contains("sqlite_autoindex_vended_sessions_1 (id=?)");
+        assert!(steps.iter().any(by_id), "{statement}\n{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_the_audit_is_found_without_sorting_all_of_it() {
+    let database = crate::testing::embedded();
+    let store = database.open().await;
+    let mut tx = store.read().await.unwrap();
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", crate::audit::PAGE));
+    let rows = sqlx::query(explain).fetch_all(tx.connection()).await.unwrap();
+    let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+    for index in ["audit_events_in_order", "vended_sessions_in_order"] {
+        assert!(steps.iter().any(|step| step.contains(index)), "{steps:#?}");
+    }
+    let reads_all = |step: &&String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+    assert_eq!(steps.iter().find(reads_all), None, "{steps:#?}");
+}

@@ -1,10 +1,11 @@
 //! Service accounts of clusters that sessions come from, and those that were seen to be gone.
 
-use domain::{AccountId, ClusterId, Result, SessionId, Timestamp};
+use domain::{AccountId, ClusterId, Result, Timestamp};
 use sqlx::Row;
 
 use crate::error::database;
 use crate::open::Store;
+use crate::rows::{placeholders, portions};
 use crate::transaction::{ReadTx, WriteTx};
 
 /// A namespace of a cluster in which service accounts have associations.
@@ -16,17 +17,6 @@ pub struct AssociatedNamespace {
     pub account: AccountId,
     /// The namespace.
     pub namespace: String,
-}
-
-/// For whom a session was vended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VendedTo {
-    /// In which cluster.
-    pub cluster: ClusterId,
-    /// The uid of the service account.
-    pub service_account: String,
-    /// The uid of the pod; empty if the token was bound to none.
-    pub pod: String,
 }
 
 /// What a service account is called where sessions name what they come from.
@@ -62,7 +52,7 @@ impl Store {
 }
 
 impl ReadTx {
-    /// The uids of a cluster's service accounts for which sessions were vended that are not over.
+    /// The uids of a cluster's service accounts for which sessions were vended that may not be over.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -71,18 +61,17 @@ impl ReadTx {
         cluster: &ClusterId,
         now: Timestamp,
     ) -> Result<Vec<String>> {
-        let rows = sqlx::query(
-            "SELECT DISTINCT service_account_uid FROM vended_sessions WHERE cluster_id = $1 AND expires_at > $2",
-        )
-        .bind(cluster.as_str())
-        .bind(now.as_millis())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
-        rows.iter().map(|row| row.try_get("service_account_uid").map_err(database)).collect()
+        let rows =
+            sqlx::query("SELECT uid FROM vended_service_accounts WHERE cluster_id = $1 AND until > $2")
+                .bind(cluster.as_str())
+                .bind(now.as_millis())
+                .fetch_all(self.connection())
+                .await
+                .map_err(database)?;
+        rows.iter().map(|row| row.try_get("uid").map_err(database)).collect()
     }
 
-    /// Whether sessions that are not over were vended for a service account.
+    /// Whether sessions were vended for a service account that may not be over.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
@@ -93,8 +82,7 @@ impl ReadTx {
         now: Timestamp,
     ) -> Result<bool> {
         let row = sqlx::query(
-            "SELECT 1 AS one FROM vended_sessions \
-             WHERE cluster_id = $1 AND service_account_uid = $2 AND expires_at > $3 LIMIT 1",
+            "SELECT 1 AS one FROM vended_service_accounts WHERE cluster_id = $1 AND uid = $2 AND until > $3",
         )
         .bind(cluster.as_str())
         .bind(uid)
@@ -103,42 +91,6 @@ impl ReadTx {
         .await
         .map_err(database)?;
         Ok(row.is_some())
-    }
-
-    /// How many sessions that are not over were vended to a pod, or for a service account with tokens that are bound to
-    /// none.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn count_vended_to(&mut self, to: &VendedTo, now: Timestamp) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM vended_sessions \
-             WHERE cluster_id = $1 AND service_account_uid = $2 AND pod_uid = $3 AND expires_at > $4",
-        )
-        .bind(to.cluster.as_str())
-        .bind(to.service_account.as_str())
-        .bind(to.pod.as_str())
-        .bind(now.as_millis())
-        .fetch_one(self.connection())
-        .await
-        .map_err(database)?;
-        row.try_get("n").map_err(database)
-    }
-
-    /// How many sessions that are not over were vended in a cluster.
-    ///
-    /// # Errors
-    /// `Unavailable` if the database does not answer.
-    pub async fn count_vended_in(&mut self, cluster: &ClusterId, now: Timestamp) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM vended_sessions WHERE cluster_id = $1 AND expires_at > $2",
-        )
-        .bind(cluster.as_str())
-        .bind(now.as_millis())
-        .fetch_one(self.connection())
-        .await
-        .map_err(database)?;
-        row.try_get("n").map_err(database)
     }
 
     /// When a service account was last seen to be gone, in milliseconds; 0 if it never was. What began before is over.
@@ -156,44 +108,41 @@ impl ReadTx {
 }
 
 impl WriteTx {
-    /// Writes down for whom a session was vended.
+    /// Writes down that sessions are vended for service accounts of a cluster, by uid, which end then at the latest. None of
+    /// them twice.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn insert_vended(
-        &mut self,
-        session: &SessionId,
-        to: &VendedTo,
-        until: Timestamp,
-    ) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO vended_sessions (session_id, cluster_id, service_account_uid, pod_uid, expires_at) \
-             VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(session.as_str())
-        .bind(to.cluster.as_str())
-        .bind(to.service_account.as_str())
-        .bind(to.pod.as_str())
-        .bind(until.as_millis())
-        .execute(self.connection())
-        .await
-        .map_err(database)?;
+    pub async fn note_vended_for(&mut self, rows: &[(ClusterId, String, Timestamp)]) -> Result<()> {
+        for rows in portions(rows) {
+            let text = format!(
+                "INSERT INTO vended_service_accounts (cluster_id, uid, until) VALUES {} \
+                 ON CONFLICT (cluster_id, uid) DO UPDATE SET until = excluded.until \
+                 WHERE excluded.until > vended_service_accounts.until",
+                placeholders(self.connection(), rows.len(), 3)
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+            for (cluster, uid, until) in rows {
+                query = query.bind(cluster.as_str()).bind(uid.as_str()).bind(until.as_millis());
+            }
+            query.execute(self.connection()).await.map_err(database)?;
+        }
         Ok(())
     }
 
-    /// Forgets for whom sessions were vended, because they are over with their service account. Returns how many.
+    /// Forgets that sessions were vended for a service account, because they are over with it. Returns whether there may
+    /// have been any.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn forget_vended(&mut self, cluster: &ClusterId, uid: &str) -> Result<u64> {
-        let done =
-            sqlx::query("DELETE FROM vended_sessions WHERE cluster_id = $1 AND service_account_uid = $2")
-                .bind(cluster.as_str())
-                .bind(uid)
-                .execute(self.connection())
-                .await
-                .map_err(database)?;
-        Ok(done.rows_affected())
+    pub async fn forget_vended_for(&mut self, cluster: &ClusterId, uid: &str) -> Result<bool> {
+        let done = sqlx::query("DELETE FROM vended_service_accounts WHERE cluster_id = $1 AND uid = $2")
+            .bind(cluster.as_str())
+            .bind(uid)
+            .execute(self.connection())
+            .await
+            .map_err(database)?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Writes down that a service account is gone, which ends what was vended for it until now. Those from before

@@ -2,10 +2,12 @@
 //!
 //! Two things end a session: the number beside its ancestor, which every look at the session compares, and its
 //! deletion. The number alone would do; it also reaches sessions of other accounts, whose rows are not ours to write
-//! while we hold one account's lock. Deleting makes the table small and a second revocation's receipt short.
+//! while we hold one account's lock. Deleting makes the table small. What was vended to pods is left to the number: it has no
+//! indexes by which it would be found, and does not live long.
 
 use domain::{AccountId, PrincipalId, Result, SessionId, Timestamp};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::error::{corrupt, database};
 use crate::sessions::{Ancestor, AncestorKind, SessionKind};
@@ -63,13 +65,23 @@ impl WriteTx {
         self.revoke_certificates_of_session(id, now).await?;
         self.delete_descendants(AncestorKind::Session, id).await?;
         let account = self.account().clone();
-        let done = sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND id = $2")
+        let deleted = sqlx::query("DELETE FROM sessions WHERE account_id = $1 AND id = $2")
             .bind(account.as_str())
             .bind(id)
             .execute(self.connection())
             .await
             .map_err(database)?;
-        Ok(done.rows_affected() == 1)
+        // The row is the audit's, too, and remembers the request: sent again, that gets nothing.
+        let ended = sqlx::query(
+            "UPDATE vended_sessions SET expires_at = issued_at WHERE account_id = $1 AND id = $2 AND expires_at > $3",
+        )
+        .bind(account.as_str())
+        .bind(id)
+        .bind(now.as_millis())
+        .execute(self.connection())
+        .await
+        .map_err(database)?;
+        Ok(deleted.rows_affected() + ended.rows_affected() == 1)
     }
 
     /// Ends everything that a principal of the account began, or that was begun as it, at any depth.
@@ -205,6 +217,7 @@ impl ReadTx {
                 SessionKind::TemporaryKey => ended.temporary_keys = n,
             }
         }
+        ended.temporary_keys += self.count_vended_from(from, now).await?;
         Ok(ended)
     }
 
@@ -227,19 +240,23 @@ impl ReadTx {
         .fetch_all(self.connection())
         .await
         .map_err(database)?;
-        rows.iter()
-            .map(|row| {
-                let id: String = row.try_get("id").map_err(database)?;
-                let kind: String = row.try_get("kind").map_err(database)?;
-                let account: String = row.try_get("account_id").map_err(database)?;
-                let principal: String = row.try_get("principal_id").map_err(database)?;
-                Ok(Derived {
-                    kind: SessionKind::stored(&kind).ok_or_else(|| corrupt("sessions", "kind", &id))?,
-                    id: SessionId::stored(&id),
-                    account: AccountId::stored(&account),
-                    principal: PrincipalId::stored(&principal),
-                })
-            })
-            .collect()
+        let vended = self.vended_from(from, now, most).await?;
+        let mut all = rows.iter().chain(&vended).map(derived).collect::<Result<Vec<Derived>>>()?;
+        all.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+        all.truncate(usize::try_from(most).unwrap_or_default());
+        Ok(all)
     }
+}
+
+fn derived(row: &AnyRow) -> Result<Derived> {
+    let id: String = row.try_get("id").map_err(database)?;
+    let kind: String = row.try_get("kind").map_err(database)?;
+    let account: String = row.try_get("account_id").map_err(database)?;
+    let principal: String = row.try_get("principal_id").map_err(database)?;
+    Ok(Derived {
+        kind: SessionKind::stored(&kind).ok_or_else(|| corrupt("sessions", "kind", &id))?,
+        id: SessionId::stored(&id),
+        account: AccountId::stored(&account),
+        principal: PrincipalId::stored(&principal),
+    })
 }

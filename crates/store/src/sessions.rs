@@ -26,10 +26,23 @@ macro_rules! ancestor_lives {
              AND s.ended = a.epoch) \
          WHEN 'service-account' THEN (SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM service_account_ends s \
              WHERE s.id = a.ancestor_id AND s.ended_at > a.epoch) \
-         ELSE (SELECT COUNT(*) FROM sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) END"
+         ELSE (SELECT COUNT(*) FROM sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) \
+             + (SELECT COUNT(*) FROM vended_sessions f WHERE f.id = a.ancestor_id AND f.expires_at > $2) END"
     };
 }
 pub(crate) use ancestor_lives;
+
+/// What a session came from, whether each of that still is what it was, and when it ends.
+pub(crate) const LIVING: &str = concat!(
+    "SELECT a.kind, a.ancestor_id, a.account_id, a.epoch, COALESCE(CASE a.kind \
+     WHEN 'principal' THEN (SELECT d.expires_at FROM agency_details d WHERE d.agency_id = a.ancestor_id) \
+     WHEN 'session' THEN COALESCE((SELECT s.expires_at FROM sessions s WHERE s.id = a.ancestor_id), \
+     (SELECT s.expires_at FROM vended_sessions s WHERE s.id = a.ancestor_id)) \
+     END, o.expires_at) AS ends, o.expires_at AS own_end, ",
+    ancestor_lives!(),
+    " AS alive FROM all_ancestors a JOIN all_sessions o ON o.id = a.session_id \
+     WHERE a.session_id = $1 AND o.id = $1 AND o.expires_at > $2",
+);
 
 /// What is shown of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,20 +275,12 @@ impl ReadTx {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn living_ancestors(&mut self, id: &str, now: Timestamp) -> Result<Option<LivingAncestors>> {
-        let rows = sqlx::query(concat!(
-            "SELECT a.kind, a.ancestor_id, a.account_id, a.epoch, COALESCE(CASE a.kind \
-             WHEN 'principal' THEN (SELECT d.expires_at FROM agency_details d WHERE d.agency_id = a.ancestor_id) \
-             WHEN 'session' THEN (SELECT s.expires_at FROM sessions s WHERE s.id = a.ancestor_id) \
-             END, o.expires_at) AS ends, o.expires_at AS own_end, ",
-            ancestor_lives!(),
-            " AS alive FROM session_ancestors a JOIN sessions o ON o.id = a.session_id \
-             WHERE a.session_id = $1 AND o.expires_at > $2",
-        ))
-        .bind(id)
-        .bind(now.as_millis())
-        .fetch_all(self.connection())
-        .await
-        .map_err(database)?;
+        let rows = sqlx::query(LIVING)
+            .bind(id)
+            .bind(now.as_millis())
+            .fetch_all(self.connection())
+            .await
+            .map_err(database)?;
         let mut ancestors = Vec::with_capacity(rows.len());
         let mut until = i64::MAX;
         for row in &rows {

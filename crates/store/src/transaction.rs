@@ -102,6 +102,25 @@ impl Store {
         Ok(tx)
     }
 
+    /// Begins adding sessions that are no change of the account: nothing that is kept in memory about it is out of date
+    /// afterwards, so the commit has no number. Nobody else writes in the account meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write_sessions(&self, account: &AccountId) -> Result<WriteTx> {
+        let mut tx = self.begin_write(account, 0).await?;
+        let row = sqlx::query(self.backend.locked_directory())
+            .bind(account.as_str())
+            .fetch_optional(tx.connection())
+            .await
+            .map_err(database)?
+            .ok_or_else(|| Error::not_found("account", account.as_str()))?;
+        tx.directory = Some(row.try_get("directory").map_err(database)?);
+        tx.touches = Touches::Grants;
+        tx.turn.locked();
+        Ok(tx)
+    }
+
     async fn write_numbered(&self, account: &AccountId, sql: &'static str) -> Result<WriteTx> {
         let mut tx = self.begin_write(account, 0).await?;
         let row = sqlx::query(sql)
@@ -216,7 +235,7 @@ impl WriteTx {
         &self.account
     }
 
-    /// The number that this commit has among the account's commits.
+    /// The number that this commit has among the account's commits; 0 if it has none.
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.revision

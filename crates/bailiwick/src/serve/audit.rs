@@ -78,10 +78,13 @@ enum Trimmed {
     Some,
 }
 
-/// Signed requests that could not come again, and associations that ended long ago.
+/// Signed requests that could not come again, associations that ended long ago, and for whom credentials were vended that are over.
 async fn forget(service: &Service) -> Trimmed {
     if let Err(error) = service.forget_association_ends().await {
         tracing::warn!(?error, "cannot forget associations that ended; trying again");
+    }
+    if let Err(error) = service.forget_vended().await {
+        tracing::warn!(?error, "cannot forget for whom credentials were vended; trying again");
     }
     match service.forget_signed_requests().await {
         Ok(0) => Trimmed::Nothing,

@@ -4,6 +4,8 @@
 mod failures;
 mod refusals;
 
+use std::sync::atomic::Ordering;
+
 use domain::{Denial, Error, Result};
 use sha2::{Digest, Sha256};
 use store::{AuditEvent, ReadTx};
@@ -196,7 +198,8 @@ impl Service {
     }
 
     pub(crate) fn event_id(&self) -> String {
-        domain::GrantId::random_uuid(&*self.entropy).as_str().to_owned()
+        let count = self.events.fetch_add(1, Ordering::Relaxed);
+        domain::GrantId::ordered_uuid(&*self.entropy, self.now(), count).as_str().to_owned()
     }
 }
 

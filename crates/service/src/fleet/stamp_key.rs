@@ -1,4 +1,4 @@
-//! The key that seals the stamps in clusters. It belongs to the installation and outlives every master key: a copy of the
+//! The key that seals the stamps in clusters, and from which the keys of pods are derived. It belongs to the installation and outlives every master key: a copy of the
 //! database from before a change of the master key must still read the stamps that were written after it.
 
 use domain::{AccountId, Error, Result};
@@ -23,6 +23,10 @@ async fn read(tx: &mut ReadTx, keys: &MasterKeys) -> Result<Option<MasterKey>> {
     let plain = keys.open(&record, &sealed)?;
     let text = std::str::from_utf8(&plain).map_err(Error::internal)?;
     MasterKey::parse("stamp key", text).map(Some)
+}
+
+fn missing() -> Error {
+    Error::internal("the database has no key for stamps")
 }
 
 impl Bootstrap {
@@ -53,8 +57,15 @@ impl Service {
                 let mut tx = self.store.read().await?;
                 let found = read(&mut tx, &self.master_key).await?;
                 tx.end().await?;
-                found.ok_or_else(|| Error::internal("the database has no key for stamps"))
+                found.ok_or_else(missing)
             })
+            .await
+    }
+
+    /// The same for who is reading already: waiting for another connection they would hold up those who wait for theirs.
+    pub(crate) async fn stamp_key_in(&self, tx: &mut ReadTx) -> Result<&MasterKey> {
+        self.stamp_key
+            .get_or_try_init(|| async { read(tx, &self.master_key).await?.ok_or_else(missing) })
             .await
     }
 }

@@ -178,6 +178,9 @@ impl Service {
             self.tokens.forget();
             self.grants.forget();
             self.holders.forget();
+            self.places.forget();
+            self.prospects.forget();
+            self.holding.forget();
             self.revisions.forget();
         }
         let mut news = false;

@@ -235,7 +235,7 @@ impl Bootstrap {
         let mut tx = self.store.write_all().await?;
         let hold = tx.hold().await?.ok_or_else(|| Error::conflict("the installation is not held"))?;
         tx.delete_hold().await?;
-        let tokens = tx.delete_all_sessions().await?;
+        let tokens = tx.delete_all_sessions(self.clock.now()).await?;
         let now = self.clock.now();
         let certificates = tx.revoke_every_certificate(now).await?;
         // First, so that the commit of the confirmation does not count as one of what was before it.

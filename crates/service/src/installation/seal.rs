@@ -6,6 +6,7 @@
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use domain::{AccountId, Entropy, Error, Result};
+use ring::hmac;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -92,6 +93,14 @@ impl MasterKey {
         let payload = Payload { msg: text, aad: &record.associated_data() };
         let plain = self.cipher().decrypt(&XNonce::from(*nonce), payload);
         plain.map(Zeroizing::new).map_err(|_| broken("does not open: changed, or moved from another record"))
+    }
+
+    /// A key for another purpose: who has it knows nothing about this one, or about those for other purposes.
+    pub(crate) fn derived(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.bytes.as_slice());
+        let mut derived = Zeroizing::new([0; 32]);
+        derived.iter_mut().zip(hmac::sign(&key, purpose).as_ref()).for_each(|(to, from)| *to = *from);
+        derived
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

@@ -14,15 +14,19 @@
 //! the signature was checked. Whoever is proved is bounded for themselves, by their uid, and before the signature when they
 //! come again.
 
-use domain::{Cluster, ClusterId, Result};
+use std::sync::Arc;
+
+use domain::Result;
 use podidentity::{Claims, Rejected, Unverified};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::messenger::Messenger;
 use super::refusal::{Refusal, Stopped};
-use super::vending::{Shown, Vended};
+use super::standing::Place;
+use super::vending::Vended;
 use crate::audit::AuthFailure;
+use crate::cache::Copy;
 use crate::call::Origin;
 use crate::service::Service;
 
@@ -61,7 +65,12 @@ impl Service {
     /// # Errors
     /// A [`Refusal`] with its word, `Refusal::NotDirect` if pods may not; `Limited` for a source that was wrong too often, or
     /// a pod that asks too often.
-    pub async fn vend_to_pod(&self, origin: &Origin, cluster: &str, token: &str) -> Result<Vended> {
+    pub async fn vend_to_pod(
+        self: &Arc<Self>,
+        origin: &Origin,
+        cluster: &str,
+        token: &str,
+    ) -> Result<Vended> {
         let vended = self.vended_to_pod(origin, cluster, token).await;
         if matches!(vended, Err(Stopped::Refused(_))) {
             self.note_failure(origin, AuthFailure::PodToken);
@@ -69,7 +78,12 @@ impl Service {
         Ok(vended?)
     }
 
-    async fn vended_to_pod(&self, origin: &Origin, cluster: &str, token: &str) -> Result<Vended, Stopped> {
+    async fn vended_to_pod(
+        self: &Arc<Self>,
+        origin: &Origin,
+        cluster: &str,
+        token: &str,
+    ) -> Result<Vended, Stopped> {
         if !self.settings.pod_identity.direct {
             return Err(Refusal::NotDirect.into());
         }
@@ -79,7 +93,7 @@ impl Service {
         } else {
             self.limiter.look_at_token(origin)?;
         }
-        let (cluster, shown) = match self.shown_by_pod(cluster, token).await {
+        let (place, claims) = match self.shown_by_pod(cluster, token).await {
             Err(Stopped::Refused(refusal)) => {
                 self.proved_before.forget(&mark);
                 self.limiter.wrong_pod_token(origin);
@@ -88,23 +102,26 @@ impl Service {
             other => other?,
         };
         self.proved_before.add(mark);
-        self.limiter.pod(&cluster.id, uid(&shown.claims))?;
-        self.vended_for(&Messenger::Pod(origin.clone()), &cluster, shown).await
+        self.limiter.pod(&place.value.cluster.id, uid(&claims))?;
+        self.vended_for(Messenger::Pod(origin.clone()), place, claims).await
     }
 
     /// What a token proves, and of which cluster. What is refused here was not proved.
-    async fn shown_by_pod(&self, cluster: &str, token: &str) -> Result<(Cluster, Shown), Stopped> {
+    async fn shown_by_pod(&self, cluster: &str, token: &str) -> Result<(Arc<Copy<Place>>, Claims), Stopped> {
         // What is wrong with it in every cluster may be told, and costs no look at any.
         self.said(token)?;
-        let cluster = self.cluster_anywhere(cluster).await?.ok_or(Refusal::Unproved)?;
-        match self.shown(&cluster, token).await {
-            Ok(shown) => Ok((cluster, shown)),
+        let shown = match self.place_anywhere(cluster).await {
+            Ok(None) => return Err(Refusal::Unproved.into()),
+            Ok(Some(place)) => self.proved(&place.value, token).await.map(|claims| (place, claims)),
+            Err(stopped) => Err(stopped),
+        };
+        match shown {
             Err(Stopped::Refused(refusal)) => {
                 // Whoever runs the server may know more than a stranger.
-                tracing::debug!(cluster = %cluster.id, why = refusal.word(), "a pod's token was not proved");
+                tracing::debug!(cluster, why = refusal.word(), "a pod's token was not proved");
                 Err(Refusal::Unproved.into())
             }
-            Err(failed @ Stopped::Failed(_)) => Err(failed),
+            other => other,
         }
     }
 
@@ -112,18 +129,6 @@ impl Service {
     fn said(&self, token: &str) -> Result<Claims, Rejected> {
         let audience = &self.settings.pod_identity.audience;
         Unverified::read(token)?.claims_unproved(None, audience, self.now())
-    }
-
-    /// The cluster of that id, whosever it is.
-    async fn cluster_anywhere(&self, id: &str) -> Result<Option<Cluster>> {
-        let mut tx = self.store.read().await?;
-        let row = tx.cluster_row(&ClusterId::stored(id)).await?.filter(|row| !row.removed);
-        let found = match row {
-            Some(row) => tx.cluster(&row.account, id).await?,
-            None => None,
-        };
-        tx.end().await?;
-        Ok(found)
     }
 }
 

@@ -14,6 +14,7 @@ use store::ConnectionFacts;
 use tokio::time::Instant;
 
 use super::refusal::{Refusal, Stopped};
+use super::standing::Place;
 use super::workloads::{Reached, Signing};
 use crate::service::Service;
 
@@ -89,21 +90,19 @@ impl Entry {
 }
 
 impl Service {
-    /// What a token proves about a workload of the cluster behind `reached`, which is known as `identity`.
-    pub(super) async fn proved(
-        &self,
-        reached: &Reached,
-        identity: Option<&ClusterIdentity>,
-        token: &str,
-    ) -> Result<Claims, Stopped> {
+    /// What a token proves about a workload of a cluster.
+    pub(super) async fn proved(&self, place: &Place, token: &str) -> Result<Claims, Stopped> {
         let token = Unverified::read(token)?;
+        let reached = &place.reached;
         let known = self.known_signing(reached).await?;
-        let keys = identity.map(|identity| known.signing.keys.only(&identity.keys)).unwrap_or_default();
+        let keys = place.own_keys(&known.signing);
         match self.verified(&token, &known.signing, &keys) {
             // Keys are rotated, and issuers renamed. Everything else is as wrong tomorrow.
             Err(Stopped::Refused(Refusal::Token(Rejected::UnknownKey(_) | Rejected::Issuer))) => {
                 let known = self.ask_signing(reached, Some(known.asked_at)).await?;
                 let identity = self.identity_of(&reached.cluster).await?;
+                // More may be known of it now.
+                self.places.remove(reached.cluster.as_str());
                 let keys =
                     identity.map(|identity| known.signing.keys.only(&identity.keys)).unwrap_or_default();
                 let verified = self.verified(&token, &known.signing, &keys);

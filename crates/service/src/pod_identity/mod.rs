@@ -7,10 +7,13 @@ pub mod feed;
 pub(crate) mod holding;
 pub(crate) mod keys;
 mod messenger;
+pub(crate) mod minting;
 mod place;
 mod refusal;
 pub(crate) mod session;
+pub(crate) mod standing;
 mod tags;
+pub(crate) mod together;
 mod trial;
 pub mod trust;
 mod vending;
@@ -47,7 +50,7 @@ pub struct PodIdentity {
 pub const SHORTEST_LIFE: i64 = 3600;
 
 /// The longest, in seconds.
-pub const LONGEST_LIFE: i64 = 43_200;
+pub const LONGEST_LIFE: i64 = store::LONGEST_VENDED;
 
 impl Default for PodIdentity {
     fn default() -> Self {

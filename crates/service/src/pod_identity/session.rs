@@ -1,9 +1,8 @@
-//! What a session that is vended looks like: its name, its tags, what it comes from, and how the audit calls it.
+//! What a session that is vended looks like: its name and its tags.
 
-use domain::{Association, Cluster};
-use podidentity::Claims;
+use domain::{Error, Result};
 use sha2::{Digest, Sha256};
-use store::{Ancestor, AncestorKind};
+use store::{Session, SessionKind, VendedSession, VendedTo};
 
 use crate::call::Tag;
 
@@ -15,27 +14,28 @@ const SHOWN: (usize, usize) = (20, 30);
 
 /// The name: readable as far as there is room, and one for each pod, or for the service account where the token is bound to
 /// none. It holds nothing but letters, digits, `-` and `.`.
-pub(super) fn name(cluster: &Cluster, claims: &Claims) -> String {
-    let uid = claims.pod.as_ref().map_or(&claims.service_account.uid, |pod| &pod.uid);
-    let digest = Sha256::digest(format!("{}/{uid}", cluster.id));
+pub(super) fn name(to: &VendedTo) -> String {
+    let uid = to.pod.as_ref().map_or(&to.service_account_uid, |(_, uid)| uid);
+    let digest = Sha256::digest(format!("{}/{uid}", to.cluster));
     let short: String = hex::encode(digest).chars().take(12).collect();
     let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
-    let (namespace, account) = (cut(&claims.namespace, SHOWN.0), cut(&claims.service_account.name, SHOWN.1));
+    let (namespace, account) = (cut(&to.namespace, SHOWN.0), cut(&to.service_account, SHOWN.1));
     format!("{namespace}.{account}.{short}")
 }
 
 /// The tags. All of their keys are reserved: only the server gives them, and sessions that are begun with this one keep them.
-pub(super) fn tags(cluster: &Cluster, claims: &Claims) -> Vec<Tag> {
-    let pod = claims.pod.as_ref();
+fn tags(session: &VendedSession) -> Vec<Tag> {
+    let to = &session.to;
+    let pod = to.pod.as_ref();
     let all = [
-        ("account-id", Some(cluster.account.as_str())),
-        ("cluster-id", Some(cluster.id.as_str())),
-        ("cluster-name", Some(cluster.name.as_str())),
-        ("kubernetes-namespace", Some(claims.namespace.as_str())),
-        ("kubernetes-service-account", Some(claims.service_account.name.as_str())),
-        ("kubernetes-service-account-uid", Some(claims.service_account.uid.as_str())),
-        ("kubernetes-pod-name", pod.map(|pod| pod.name.as_str())),
-        ("kubernetes-pod-uid", pod.map(|pod| pod.uid.as_str())),
+        ("account-id", Some(session.account.as_str())),
+        ("cluster-id", Some(to.cluster.as_str())),
+        ("cluster-name", Some(to.cluster_name.as_str())),
+        ("kubernetes-namespace", Some(to.namespace.as_str())),
+        ("kubernetes-service-account", Some(to.service_account.as_str())),
+        ("kubernetes-service-account-uid", Some(to.service_account_uid.as_str())),
+        ("kubernetes-pod-name", pod.map(|(name, _)| name.as_str())),
+        ("kubernetes-pod-uid", pod.map(|(_, uid)| uid.as_str())),
     ];
     let tag = |(key, value): (&str, Option<&str>)| {
         let value = value?.to_owned();
@@ -44,30 +44,24 @@ pub(super) fn tags(cluster: &Cluster, claims: &Claims) -> Vec<Tag> {
     all.into_iter().filter_map(tag).collect()
 }
 
-/// What it comes from beside principals. `ended` is when the service account was last seen to be gone.
-pub(super) fn ancestors(
-    cluster: &Cluster,
-    claims: &Claims,
-    association: &Association,
-    ended: i64,
-) -> Vec<Ancestor> {
-    let account = &cluster.account;
-    let ancestor = |kind, id, epoch| Ancestor { kind, id, account: account.clone(), epoch };
-    let service_account = format!("{}/{}", cluster.id, claims.service_account.uid);
-    vec![
-        ancestor(AncestorKind::Association, association.id.as_str().to_owned(), association.ended),
-        ancestor(AncestorKind::ServiceAccount, service_account, ended),
-    ]
-}
-
-/// As the audit calls what was vended: where, for which pod, by which association, as which agency.
-pub(super) fn resource(cluster: &Cluster, claims: &Claims, association: &Association, id: &str) -> String {
-    let Claims { namespace, service_account, pod, .. } = claims;
-    let mut text = format!("cluster/{}/service-account/{namespace}/{}", cluster.id, service_account.name);
-    if let Some(pod) = pod {
-        text.push_str(&format!("/pod/{namespace}/{}/{}", pod.name, pod.uid));
-    }
-    text.push_str(&format!("/association/{}/agency/{}", association.id, association.agency));
-    text.push_str(&format!("/temporary-key/{id}"));
-    text
+/// What was vended, as all sessions are.
+pub(crate) fn session(vended: VendedSession, proof_hash: String) -> Result<Session> {
+    let tags = serde_json::to_string(&tags(&vended)).map_err(Error::internal)?;
+    Ok(Session {
+        name: name(&vended.to),
+        tags,
+        id: vended.id,
+        kind: SessionKind::TemporaryKey,
+        account: vended.account,
+        principal: vended.agency.0,
+        project: None,
+        methods: vec![METHOD.to_owned()],
+        assumer: None,
+        limits: "[]".to_owned(),
+        source_identity: String::new(),
+        proof_hash,
+        sealed_secret: None,
+        issued_at: vended.issued_at,
+        expires_at: vended.expires_at,
+    })
 }

@@ -4,6 +4,7 @@ use domain::{Association, Namespace, Result, ServiceAccountName};
 
 use super::associations::{LIST, SHOW};
 use super::refusal::{Refusal, Stopped};
+use super::trust::Pods;
 use super::workloads::{Workload, WorkloadKind};
 use crate::authz::{self, Thing};
 use crate::call::Call;
@@ -68,8 +69,8 @@ impl Service {
         let mut tx = self.store.read().await?;
         let reached = self.reached(&mut tx, cluster).await;
         // Whatever is wrong with the cluster, the association says as whom they would act.
-        let place = (tried.namespace.as_str(), tried.service_account.as_str());
-        let entitled = self.entitled(&mut tx, cluster, place).await;
+        let pods = Pods { cluster, namespace: &tried.namespace, service_account: &tried.service_account };
+        let entitled = self.entitled(&mut tx, &pods).await;
         tx.end().await?;
         if let Ok(entitled) = &entitled
             && may_see(call, &entitled.association, cluster)
@@ -81,7 +82,7 @@ impl Service {
         self.limiter.check(&cluster.id)?;
         let _turn = self.turns.take(&cluster.id).await?;
         self.keys_of(&reached).await?;
-        entitled?;
+        self.narrowed(&entitled?, &pods)?;
         let account =
             Some(&tried.service_account).map(|name| (WorkloadKind::ServiceAccount, name, "service account"));
         let pod = tried.pod.as_ref().map(|name| (WorkloadKind::Pod, name, "pod"));

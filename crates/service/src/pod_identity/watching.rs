@@ -64,6 +64,15 @@ impl Service {
         Ok(found)
     }
 
+    /// Forgets for which service accounts something was vended that is over. Returns for how many. What was vended stays, as
+    /// lines of the audit.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn forget_vended(&self) -> Result<u64> {
+        self.store.forget_vended_for(self.now()).await
+    }
+
     /// Whether what was found behind a cluster's connection is the cluster that is known. What cannot be told is not.
     ///
     /// # Errors
@@ -92,8 +101,8 @@ impl Service {
         // Not a change of grants alone: what is kept in memory of the sessions' keys must be read anew.
         let mut tx = self.store.write(&self.account_of(cluster).await?).await?;
         let now = self.now();
-        let ended = tx.forget_vended(cluster, uid).await?;
-        if ended == 0 && !under_way {
+        let has_sessions = tx.forget_vended_for(cluster, uid).await?;
+        if !has_sessions && !under_way {
             // Another server was first.
             return Ok(false);
         }
@@ -112,7 +121,7 @@ impl Service {
             source: String::new(),
         };
         self.commit_event(tx, &event).await?;
-        if ended > 0 {
+        if has_sessions {
             // Certificates may have been asked for with what is over now.
             self.poke();
         }

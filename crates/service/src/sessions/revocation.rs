@@ -202,8 +202,8 @@ impl Service {
             SessionKind::Token => ("token", "bailiwick:token:revoke"),
             SessionKind::TemporaryKey => ("access key", ACTION),
         };
-        let session = tx
-            .session(id)
+        let session = self
+            .session_of(&mut tx, id)
             .await?
             .filter(|found| found.account == *call.account() && found.kind == kind)
             .ok_or_else(|| Error::not_found(noun, id))?;

@@ -9,6 +9,7 @@ use crate::cache::Copy;
 use crate::call::{Call, Caller};
 use crate::directory::access_keys::SigningKey;
 use crate::installation::seal::Record;
+use crate::pod_identity::{minting, session as vended_session};
 use crate::service::Service;
 use crate::sessions::assuming::check_limits;
 use crate::sessions::{self, KIND, NewSession, SessionKind, TEMPORARY_PREFIX, ancestors};
@@ -79,18 +80,20 @@ impl Service {
         mut tx: ReadTx,
         id: &str,
     ) -> Result<Option<Arc<SigningKey>>> {
-        let found = if id.starts_with(TEMPORARY_PREFIX) { tx.session(id).await? } else { None };
+        let is_one = [TEMPORARY_PREFIX, minting::PREFIX].iter().any(|prefix| id.starts_with(prefix));
+        let found = if is_one { self.session_of(&mut tx, id).await? } else { None };
         let Some(session) = found.filter(|session| session.kind == SessionKind::TemporaryKey) else {
             tx.end().await?;
             return Ok(None);
         };
+        let secret = self.temporary_secret(&mut tx, &session).await?;
         let revision = tx.revision(&session.account).await?;
         let living = self.living(&mut tx, &session, self.now()).await?;
         tx.end().await?;
         // What is over is not remembered: its row will not come back.
         let Some(living) = living else { return Ok(None) };
         let key = Arc::new(SigningKey {
-            secret: self.open_temporary_secret(&session)?,
+            secret,
             caller: living.caller,
             security_token: Some(session.proof_hash),
             expires_at: Some(living.until),
@@ -98,6 +101,25 @@ impl Service {
         let value = Some(Arc::clone(&key));
         self.signing_keys.put(id, Copy { account: session.account, revision, others: living.others, value });
         Ok(Some(key))
+    }
+
+    /// The session of that id, whether it lives or not. One that was vended to a pod is there until it ends.
+    pub(crate) async fn session_of(&self, tx: &mut ReadTx, id: &str) -> Result<Option<Session>> {
+        if !id.starts_with(minting::PREFIX) {
+            return tx.session(id).await;
+        }
+        let vended = tx.vended_session(id).await?.filter(|vended| vended.expires_at > self.now());
+        let Some(vended) = vended else { return Ok(None) };
+        let proof = self.mint_in(tx).await?.security_token(id);
+        vended_session::session(vended, sessions::proof_hash(proof.expose())).map(Some)
+    }
+
+    /// The secret of a temporary key.
+    async fn temporary_secret(&self, tx: &mut ReadTx, session: &Session) -> Result<Secret> {
+        match session.id.as_str().starts_with(minting::PREFIX) {
+            true => Ok(self.mint_in(tx).await?.secret(session.id.as_str())),
+            false => self.open_temporary_secret(session),
+        }
     }
 
     fn open_temporary_secret(&self, session: &Session) -> Result<Secret> {

@@ -26,6 +26,7 @@ use crate::world::{World, worlds};
 
 mod direct;
 mod ends;
+mod together;
 
 const ISSUER: &str = "https://kubernetes.default.svc";
 const PORT: u16 = 7443;
@@ -153,7 +154,7 @@ async fn vending(world: &World, key: &Key, cluster: Arc<Cluster>, settings: Sett
     world.another_server_vending(cluster, settings)
 }
 
-async fn vend(world: &World, server: &Service, token: &str) -> Result<Vended> {
+async fn vend(world: &World, server: &Arc<Service>, token: &str) -> Result<Vended> {
     server.vend(&world.root, WhichCluster::Id("one"), token).await
 }
 

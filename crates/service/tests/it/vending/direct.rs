@@ -17,7 +17,7 @@ fn from(source: &str) -> Origin {
     Origin { source: source.into(), ..origin() }
 }
 
-async fn shown(server: &Service, cluster: &str, token: &str) -> Result<Vended> {
+async fn shown(server: &Arc<Service>, cluster: &str, token: &str) -> Result<Vended> {
     server.vend_to_pod(&origin(), cluster, token).await
 }
 

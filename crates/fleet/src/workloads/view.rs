@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What was heard longer ago is not fresh: a watch that hangs says nothing, as one that has nothing to say.
-const FRESH: Duration = Duration::from_secs(30);
+pub(super) const FRESH: Duration = Duration::from_secs(30);
 
 /// The most that is kept of one kind, in bytes. What comes then is asked for. It is enough for about two hundred thousand.
 const MOST: usize = 40 << 20;
@@ -47,6 +47,11 @@ impl View {
     /// Something was heard: an object, a bookmark, the end of a list.
     pub(super) fn hear(&mut self, now: Instant) {
         self.heard = Some(now);
+    }
+
+    /// Whether it is not fresh any more after that time, if nothing is heard meanwhile.
+    pub(super) fn is_stale_in(&self, time: Duration, now: Instant) -> bool {
+        self.heard.is_none_or(|heard| now.saturating_duration_since(heard) + time > FRESH)
     }
 
     /// It is alive under that uid.
@@ -96,6 +101,10 @@ mod tests {
         assert!(view.knows("a", "n", "u1", now + Duration::from_secs(30)));
         assert!(!view.knows("a", "n", "u1", now + Duration::from_secs(31)));
         assert!(!view.knows("a", "n", "u2", now) && !view.knows("a", "m", "u1", now));
+        let stale = |heard_ago, time| {
+            view.is_stale_in(Duration::from_secs(time), now + Duration::from_secs(heard_ago))
+        };
+        assert!(!stale(5, 25) && stale(6, 25) && stale(31, 0) && View::default().is_stale_in(FRESH, now));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! the cluster is asked each time; it is tried again after a while.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,15 +17,24 @@ use tokio::time::{Instant, sleep};
 use super::listing::Listing;
 use super::page::{Object, Who, is_uid};
 use super::rate::Rate;
-use super::view::View;
+use super::view::{FRESH, View};
 use crate::backoff::Backoff;
 use crate::client::{ApiClient, WatchLine, parse, segment};
 use crate::failure::Failure;
 use crate::identity::identify;
 use crate::wire::{Event, Line};
 
-/// How long the API server is asked to keep a watch open.
-const WATCH_SECONDS: u64 = 240;
+/// How long one watch lasts. An API server says two seconds before its end how far it came, but older ones only if something
+/// happened. What is quiet is listed again then, where that is little: else each pod would be asked for.
+const WATCH_SECONDS: u64 = 25;
+
+const WATCH: Duration = Duration::from_secs(WATCH_SECONDS);
+
+const _: () = assert!(WATCH_SECONDS < FRESH.as_secs(), "what is quiet is listed before it counts no more");
+
+/// More than that is not listed only because nothing was heard of it. Where there are many pods, something always happens.
+const LITTLE: usize = 1_000;
+
 /// The least time between two lists, and from the start of one watch to the next.
 const PAUSE: Duration = Duration::from_secs(1);
 /// After how long everything is listed again: a restored etcd may have gone back in time, and a watch says nothing of it.
@@ -49,6 +59,8 @@ struct Kept {
     view: Mutex<View>,
     /// Told when it has to be listed anew.
     list: Notify,
+    /// How many there were in the last list.
+    listed: AtomicUsize,
     /// How fast events may come, and how fast service accounts may go.
     rates: Mutex<(Rate, Rate)>,
 }
@@ -57,7 +69,7 @@ impl Kept {
     fn new(kind: WorkloadKind) -> Self {
         let rate = |(most, per_second)| Rate::new(most, per_second, Instant::now());
         let rates = Mutex::new((rate(EVENTS), rate(DELETIONS)));
-        Self { kind, view: Mutex::default(), list: Notify::new(), rates }
+        Self { kind, view: Mutex::default(), list: Notify::new(), listed: AtomicUsize::new(0), rates }
     }
 
     /// Takes a token from one of the two buckets.
@@ -162,6 +174,11 @@ impl Following<'_> {
                 Some(next) => version = next,
                 None => return Ok(()),
             }
+            if self.kept.view().is_stale_in(WATCH, Instant::now())
+                && self.kept.listed.load(Ordering::Relaxed) <= LITTLE
+            {
+                return Ok(());
+            }
             sleep(PAUSE.saturating_sub(began.elapsed())).await;
         }
         Ok(())
@@ -175,7 +192,14 @@ impl Following<'_> {
         };
         self.kept.view().begin();
         let listing = Listing { client: self.client, path: self.kept.path(), turns: &self.watch.turns };
-        let version = listing.read(|page| self.keep(page, &mut missing)).await?;
+        let mut listed = 0;
+        let version = listing
+            .read(|page| {
+                listed += page.len();
+                self.keep(page, &mut missing);
+            })
+            .await?;
+        self.kept.listed.store(listed, Ordering::Relaxed);
         self.kept.view().hear(Instant::now());
         self.not_listed(missing).await?;
         Ok(version)

@@ -81,12 +81,17 @@ def bound_tokens(api_server, audience, pods):
         return list(pool.map(make, range(pods)))
 
 
+def agent_key(server, cluster):
+    return server.client().call("POST", f"/bailiwick/v1/clusters/{cluster}/pod-identity/agent", {}, status=201)
+
+
 def http(method, target, headers, body):
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"{method} {target} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}"
 
 
-def vend_requests(server, cluster, tokens, offset=0):
+def vend_requests(server, cluster, key, tokens, offset=0):
+    """What an agent of the cluster sends."""
     host = urllib.parse.urlsplit(server.base).netloc
     target = f"/bailiwick/v1/clusters/{cluster}/pod-identity/credentials"
     date = signer.now(offset)
@@ -94,7 +99,7 @@ def vend_requests(server, cluster, tokens, offset=0):
     for token in tokens:
         body = json.dumps({"token": token})
         headers = [("Host", host), ("Content-Type", "application/json"), ("X-Sdk-Date", date)]
-        signature = signer.authorization(server.key_id, server.secret, "POST", target, headers, body.encode())
+        signature = signer.authorization(key["accessKeyId"], key["secretAccessKey"], "POST", target, headers, body.encode())
         made.append(http("POST", target, [*headers, ("Authorization", signature)], body))
     return made
 
@@ -176,18 +181,45 @@ def measure(arguments, api_server, server):
     tokens = bound_tokens(api_server, "service.cce.pods", arguments.pods)
     print(f"{len(tokens)} pods of one service account, load {os.getloadavg()[0]:.1f}", flush=True)
     address = urllib.parse.urlsplit(server.base).netloc
-    checked(server, cluster, tokens[0])
+    key = agent_key(server, cluster)
+    checked(server, cluster, key, tokens[0])
     parts = arguments.parts or PARTS
+    with lively(api_server):
+        measure_parts(arguments, server, cluster, key, tokens, address, parts)
+
+
+@contextlib.contextmanager
+def lively(api_server):
+    """Where there are kubelets, something always happens to some pod; here one is labelled anew now and then."""
+    ended = threading.Event()
+
+    def run():
+        kube = api_server.client()
+        number = 0
+        while not ended.wait(5):
+            number += 1
+            kube.merge(f"/api/v1/namespaces/{PLACE}/pods/pod-0", {"metadata": {"labels": {"at": str(number)}}})
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def measure_parts(arguments, server, cluster, key, tokens, address, parts):
     if "burst" in parts:
-        burst(arguments, server, cluster, tokens, address)
+        burst(arguments, server, cluster, key, tokens, address)
     if "moto" in parts:
-        compare(arguments, server, cluster, tokens, address)
+        compare(arguments, server, cluster, key, tokens, address)
     if "killed" in parts:
         killed(server, cluster, tokens)
 
 
-def burst(arguments, server, cluster, tokens, address):
-    done = paced(arguments.benches, address, vend_requests(server, cluster, tokens), len(tokens) / SECONDS, 32)
+def burst(arguments, server, cluster, key, tokens, address):
+    done = paced(arguments.benches, address, vend_requests(server, cluster, key, tokens), len(tokens) / SECONDS, 32)
     print(
         f"vending to {done['count']} pods in {done['seconds']:.1f} s: p50 {done['p50']:.2f} ms,"
         f" p99 {done['p99']:.2f} ms, longest {done['max']:.1f} ms (aim: p99 at most 20)",
@@ -195,9 +227,9 @@ def burst(arguments, server, cluster, tokens, address):
     )
 
 
-def checked(server, cluster, token):
+def checked(server, cluster, key, token):
     """One answer is looked at, so that what is timed is what it says."""
-    (request,) = vend_requests(server, cluster, [token], offset=-600)
+    (request,) = vend_requests(server, cluster, key, [token], offset=-600)
     import http.client
 
     host = urllib.parse.urlsplit(server.base).netloc
@@ -211,14 +243,14 @@ def checked(server, cluster, token):
     assert told["credentials"]["securityToken"] and told["credentials"]["secretAccessKey"]
 
 
-def compare(arguments, server, cluster, tokens, address):
+def compare(arguments, server, cluster, key, tokens, address):
     """Each with as many connections as serve it best; a round has as many of ours as take as long as some of theirs."""
     ours_cpu, theirs_cpu, ours_rate, theirs_rate = [], [], [], []
     with moto() as (pid, moto_address):
         theirs = assume_requests(moto_address, 1000)
         for number in range(ROUNDS):
             # Signed at another second each time, or they would be refused as repeated.
-            requests = vend_requests(server, cluster, tokens, offset=-60 * (number + 1))
+            requests = vend_requests(server, cluster, key, tokens, offset=-60 * (number + 1))
             for process, where, sent, connections, cpu, rate in (
                 (server.process.pid, address, requests, 256, ours_cpu, ours_rate),
                 (pid, moto_address, theirs, 8, theirs_cpu, theirs_rate),
@@ -237,8 +269,7 @@ def compare(arguments, server, cluster, tokens, address):
 
 def killed(server, cluster, tokens):
     """All pods ask at once, through the agents of their nodes, and the server is killed when a tenth has credentials."""
-    path = f"/bailiwick/v1/clusters/{cluster}/pod-identity/agent"
-    key = server.client().call("POST", path, {}, status=201)
+    key = agent_key(server, cluster)
     agents = [NodeAgent(server.base, cluster, key) for _ in range(AGENTS)]
     try:
         for agent in agents:

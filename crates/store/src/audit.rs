@@ -146,24 +146,25 @@ macro_rules! vended_resource {
     };
 }
 
-/// A page of an account's events. What was vended is among them; a database sorts neither the one nor the other, because it
-/// reads both in their order.
+/// A page of an account's events. What was vended is among them; a database reads a page of each in its order, and sorts no
+/// more than both pages.
 pub(crate) const PAGE: &str = concat!(
-    "SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, source, \
-     explanation_id, detail FROM audit_events \
+    "SELECT * FROM (SELECT id, revision, at, actor_id, actor_name, action, resource, outcome, occurrences, request_id, \
+     source, explanation_id, detail FROM audit_events \
      WHERE account_id = $1 AND (at > $2 OR (at = $2 AND id > $3)) AND at >= $4 AND at < $5 \
      AND ($6 = '' OR actor_id = $6 OR actor_name = $6) AND ($7 = '' OR action = $7) \
      AND ($8 = '' OR resource = $8) AND ($9 = '' OR explanation_id = $9) AND ($10 = '' OR resource LIKE $10) \
-     UNION ALL SELECT id, 0, issued_at, messenger_id, actor_name, 'bailiwick:podIdentity:vend', ",
+     ORDER BY at, id LIMIT $11) AS events UNION ALL \
+     SELECT * FROM (SELECT id, CAST(0 AS BIGINT), issued_at, messenger_id, actor_name, 'bailiwick:podIdentity:vend', ",
     vended_resource!(),
-    ", 'done', 1, request_id, source, '', '' FROM vended_sessions WHERE account_id = $1 \
+    ", 'done', CAST(1 AS BIGINT), request_id, source, '', '' FROM vended_sessions WHERE account_id = $1 \
      AND (issued_at > $2 OR (issued_at = $2 AND id > $3)) AND issued_at >= $4 AND issued_at < $5 \
      AND ($6 = '' OR messenger_id = $6 OR actor_name = $6) AND ($7 = '' OR $7 = 'bailiwick:podIdentity:vend') \
      AND $9 = '' AND ($8 = '' OR $8 = ",
     vended_resource!(),
     ") AND ($10 = '' OR ",
     vended_resource!(),
-    " LIKE $10) ORDER BY at, id LIMIT $11"
+    " LIKE $10) ORDER BY issued_at, id LIMIT $11) AS vended ORDER BY at, id LIMIT $11"
 );
 
 impl WriteTx {

@@ -59,7 +59,7 @@ pub struct Store {
     pub(crate) oldest_shared: Duration,
 }
 
-/// Which database it is, for the five statements that differ.
+/// Which database it is, for the six statements that differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Sqlite,
@@ -89,6 +89,18 @@ impl Backend {
         match self {
             Self::Sqlite => "SELECT directory FROM revision WHERE account_id = $1",
             Self::Postgres => "SELECT directory FROM revision WHERE account_id = $1 FOR NO KEY UPDATE",
+        }
+    }
+
+    /// Forgets service accounts whose time is over. Where others write meanwhile, those that they hold are left for later:
+    /// each side could wait for the other.
+    pub(crate) fn forget_vended_for(self) -> &'static str {
+        match self {
+            Self::Sqlite => "DELETE FROM vended_service_accounts WHERE until < $1",
+            Self::Postgres => {
+                "DELETE FROM vended_service_accounts WHERE (cluster_id, uid) IN (SELECT cluster_id, uid \
+                 FROM vended_service_accounts WHERE until < $1 FOR UPDATE SKIP LOCKED)"
+            }
         }
     }
 

@@ -192,7 +192,7 @@ impl Store {
     /// `Unavailable` if the database does not answer.
     pub async fn forget_vended_for(&self, at: Timestamp) -> Result<u64> {
         let mut tx = self.begin_write(&AccountId::stored(""), 0).await?;
-        let done = sqlx::query("DELETE FROM vended_service_accounts WHERE until < $1")
+        let done = sqlx::query(self.backend.forget_vended_for())
             .bind(at.as_millis())
             .execute(tx.connection())
             .await
@@ -266,7 +266,7 @@ impl ReadTx {
         let Some(statement) = from_statement!(
             from.kind,
             "SELECT id, 'temporary-key' AS kind, account_id, agency_id AS principal_id FROM vended_sessions WHERE ",
-            " ORDER BY id LIMIT $6"
+            " ORDER BY issued_at, id LIMIT $6"
         ) else {
             return Ok(Vec::new());
         };

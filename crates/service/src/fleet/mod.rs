@@ -281,6 +281,7 @@ impl Service {
         let mut tx = self.store.write_observed(&self.account_of(id).await?).await?;
         tx.set_identity(id, version, &next, self.now()).await?;
         tx.commit().await?;
+        self.places.remove(id.as_str());
         Ok(true)
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use domain::{AccountId, ClusterId, Error, Result, Timestamp};
+use domain::{AccountId, ClusterId, Result, Timestamp};
 use store::{ReadTx, VendedSession, VendedUntil, WriteTx};
 
 use crate::quotas::{Quotas, room};
@@ -33,6 +33,8 @@ struct Held {
     ends: BinaryHeap<Reverse<(Timestamp, u64)>>,
     /// How many each has.
     each: HashMap<u64, u32>,
+    /// Whether what the database says is among it.
+    is_whole: bool,
     /// Until when the database knows that something is vended for a service account, and at which commit it was told.
     noted: HashMap<String, (Timestamp, i64)>,
 }
@@ -102,8 +104,13 @@ impl Holding {
         lock(&self.counted).clear();
     }
 
+    /// The same of one cluster.
+    pub(crate) fn forget_of(&self, cluster: &ClusterId) {
+        lock(&self.counted).remove(cluster);
+    }
+
     fn is_counted(&self, cluster: &ClusterId) -> bool {
-        lock(&self.counted).contains_key(cluster)
+        lock(&self.counted).get(cluster).is_some_and(|held| held.is_whole)
     }
 
     /// Whose a session is, where each has a number: the pod's, or the service account's where the token is bound to none.
@@ -112,7 +119,7 @@ impl Holding {
     }
 
     fn count(&self, cluster: &ClusterId, rows: &[VendedUntil]) {
-        let mut held = Held::default();
+        let mut held = Held { is_whole: true, ..Held::default() };
         for row in rows {
             held.add(self.whose(&row.service_account, &row.pod), row.expires_at);
         }
@@ -122,8 +129,8 @@ impl Holding {
     /// Counts one more, if the pod and all pods of the cluster have not as many as they may.
     fn take(&self, cluster: &ClusterId, one: &VendedUntil, now: Timestamp, quotas: &Quotas) -> Result<()> {
         let mut counted = lock(&self.counted);
-        let held =
-            counted.get_mut(cluster).ok_or_else(|| Error::internal("a cluster that was not counted"))?;
+        // If everything was forgotten in this moment, this one is counted alone, until all are counted again.
+        let held = counted.entry(cluster.clone()).or_default();
         held.forget(now);
         let whose = self.whose(&one.service_account, &one.pod);
         let theirs = i64::from(held.each.get(&whose).copied().unwrap_or_default());
@@ -138,7 +145,7 @@ impl Holding {
     /// before `directory`, the last commit that may have made it forget that, does not count.
     fn to_note(&self, cluster: &ClusterId, uid: &str, end: Timestamp, directory: i64) -> Option<Timestamp> {
         let mut counted = lock(&self.counted);
-        let noted = &mut counted.get_mut(cluster)?.noted;
+        let noted = &mut counted.entry(cluster.clone()).or_default().noted;
         if noted.get(uid).is_some_and(|(until, at)| *until >= end && *at >= directory) {
             return None;
         }
@@ -225,5 +232,22 @@ mod tests {
         assert_eq!(note(1000, 5), None);
         assert_eq!(note(1001, 5), Some(at(1901)));
         assert_eq!(note(1002, 6), Some(at(1902)));
+    }
+
+    #[test]
+    fn what_is_taken_while_all_is_forgotten_is_not_taken_for_all() {
+        let (holding, cluster) = (Holding::default(), ClusterId::stored("c"));
+        holding.count(&cluster, &[until("a", 90)]);
+        assert!(holding.is_counted(&cluster));
+        holding.forget();
+        holding.take(&cluster, &until("b", 90), at(0), &Quotas::default()).unwrap();
+        assert_eq!(
+            holding.to_note(&cluster, "u", at(90), 1),
+            Some(at(990)),
+            "and it is written down for whom"
+        );
+        assert!(!holding.is_counted(&cluster));
+        holding.count(&cluster, &[]);
+        assert!(holding.is_counted(&cluster));
     }
 }

@@ -101,8 +101,10 @@ impl Service {
             Err(Stopped::Refused(Refusal::Token(Rejected::UnknownKey(_) | Rejected::Issuer))) => {
                 let known = self.ask_signing(reached, Some(known.asked_at)).await?;
                 let identity = self.identity_of(&reached.cluster).await?;
-                // More may be known of it now.
-                self.places.remove(reached.cluster.as_str());
+                if identity != place.identity {
+                    // More is known of it now.
+                    self.places.remove(reached.cluster.as_str());
+                }
                 let keys =
                     identity.map(|identity| known.signing.keys.only(&identity.keys)).unwrap_or_default();
                 let verified = self.verified(&token, &known.signing, &keys);

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Association, Cluster, ClusterId, ClusterIdentity, Result};
+use domain::{Association, Cluster, ClusterId, ClusterIdentity, Error, Result};
 use podidentity::{Claims, KeySet};
 use store::{AgencyDetails, Ancestor, ReadTx};
 
@@ -23,7 +23,7 @@ pub(crate) struct Place {
     /// The way to it.
     pub(super) reached: Reached,
     /// Which cluster it is known to be.
-    identity: Option<ClusterIdentity>,
+    pub(super) identity: Option<ClusterIdentity>,
     /// Which of the keys that it says are known to be its own: finding that out takes longer than all else here.
     own: Mutex<Option<(Arc<Signing>, Arc<KeySet>)>>,
 }
@@ -126,6 +126,9 @@ impl Service {
     pub(super) async fn load_place(&self, cluster: Cluster) -> Result<Arc<Copy<Place>>, Stopped> {
         let mut tx = self.store.read().await?;
         let revision = tx.revision(&cluster.account).await?;
+        // As it is at that revision: what policies ask about it may have changed since it was found.
+        let now = tx.cluster(&cluster.account, cluster.id.as_str()).await?;
+        let cluster = now.ok_or_else(|| Error::not_found("cluster", cluster.id.as_str()))?;
         let (reached, identity) = self.reached(&mut tx, &cluster).await?;
         tx.end().await?;
         let (id, account) = (cluster.id.clone(), cluster.account.clone());

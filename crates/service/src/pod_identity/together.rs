@@ -1,8 +1,8 @@
 //! What is vended at the same time is written together: one commit for all who wait, while the next ones gather. A commit
 //! costs the same whether one session is in it or a hundred, and pods come in crowds.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{
@@ -134,8 +134,6 @@ impl Service {
                 }
             }
             Err(error) => {
-                // What was counted is not there, or perhaps it is.
-                self.holding.forget();
                 for reply in told {
                     tell(reply, Err(unwritten(&error).into()));
                 }
@@ -152,6 +150,23 @@ impl Service {
         told: &mut Vec<oneshot::Sender<Result<Given, Stopped>>>,
         given: &mut Vec<Given>,
     ) -> Result<()> {
+        let clusters: HashSet<ClusterId> =
+            crowd.iter().map(|one| one.asked.place.value.cluster.id.clone()).collect();
+        let outcome = self.commit_counted(account, crowd, told, given).await;
+        if outcome.is_err() {
+            // What was counted is not there, or perhaps it is.
+            clusters.iter().for_each(|cluster| self.holding.forget_of(cluster));
+        }
+        outcome
+    }
+
+    async fn commit_counted(
+        &self,
+        account: &AccountId,
+        crowd: Vec<Waiting>,
+        told: &mut Vec<oneshot::Sender<Result<Given, Stopped>>>,
+        given: &mut Vec<Given>,
+    ) -> Result<()> {
         let mut tx = match self.store.write_sessions(account).await {
             Ok(tx) => tx,
             Err(error) => {
@@ -161,6 +176,10 @@ impl Service {
         };
         let mut asked_for = Vec::with_capacity(crowd.len());
         for Waiting { asked, reply } in crowd {
+            if reply.is_closed() {
+                // They gave up while they waited, and would never know.
+                continue;
+            }
             match self.entitled_still(&mut tx, &asked).await {
                 Ok(one) => {
                     asked_for.push(one);

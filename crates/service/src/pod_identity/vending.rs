@@ -111,11 +111,12 @@ impl Service {
         let prospect = self.prospect(&messenger, cluster, &claims).await?;
         self.narrowed(&prospect.value.entitled, &pods(cluster, &claims))?;
         self.alive(&place.value.reached, &claims).await?;
+        // Before anything is written: what cannot be made a key of helps nobody.
+        let mint = self.mint().await?;
         let account = cluster.account.clone();
         let asked = Asked { messenger, place, prospect, claims };
         let Given { session, agency_name, association, narrowed } = self.written(&account, asked).await?;
         drop(under_way);
-        let mint = self.mint().await?;
         let (id, expires_at) = (session.id.as_str(), session.expires_at);
         let key = VendedKey {
             id: AccessKeyId::stored(id),

@@ -121,6 +121,7 @@ impl Service {
             source: String::new(),
         };
         self.commit_event(tx, &event).await?;
+        self.holding.forget_of(cluster);
         if has_sessions {
             // Certificates may have been asked for with what is over now.
             self.poke();

@@ -216,6 +216,8 @@ impl Service {
             SessionKind::TemporaryKey => receipt.temporary_keys += 1,
         }
         tx.delete_session(id, self.now()).await?;
+        // It may have been a pod's, which may have another one now.
+        self.holding.forget();
         let resource = format!("{}/{id}", kind.as_str());
         self.commit(tx, call, action, &resource).await?;
         Ok(receipt)

@@ -140,6 +140,21 @@ async fn one_key_of_a_pod_is_revoked_by_its_id_and_what_began_with_it_too() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_revoked_makes_room_for_another_one() {
+    for world in worlds().await {
+        let key = Key::new("k1");
+        let quotas = Quotas { sessions_per_pod: 1, ..Quotas::default() };
+        let settings = Settings { quotas, ..Settings::default() };
+        let server = vending(&world, &key, Cluster::new(&key), settings).await;
+        let token = key.token(&world, Some("p1"));
+        let vended = vend(&world, &server, &token).await.unwrap();
+        assert_eq!(refusal(vend(&world, &server, &token).await).0, ErrorKind::Conflict, "{}", world.on());
+        server.revoke_key(&world.root, vended.key.id.as_str()).await.unwrap();
+        vend(&world, &server, &token).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_key_of_a_pod_is_not_made_again_by_the_request_that_got_it() {
     for world in worlds().await {
         let (service, root) = (&world.service, &world.root);

@@ -125,6 +125,8 @@ impl Service {
     }
 
     async fn write_together(&self, account: &AccountId, crowd: Vec<Waiting>) {
+        let clusters: HashSet<ClusterId> =
+            crowd.iter().map(|one| one.asked.place.value.cluster.id.clone()).collect();
         let mut given = Vec::with_capacity(crowd.len());
         let mut told = Vec::with_capacity(crowd.len());
         match self.commit_together(account, crowd, &mut told, &mut given).await {
@@ -134,6 +136,8 @@ impl Service {
                 }
             }
             Err(error) => {
+                // What was counted is not there, or perhaps it is.
+                clusters.iter().for_each(|cluster| self.holding.forget_of(cluster));
                 for reply in told {
                     tell(reply, Err(unwritten(&error).into()));
                 }
@@ -144,23 +148,6 @@ impl Service {
     /// Writes what the crowd gets. Who is refused is told at once; whom to tell of the rest, and what, stands in `told` and
     /// `given`.
     async fn commit_together(
-        &self,
-        account: &AccountId,
-        crowd: Vec<Waiting>,
-        told: &mut Vec<oneshot::Sender<Result<Given, Stopped>>>,
-        given: &mut Vec<Given>,
-    ) -> Result<()> {
-        let clusters: HashSet<ClusterId> =
-            crowd.iter().map(|one| one.asked.place.value.cluster.id.clone()).collect();
-        let outcome = self.commit_counted(account, crowd, told, given).await;
-        if outcome.is_err() {
-            // What was counted is not there, or perhaps it is.
-            clusters.iter().for_each(|cluster| self.holding.forget_of(cluster));
-        }
-        outcome
-    }
-
-    async fn commit_counted(
         &self,
         account: &AccountId,
         crowd: Vec<Waiting>,

@@ -215,9 +215,11 @@ impl Service {
             SessionKind::Token => receipt.tokens += 1,
             SessionKind::TemporaryKey => receipt.temporary_keys += 1,
         }
+        if let Some(vended) = tx.vended_session(id).await? {
+            // Its pod may have another one now.
+            self.holding.forget_of(&vended.to.cluster);
+        }
         tx.delete_session(id, self.now()).await?;
-        // It may have been a pod's, which may have another one now.
-        self.holding.forget();
         let resource = format!("{}/{id}", kind.as_str());
         self.commit(tx, call, action, &resource).await?;
         Ok(receipt)

@@ -140,6 +140,29 @@ async fn one_key_of_a_pod_is_revoked_by_its_id_and_what_began_with_it_too() {
 }
 
 #[tokio::test]
+async fn whoever_ends_what_is_no_pods_has_nothing_of_pods_counted_anew() {
+    for world in worlds().await {
+        let key = Key::new("k1");
+        let quotas = Quotas { sessions_per_pod: 2, ..Quotas::default() };
+        let settings = Settings { quotas, ..Settings::default() };
+        let server = vending(&world, &key, Cluster::new(&key), settings).await;
+        let token = key.token(&world, Some("p1"));
+        vend(&world, &server, &token).await.unwrap();
+        // One more of which only the database knows: counted anew, it would leave no room.
+        let columns = "account_id, agency_id, agency_ended, messenger_id, messenger_ended, association_id, \
+                       association_ended, cluster_id, cluster_name, namespace, service_account, service_account_uid, \
+                       service_account_ended, pod, pod_uid, issued_at, expires_at, actor_name, request_id, source";
+        let again = format!(
+            "INSERT INTO vended_sessions (id, {columns}) SELECT 'BVOTHER', {columns} FROM vended_sessions"
+        );
+        store::testing::execute(&world.store, &again).await;
+        let other = server.issue_temporary_key(&world.root, 900, Vec::new()).await.unwrap();
+        server.revoke_key(&world.root, other.id.as_str()).await.unwrap();
+        vend(&world, &server, &token).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_was_revoked_makes_room_for_another_one() {
     for world in worlds().await {
         let key = Key::new("k1");

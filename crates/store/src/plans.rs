@@ -67,6 +67,7 @@ async fn whether_a_session_lives_is_found_without_reading_what_was_vended_to_oth
 async fn a_page_of_the_audit_is_found_without_sorting_all_of_it() {
     let database = crate::testing::embedded();
     let store = database.open().await;
+    assert_eq!(crate::audit::PAGE.matches(crate::VENDED).count(), 2, "it is called so in the statement, too");
     let mut tx = store.read().await.unwrap();
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", crate::audit::PAGE));
     let rows = sqlx::query(explain).fetch_all(tx.connection()).await.unwrap();

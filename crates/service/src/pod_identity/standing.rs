@@ -49,7 +49,6 @@ impl Place {
 }
 
 /// What somebody is entitled to by an association.
-#[derive(Clone)]
 pub(super) struct Entitled {
     pub(super) association: Association,
     pub(super) agency_name: String,

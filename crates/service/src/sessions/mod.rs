@@ -134,9 +134,8 @@ impl Service {
         }
         check_size(&new, ancestors)?;
         let have = match new.methods.first().map(String::as_str) {
-            // As many pods as there are may act as one agency. What is vended to them was counted; what each of them begins
-            // with that is counted by the name, which it keeps.
-            Some(pod_identity::METHOD) if new.methods.len() == 1 => 0,
+            // As many pods as there are may act as one agency. What each of them begins with what was vended to it is
+            // counted by the name, which it keeps.
             Some(pod_identity::METHOD) if new.assumer.is_none() => {
                 tx.count_sessions_named(&new.principal, &new.name, issued_at).await?
             }

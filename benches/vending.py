@@ -3,8 +3,8 @@
     python benches/vending.py SERVER BENCHES [--pods N] [PART…]
 
 SERVER and BENCHES are the two release builds; the agent's lies beside them. Parts: burst (pods that start one after the
-other), moto (beside its AssumeRole), killed (a server that dies amid first fetches); all of them unless some are named. Pods and their tokens are real ones of the API server of `e2e/harness`;
-what is vended to the first of them is used before anything is timed. Figures are printed with their peer's; nothing is
+other), moto (beside its AssumeRole), agents (all pods at once, through the agents of their nodes), killed (the same, and the
+server dies amid it); all of them unless some are named. Pods and their tokens are real ones of the API server of `e2e/harness`; what is vended to the first of them is used before anything is timed. Figures are printed with their peer's; nothing is
 judged.
 """
 
@@ -34,10 +34,12 @@ CONFIG = "[limits]\nconnections_per_source = 4096\nrequests_per_source = { per_s
 SECONDS = 40
 ROUNDS = 5
 PLACE = "vending"
-PARTS = ("burst", "moto", "killed")
+PARTS = ("burst", "moto", "agents", "killed")
 # No node has five thousand pods.
 AGENTS = 10
 IN_FLIGHT = 64
+# So many tokens an agent puts into one request where so many pods wait for it.
+TOGETHER = 32
 
 
 def show(title, figures, unit=""):
@@ -90,14 +92,14 @@ def http(method, target, headers, body):
     return f"{method} {target} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}"
 
 
-def vend_requests(server, cluster, key, tokens, offset=0):
-    """What an agent of the cluster sends."""
+def vend_requests(server, cluster, key, tokens, offset=0, together=1):
+    """What an agent of the cluster sends, with so many tokens in each request."""
     host = urllib.parse.urlsplit(server.base).netloc
     target = f"/bailiwick/v1/clusters/{cluster}/pod-identity/credentials"
     date = signer.now(offset)
     made = []
-    for token in tokens:
-        body = json.dumps({"token": token})
+    for first in range(0, len(tokens), together):
+        body = json.dumps({"tokens": tokens[first : first + together]})
         headers = [("Host", host), ("Content-Type", "application/json"), ("X-Sdk-Date", date)]
         signature = signer.authorization(key["accessKeyId"], key["secretAccessKey"], "POST", target, headers, body.encode())
         made.append(http("POST", target, [*headers, ("Authorization", signature)], body))
@@ -182,7 +184,7 @@ def measure(arguments, api_server, server):
     print(f"{len(tokens)} pods of one service account, load {os.getloadavg()[0]:.1f}", flush=True)
     address = urllib.parse.urlsplit(server.base).netloc
     key = agent_key(server, cluster)
-    checked(server, cluster, key, tokens[0])
+    checked(server, cluster, key, tokens[:TOGETHER])
     parts = arguments.parts or PARTS
     with lively(api_server):
         measure_parts(arguments, server, cluster, key, tokens, address, parts)
@@ -214,12 +216,15 @@ def measure_parts(arguments, server, cluster, key, tokens, address, parts):
         burst(arguments, server, cluster, key, tokens, address)
     if "moto" in parts:
         compare(arguments, server, cluster, key, tokens, address)
+    if "agents" in parts:
+        through_agents(server, cluster, tokens)
     if "killed" in parts:
         killed(server, cluster, tokens)
 
 
 def burst(arguments, server, cluster, key, tokens, address):
     done = paced(arguments.benches, address, vend_requests(server, cluster, key, tokens), len(tokens) / SECONDS, 32)
+    assert done["credentials"] == len(tokens), done
     print(
         f"vending to {done['count']} pods in {done['seconds']:.1f} s: p50 {done['p50']:.2f} ms,"
         f" p99 {done['p99']:.2f} ms, longest {done['max']:.1f} ms (aim: p99 at most 20)",
@@ -227,9 +232,9 @@ def burst(arguments, server, cluster, key, tokens, address):
     )
 
 
-def checked(server, cluster, key, token):
+def checked(server, cluster, key, tokens):
     """One answer is looked at, so that what is timed is what it says."""
-    (request,) = vend_requests(server, cluster, key, [token], offset=-600)
+    (request,) = vend_requests(server, cluster, key, tokens, offset=-600, together=len(tokens))
     import http.client
 
     host = urllib.parse.urlsplit(server.base).netloc
@@ -239,45 +244,71 @@ def checked(server, cluster, key, token):
     connection.request("POST", first.split()[1], body, dict(line.split(": ", 1) for line in lines))
     answer = connection.getresponse()
     told = json.loads(answer.read())
-    assert answer.status == 200 and told["subject"] == {"namespace": PLACE, "serviceAccount": "app"}, told
-    assert told["credentials"]["securityToken"] and told["credentials"]["secretAccessKey"]
+    assert answer.status == 200 and [one["status"] for one in told["answers"]] == [200] * len(tokens), told
+    for one in told["answers"]:
+        vended = one["body"]
+        assert vended["subject"] == {"namespace": PLACE, "serviceAccount": "app"}, vended
+        assert vended["credentials"]["securityToken"] and vended["credentials"]["secretAccessKey"]
 
 
 def compare(arguments, server, cluster, key, tokens, address):
     """Each with as many connections as serve it best; a round has as many of ours as take as long as some of theirs."""
-    ours_cpu, theirs_cpu, ours_rate, theirs_rate = [], [], [], []
     with moto() as (pid, moto_address):
-        theirs = assume_requests(moto_address, 1000)
+        ways = {
+            "moto 5.2 AssumeRole": (pid, moto_address, lambda _: assume_requests(moto_address, 1000), 1, 8),
+            "bailiwick, a pod a request": ours(server, cluster, key, tokens, address, 1, 256),
+            f"bailiwick, {TOGETHER} pods a request": ours(server, cluster, key, tokens, address, TOGETHER, 32),
+        }
+        cpu, rate = {name: [] for name in ways}, {name: [] for name in ways}
         for number in range(ROUNDS):
-            # Signed at another second each time, or they would be refused as repeated.
-            requests = vend_requests(server, cluster, key, tokens, offset=-60 * (number + 1))
-            for process, where, sent, connections, cpu, rate in (
-                (server.process.pid, address, requests, 256, ours_cpu, ours_rate),
-                (pid, moto_address, theirs, 8, theirs_cpu, theirs_rate),
-            ):
+            for name, (process, where, requests, together, connections) in ways.items():
+                # Signed at another second each time, or they would be refused as repeated.
+                sent = requests(-60 * (2 * number + 1) - together)
                 before = cpu_seconds(process)
                 done = paced(arguments.benches, where, sent, 0, connections)
-                cpu.append((cpu_seconds(process) - before) / done["count"] * 1e6)
-                rate.append(done["count"] / done["seconds"])
-    show("moto 5.2 AssumeRole: server CPU", theirs_cpu, "us")
-    show("bailiwick, vending: server CPU", ours_cpu, "us")
-    show("ratio of CPU, moto over bailiwick (aim: at least 50)", [t / o for o, t in zip(ours_cpu, theirs_cpu)])
-    show("moto: a second", theirs_rate)
-    show("bailiwick: a second", ours_rate)
-    show("ratio of rates, bailiwick over moto (aim: at least 50)", [o / t for o, t in zip(ours_rate, theirs_rate)])
+                vended = done["count"] * together
+                assert name.startswith("moto") or done["credentials"] == vended, done
+                cpu[name].append((cpu_seconds(process) - before) / vended * 1e6)
+                rate[name].append(vended / done["seconds"])
+    moto_name, *our_names = ways
+    show(f"{moto_name}: server CPU", cpu[moto_name], "us")
+    show(f"{moto_name}: a second", rate[moto_name])
+    for name in our_names:
+        show(f"{name}: server CPU each", cpu[name], "us")
+        show(f"{name}: a second", rate[name])
+        show("  beside moto, by CPU (aim: at least 50)", [t / o for o, t in zip(cpu[name], cpu[moto_name])])
+        show("  beside moto, by rate (aim: at least 50)", [o / t for o, t in zip(rate[name], rate[moto_name])])
+
+
+def ours(server, cluster, key, tokens, address, together, connections):
+    whole = tokens[: len(tokens) // together * together]
+    return (
+        server.process.pid,
+        address,
+        lambda offset: vend_requests(server, cluster, key, whole, offset, together),
+        together,
+        connections,
+    )
+
+
+def through_agents(server, cluster, tokens):
+    """What first fetches of all pods cost the server, however many of them the agents put into one request."""
+    with node_agents(server, cluster) as agents:
+        before = cpu_seconds(server.process.pid)
+        fetched, _ = asyncio.run(storm(server, agents, tokens, kill_after=None))
+        cpu = (cpu_seconds(server.process.pid) - before) / fetched * 1e6
+        requests = total(agents, "bailiwick_agent_upstream_requests_total")
+    print(
+        f"{fetched} first fetches at once by {AGENTS} agents: {cpu:.0f} us of the server's CPU each,"
+        f" {fetched / requests:.1f} pods a request",
+        flush=True,
+    )
 
 
 def killed(server, cluster, tokens):
     """All pods ask at once, through the agents of their nodes, and the server is killed when a tenth has credentials."""
-    key = agent_key(server, cluster)
-    agents = [NodeAgent(server.base, cluster, key) for _ in range(AGENTS)]
-    try:
-        for agent in agents:
-            agent.start()
-        fetched, questions = asyncio.run(storm(server, agents, tokens))
-    finally:
-        for agent in agents:
-            agent.stop()
+    with node_agents(server, cluster) as agents:
+        fetched, questions = asyncio.run(storm(server, agents, tokens, kill_after=len(tokens) // 10))
     bound = len(tokens) * 1.05 + 2 * IN_FLIGHT * AGENTS
     print(
         f"server killed amid {len(tokens)} first fetches by {AGENTS} agents: {fetched} pods have credentials,"
@@ -286,7 +317,20 @@ def killed(server, cluster, tokens):
     )
 
 
-async def storm(server, agents, tokens):
+@contextlib.contextmanager
+def node_agents(server, cluster):
+    key = agent_key(server, cluster)
+    agents = [NodeAgent(server.base, cluster, key) for _ in range(AGENTS)]
+    try:
+        for agent in agents:
+            agent.start()
+        yield agents
+    finally:
+        for agent in agents:
+            agent.stop()
+
+
+async def storm(server, agents, tokens, kill_after):
     before, keys = asked(agents), set()
 
     async def pod(number, token):
@@ -300,14 +344,14 @@ async def storm(server, agents, tokens):
             await asyncio.sleep(1)
 
     async def kill():
-        while len(keys) < len(tokens) // 10:
+        while len(keys) < kill_after:
             await asyncio.sleep(0.01)
         server.process.popen.kill()
         server.process.popen.wait()
         await asyncio.to_thread(server.start)
 
     pods = [pod(number, token) for number, token in enumerate(tokens)]
-    await asyncio.wait_for(asyncio.gather(kill(), *pods), 600)
+    await asyncio.wait_for(asyncio.gather(*([] if kill_after is None else [kill()]), *pods), 600)
     return len(keys), asked(agents) - before
 
 
@@ -327,8 +371,12 @@ async def post(address, token):
 
 
 def asked(agents):
+    return total(agents, "bailiwick_agent_upstream_total")
+
+
+def total(agents, name):
     lines = [line for agent in agents for line in agent.get("/metrics")[1].splitlines()]
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("bailiwick_agent_upstream_total"))
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":

@@ -104,9 +104,16 @@ class Vending:
         assert refusal.value.status_code == status, refusal.value
         if reason:
             path = f"/bailiwick/v1/clusters/{options.get('cluster') or self.cluster}/pod-identity/credentials"
-            answer = self.server.client().request("POST", path, {"token": token})
-            assert (answer.status, answer.json()["error"].get("reason")) == (status, reason), answer
+            answer = self.server.client().request("POST", path, {"tokens": [token]})
+            # What is about the cluster is about all tokens.
+            told = answer.json()["answers"][0] if answer.status == 200 else {"status": answer.status, "body": answer.json()}
+            assert (told["status"], told["body"]["error"].get("reason")) == (status, reason), answer
         return refusal.value
+
+    def vend_each(self, tokens, client=None, status=200):
+        """What our own operation answers, to agents as a rule."""
+        path = f"/bailiwick/v1/clusters/{self.cluster}/pod-identity/credentials"
+        return (client or self.server.client()).call("POST", path, {"tokens": tokens}, status=status)
 
     def policies_of(self, vended, server=None):
         """The access policies that are listed with vended credentials."""
@@ -468,18 +475,41 @@ def test_the_vendors_sdk_finds_its_project_with_vended_credentials(ours, workloa
     client.list_access_policy(cce.ListAccessPolicyRequest())
 
 
+def test_tokens_of_several_pods_are_each_answered_in_their_place(server, ours, workload):
+    """Whatever the others are: of one that is gone, of nobody, of somebody who signs for himself."""
+    ours.associate(workload)
+    pods = [workload.pod() for _ in range(3)]
+    first, gone, last = (workload.token(pod) for pod in pods)
+    workload.delete_pod(pods[1])
+    tokens = [first, "nonsense", gone, first[:-8] + "AAAAAAAA", last]
+    answers = ours.vend_each(tokens)["answers"]
+    told = [(answer["status"], answer["body"].get("error", {}).get("reason")) for answer in answers]
+    assert told == [(200, None), (401, "malformed-token"), (401, "gone"), (401, "wrong-signature"), (200, None)]
+    for answer, pod in ((answers[0], pods[0]), (answers[4], pods[2])):
+        events = server.cli("audit", "list", "--pod", pod["metadata"]["uid"])
+        (event,) = events["items"] if isinstance(events, dict) else events
+        assert answer["body"]["credentials"]["accessKeyId"] in event["resource"], event
+
+
+def test_what_is_asked_for_several_pods_has_bounds(ours, workload):
+    for tokens in ([], ["a.b.c"] * 33, "a.b.c", [1]):
+        fault = ours.vend_each(tokens, status=400)["error"]
+        assert fault["field"].startswith("tokens"), fault
+    assert [answer["status"] for answer in ours.vend_each(["a.b.c"] * 32)["answers"]] == [401] * 32
+
+
 def test_many_pods_at_once_all_get_credentials(ours, workload):
     """Of one service account: no bound of an agency or of an agent holds them back."""
     ours.associate(workload)
     tokens = [workload.token(workload.pod()) for _ in range(20)]
-    path = f"/bailiwick/v1/clusters/{ours.cluster}/pod-identity/credentials"
     times = []
 
     def many(token):
         client = ours.server.client()
         for round in range(25):
             began = time.monotonic()
-            client.call("POST", path, {"token": token})
+            (answer,) = ours.vend_each([token], client)["answers"]
+            assert answer["status"] == 200, answer
             times.append(time.monotonic() - began)
 
     with concurrent.futures.ThreadPoolExecutor(20) as pool:

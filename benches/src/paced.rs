@@ -10,9 +10,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::load::Connection;
 
+/// What there is once in all credentials of ours.
+const TOKEN: &[u8] = b"\"securityToken\"";
+
 /// Sends the requests of `file`, a JSON array of texts, to `address` over so many connections: `per_second` of them in a
 /// second, or each as soon as a connection is free if that is 0. Prints what came of it as JSON. A time is counted from
-/// when the request was due, so that one slow answer cannot hide those that waited behind it.
+/// when the request was due, so that one slow answer cannot hide those that waited behind it. How many security tokens
+/// there were in all answers is counted, because a request that is answered may be so with refusals.
 pub async fn send(address: &str, file: &str, per_second: &str, connections: &str) -> io::Result<()> {
     let address: SocketAddr = address.parse().map_err(io::Error::other)?;
     let per_second: f64 = per_second.parse().map_err(io::Error::other)?;
@@ -25,23 +29,29 @@ pub async fn send(address: &str, file: &str, per_second: &str, connections: &str
         let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
         tasks.push(tokio::spawn(async move {
             let mut connection = Connection::open(address).await?;
-            let mut times = Vec::new();
+            let (mut times, mut credentials) = (Vec::new(), 0);
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(request) = requests.get(number) else { return Ok::<_, io::Error>(times) };
+                let Some(request) = requests.get(number) else {
+                    return Ok::<_, io::Error>((times, credentials));
+                };
                 let due = due(began, number, per_second);
                 if per_second > 0.0 {
                     sleep_until(due).await;
                 }
-                connection.send(request).await?;
+                let body = connection.send(request).await?;
+                credentials += body.windows(TOKEN.len()).filter(|window| *window == TOKEN).count();
                 times.push(due.elapsed());
                 connection = connection.reopened(address).await?;
             }
         }));
     }
     let mut times: Vec<Duration> = Vec::with_capacity(requests.len());
+    let mut credentials = 0;
     for task in tasks {
-        times.extend(task.await.map_err(io::Error::other)??);
+        let (some, given) = task.await.map_err(io::Error::other)??;
+        times.extend(some);
+        credentials += given;
     }
     let seconds = began.elapsed().as_secs_f64();
     times.sort_unstable();
@@ -52,7 +62,9 @@ pub async fn send(address: &str, file: &str, per_second: &str, connections: &str
     let (p50, p99, longest) = (at(500), at(990), at(1000));
     println!(
         "{}",
-        serde_json::json!({"count": times.len(), "seconds": seconds, "p50": p50, "p99": p99, "max": longest})
+        serde_json::json!({
+            "count": times.len(), "credentials": credentials, "seconds": seconds, "p50": p50, "p99": p99, "max": longest,
+        })
     );
     Ok(())
 }

@@ -276,7 +276,7 @@ BODIES = {
     "POST /api/v3/access-policies": [_access_policy],
     "PUT /api/v3/access-policies/{policy_id}": [_access_policy],
     f"POST {CLUSTER_OF_PROJECT}/assume-agency-for-pod-identity": [lambda _: {"token": "a.b.c"}],
-    f"POST {NATIVE}/clusters/{{cluster}}/pod-identity/credentials": [lambda _: {"token": "a.b.c"}],
+    f"POST {NATIVE}/clusters/{{cluster}}/pod-identity/credentials": [lambda _: {"tokens": ["a.b.c"]}],
     f"POST {NATIVE}/clusters/{{cluster}}/pod-identity/test": [lambda _: {"namespace": "n", "serviceAccount": "s"}],
     f"POST {CLUSTER_OF_PROJECT}/clustercert": [lambda _: {"duration": 1}],
     f"POST {CLUSTER_OF_PROJECT}/clustercertrevoke": [

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{Clock, Secret};
-use http::response::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -18,10 +17,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use podidentity::feed::Feed;
-use podidentity::vending;
+use podidentity::vending::{self, Answered, Answers};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::value::RawValue;
 use signing::{AccessKey, DATE_HEADER, Signable};
 use tokio::time::timeout;
 
@@ -66,7 +66,7 @@ pub struct Arguments {
 }
 
 /// Why the server gave no answer of use.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Failure {
     /// It was not reached: what is known stays good.
     Away(String),
@@ -187,14 +187,20 @@ impl Server {
         serde_json::from_slice(&body).map_err(|_| Failure::Away("the feed is not understood".to_owned()))
     }
 
-    /// Credentials for the pod whose token that is: the answer as it came.
+    /// Credentials for the pods whose tokens those are, [`vending::MOST`] at most: for each the answer as it came.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub async fn vend(&self, token: &str) -> Result<Bytes, Failure> {
-        let request = vending::Request { token: token.to_owned() };
-        let body = serde_json::to_vec(&request).map_err(|error| Failure::Away(error.to_string()))?;
-        self.call(Method::POST, "pod-identity/credentials", body.into(), PATIENCE).await
+    /// [`Failure`], if it is about all of them.
+    pub async fn vend(&self, tokens: Vec<&str>) -> Result<Vec<Result<Bytes, Failure>>, Failure> {
+        let asked = tokens.len();
+        let body = serde_json::to_vec(&vending::Request { tokens });
+        let body = body.map_err(|error| Failure::Away(error.to_string()))?;
+        let body = self.call(Method::POST, "pod-identity/credentials", body.into(), PATIENCE).await?;
+        let answers: Option<Answers<&RawValue>> = serde_json::from_slice(&body).ok();
+        let answers = answers.map(|all| all.answers).filter(|answers| answers.len() == asked);
+        let answers =
+            answers.ok_or_else(|| Failure::Away("the server's answer is not understood".to_owned()))?;
+        Ok(answers.into_iter().map(|answer| answered(&answer)).collect())
     }
 
     /// A new key in the place of the agent's own: the answer as it came.
@@ -248,7 +254,11 @@ impl Server {
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body = body.map_err(|error| Failure::Away(error.to_string()))?.to_bytes();
-            if head.status.is_success() { Ok(body) } else { Err(failure(&head, &body)) }
+            if head.status.is_success() {
+                return Ok(body);
+            }
+            let after = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            Err(failure(head.status, after, &body))
         };
         timeout(limit, exchange)
             .await
@@ -319,16 +329,26 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What an answer that is no success means.
-fn failure(head: &Parts, body: &[u8]) -> Failure {
+/// What is answered for one token.
+fn answered(answer: &Answered<&RawValue>) -> Result<Bytes, Failure> {
+    let body = answer.body.get().as_bytes();
+    match StatusCode::from_u16(answer.status) {
+        // A copy: the whole would stay in memory as long as any part of it.
+        Ok(status) if status.is_success() => Ok(Bytes::copy_from_slice(body)),
+        Ok(status) => Err(failure(status, answer.retry_after, body)),
+        Err(_) => Err(Failure::Away("the server's answer is not understood".to_owned())),
+    }
+}
+
+/// What an answer that is no success means; `after` is how many seconds it asks to be left alone.
+fn failure(status: StatusCode, after: Option<u64>, body: &[u8]) -> Failure {
     let told = Told::read(body);
-    match head.status {
+    match status {
         // A conflict is one of transactions: it passes.
         status
             if status.is_server_error()
                 || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT) =>
         {
-            let after = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
             let after = after.or((status == StatusCode::CONFLICT).then_some(1));
             let after = after.map(|seconds: u64| Duration::from_secs(seconds.min(MAX_WAIT)));
             Failure::Unwell(format!("the server answered {status}: {}", told.message), after)

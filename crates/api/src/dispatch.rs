@@ -24,6 +24,9 @@ use crate::{App, Demo, body, metrics, refusal};
 /// An operation must be done by then.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
+/// Who came too fast, or found no room, may come again after so many seconds.
+pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
+
 /// Tells the command line of an administrator what the operator should do about the server.
 const REMINDER: &str = "x-bailiwick-reminder";
 
@@ -94,7 +97,7 @@ async fn dispatch(app: &App, peer: IpAddr, origin: Origin, request: Request<Inco
             log(dialect.name(), &method, &request_id, &error);
             let mut response = dialect.fault(&path, &error, &request_id);
             if error.kind() == ErrorKind::Limited {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
             }
             response
         }
@@ -105,7 +108,8 @@ async fn dispatch(app: &App, peer: IpAddr, origin: Origin, request: Request<Inco
     response
 }
 
-fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
+/// Says in the log why something was not done.
+pub(crate) fn log(dialect: &str, method: &http::Method, request_id: &str, error: &Error) {
     match error.kind() {
         ErrorKind::Internal => {
             tracing::error!(dialect, %method, request_id, ?error, "request {request_id} failed")
@@ -220,7 +224,7 @@ fn no_room(dialect: &dyn Dialect, head: &Head, path: &str, error: &Error) -> Htt
     let request_id = &head.origin.request_id;
     log(dialect.name(), &head.method, request_id, error);
     let mut response = dialect.fault(path, error, request_id);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     response
 }
 

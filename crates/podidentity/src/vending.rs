@@ -1,19 +1,43 @@
-//! What is asked for a pod, and what is answered
+//! What is asked for pods, and what is answered
 //! (`POST /bailiwick/v1/clusters/{id}/pod-identity/credentials`).
 //!
-//! An agent hands the answer on to the pod as it came, and reads of it only what it needs to keep it.
+//! Pods that start together are asked for together. An agent hands a pod's answer on as it came, and reads of it only what
+//! it needs to keep it.
 
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// So many tokens may be in one request.
+pub const MOST: usize = 32;
+
 /// What is asked.
-#[derive(Serialize, Deserialize)]
-pub struct Request {
-    /// The token of the pod's service account.
-    pub token: String,
+#[derive(Serialize)]
+pub struct Request<'a> {
+    /// Tokens of pods' service accounts.
+    pub tokens: Vec<&'a str>,
 }
 
-/// The answer, as far as an agent reads it.
+/// What is answered: something for each token, in their order.
+#[derive(Serialize, Deserialize)]
+pub struct Answers<T> {
+    /// As many as there were tokens.
+    pub answers: Vec<Answered<T>>,
+}
+
+/// What is answered for one token.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered<T> {
+    /// The status that a request for it alone would have.
+    pub status: u16,
+    /// When it may be asked for again, in seconds from now, if that is not now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// The credentials, or the fault.
+    pub body: T,
+}
+
+/// Credentials, as far as an agent reads them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {

@@ -57,11 +57,14 @@ impl SignedRequest {
         self.valid_until
     }
 
-    /// A number by which it is told from all others of its second.
-    pub(crate) fn number(&self) -> u64 {
-        let mut bytes = [0; 8];
-        bytes.iter_mut().zip(self.digest).for_each(|(to, from)| *to = from);
-        u64::from_be_bytes(bytes)
+    /// A number by which the `nth` of what it asks for is told from the others, and from all that other requests of its
+    /// second ask for.
+    pub(crate) fn number(&self, nth: usize) -> u64 {
+        let whole = u128::from_be_bytes(self.digest);
+        #[expect(clippy::cast_possible_truncation, reason = "one half and then the other")]
+        let (first, step) = ((whole >> 64) as u64, whole as u64 | 1);
+        // Whatever number of low bits is looked at, an odd step comes back to none of them before it was at all.
+        first.wrapping_add(step.wrapping_mul(u64::try_from(nth).unwrap_or(u64::MAX)))
     }
 
     fn row(&self) -> SignedRow {

@@ -115,7 +115,7 @@ impl WriteTx {
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn insert_vended(&mut self, sessions: &[VendedSession]) -> Result<HashSet<String>> {
+    pub async fn insert_vended(&mut self, sessions: &[&VendedSession]) -> Result<HashSet<String>> {
         let mut added = HashSet::with_capacity(sessions.len());
         for portion in portions(sessions) {
             self.insert_portion(portion, &mut added).await?;
@@ -125,7 +125,7 @@ impl WriteTx {
 
     async fn insert_portion(
         &mut self,
-        sessions: &[VendedSession],
+        sessions: &[&VendedSession],
         added: &mut HashSet<String>,
     ) -> Result<()> {
         let text = format!(

@@ -165,6 +165,7 @@ mod tests {
             sleep(pace.answered(&spread)).await;
             questions += 1;
         }
-        assert!((40..=200).contains(&questions), "{questions} in a minute");
+        // Pauses of half a second to a second, and without one as many as there may be in a minute.
+        assert!((60..=120 + 120 + 1).contains(&questions), "{questions} in a minute");
     }
 }

@@ -15,6 +15,7 @@ use podidentity::feed::Feed;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::batches::Batches;
 use super::cache::{Cache, Owner, Standing};
 use super::flight::Flights;
 use super::limits::{Gate, Rates};
@@ -106,6 +107,7 @@ pub struct Desk {
     tokens: Tokens,
     pub(super) flights: Flights<Wanted, Outcome>,
     pub(super) gate: Gate,
+    pub(super) batches: Batches,
     unproved: Unproved,
     pub(super) renewals: Rate,
     pub(super) behind: Notify,
@@ -144,6 +146,7 @@ impl Desk {
             cache: Mutex::new(Cache::new(settings.cached)),
             refused: Mutex::new(Lru::new(settings.cached)),
             flights: Flights::default(),
+            batches: Batches::default(),
             gate: Gate::new(settings.upstream, Arc::clone(&spread)),
             unproved: Unproved {
                 of_source: Rates::new(20, 5),

@@ -53,7 +53,7 @@ impl Desk {
                 let known = self.known();
                 Question { era: known.era(), turn: known.turn(), before }
             };
-            let came = self.server.vend(asked.token.expose()).await;
+            let came = self.ask(&asked.token).await;
             let after = match self.come(came, pass, &asked, question) {
                 Ok(outcome) => return outcome,
                 Err(Nothing(reason, after)) => {

@@ -80,6 +80,8 @@ pub struct Metrics {
     pub renewals: Count,
     /// Requests from elsewhere than this node.
     pub foreign: Count,
+    /// Requests to the server for credentials, each with the questions of one pod or several.
+    pub batches: Count,
     /// Questions for the feed that got no answer.
     pub feed_failures: Count,
     upstream: [Count; UPSTREAM.len()],
@@ -146,6 +148,11 @@ impl Collector for Snapshot {
                 "foreign_callers",
                 "Requests from elsewhere than this node, which are refused",
                 &metrics.foreign,
+            ),
+            (
+                "upstream_requests",
+                "Requests to the server for credentials, each for one pod or several",
+                &metrics.batches,
             ),
             (
                 "feed_failures",

@@ -5,6 +5,7 @@
 //! question for many ([`flight`]), how much is asked ([`limits`]), who may ask ([`callers`]). [`endpoint`] and [`listener`] are
 //! HTTP.
 
+mod batches;
 pub mod cache;
 pub mod callers;
 pub mod desk;

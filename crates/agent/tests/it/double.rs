@@ -36,8 +36,11 @@ pub enum Mood {
 
 pub struct State {
     pub mood: Mood,
-    /// Questions for credentials, however they ended.
+    /// Tokens for which credentials were asked, however that ended.
     pub asked: usize,
+    /// In how many requests, and the most of them in one.
+    pub requests: usize,
+    pub most_in_one: usize,
     pub most_at_once: usize,
     pub keys_accepted: BTreeSet<String>,
     /// Minutes that credentials live.
@@ -46,6 +49,10 @@ pub struct State {
     pub epoch_vended: Option<i64>,
     /// Whether it answers by what was there when it was asked, and then waits.
     pub answers_first: bool,
+    /// Whether it leaves out the last answer.
+    pub answers_short: bool,
+    /// The pod whose questions wait while all are held; the others do not.
+    pub slow: Option<String>,
     /// Whether it tells nobody what changed: whoever asks waits.
     pub is_mute: bool,
     /// So long questions for changes wait: not long, because a server that goes away lets go of those who wait.
@@ -84,11 +91,15 @@ impl Double {
         let state = State {
             mood: Mood::Well,
             asked: 0,
+            requests: 0,
+            most_in_one: 0,
             most_at_once: 0,
             keys_accepted: BTreeSet::from(["AKFIRST".to_owned()]),
             life: 120,
             epoch_vended: None,
             answers_first: false,
+            answers_short: false,
+            slow: None,
             is_mute: false,
             patience: Duration::from_millis(500),
             history: "first".into(),
@@ -214,22 +225,33 @@ impl Double {
         assert!(path.ends_with("/pod-identity/credentials"), "{path}");
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap();
-        self.begin();
+        let tokens: Vec<&str> =
+            body["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
+        let number = self.begin(tokens.len());
         if !self.state().signatures.insert(authorization) {
             return Ok(fault(409, None));
         }
-        let token = body["token"].as_str().unwrap();
-        let first = self.is_answered_first().then(|| self.vend(token));
-        drop(self.held.read().await);
-        self.state().at_once -= 1;
+        let vend = || (number..).zip(&tokens).map(|(number, token)| self.vend(number, token)).collect();
+        let first: Option<Vec<Value>> = self.is_answered_first().then(vend);
+        if self.is_slow_for(&tokens) {
+            drop(self.held.read().await);
+        }
+        self.state().at_once -= tokens.len();
         let mood = self.state().mood;
-        match mood {
-            Mood::Well => {}
+        let mut answers = match mood {
+            Mood::Well => first.unwrap_or_else(vend),
             Mood::Gone => return Err(std::io::Error::other("gone")),
             Mood::Silent => std::future::pending().await,
-            Mood::Answers(status, reason) => return Ok(fault(status, reason)),
+            // What is about the pod is said of each of them.
+            Mood::Answers(status, Some(reason)) => {
+                tokens.iter().map(|_| answered(status, &fault_body(Some(reason)))).collect()
+            }
+            Mood::Answers(status, None) => return Ok(fault(status, None)),
+        };
+        if self.state().answers_short {
+            answers.pop();
         }
-        Ok(first.unwrap_or_else(|| self.vend(token)).unwrap_or_else(|| fault(403, Some("no-association"))))
+        Ok(Response::new(Full::new(json!({"answers": answers}).to_string().into())))
     }
 
     /// Everything that it has to tell.
@@ -257,24 +279,42 @@ impl Double {
         self.state().answers_first
     }
 
-    fn begin(&self) {
-        let mut state = self.state();
-        state.asked += 1;
-        state.at_once += 1;
-        state.most_at_once = state.most_at_once.max(state.at_once);
+    fn is_slow_for(&self, tokens: &[&str]) -> bool {
+        let slow = self.state().slow.clone();
+        slow.is_none_or(|slow| {
+            tokens.iter().any(|token| payload(token)["kubernetes.io"]["pod"]["name"] == slow)
+        })
     }
 
-    fn vend(&self, token: &str) -> Option<Response<Full<Bytes>>> {
-        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-        let payload: Value = serde_json::from_slice(&payload).ok()?;
+    /// Counts tokens. Returns the number of the first.
+    fn begin(&self, tokens: usize) -> usize {
+        let mut state = self.state();
+        let number = state.asked + 1;
+        state.asked += tokens;
+        state.requests += 1;
+        state.most_in_one = state.most_in_one.max(tokens);
+        state.at_once += tokens;
+        state.most_at_once = state.most_at_once.max(state.at_once);
+        number
+    }
+
+    fn vend(&self, number: usize, token: &str) -> Value {
+        let answer = self.credentials(number, &payload(token));
+        answer.map_or_else(
+            || answered(403, &fault_body(Some("no-association"))),
+            |answer| answered(200, &answer),
+        )
+    }
+
+    fn credentials(&self, number: usize, payload: &Value) -> Option<Value> {
         let state = self.state();
         let name = payload["kubernetes.io"]["serviceaccount"]["name"].as_str()?;
         let mut known = state.associations.values().map(|(_, known)| known);
         let known = known.find(|known| known.service_account == name)?;
         let until: Timestamp = self.clock.now().plus_seconds(state.life * 60);
-        let answer = json!({
+        Some(json!({
             "credentials": {
-                "accessKeyId": format!("AK{}", state.asked),
+                "accessKeyId": format!("AK{number}"),
                 "secretAccessKey": "SK",
                 "securityToken": "TOKEN",
                 "expiration": until.rfc3339_micros(),
@@ -282,8 +322,7 @@ impl Double {
             "podIdentityAssociationId": known.id,
             "subject": {"namespace": "shop", "serviceAccount": name},
             "epoch": state.epoch_vended.unwrap_or(known.epoch),
-        });
-        Some(Response::new(Full::new(answer.to_string().into())))
+        }))
     }
 
     async fn feed(&self, query: &str) -> Result<Response<Full<Bytes>>, std::io::Error> {
@@ -324,9 +363,21 @@ impl Double {
     }
 }
 
+fn payload(token: &str) -> Value {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
+fn answered(status: u16, body: &Value) -> Value {
+    json!({"status": status, "body": body})
+}
+
+fn fault_body(reason: Option<&str>) -> Value {
+    json!({"error": {"code": "x", "reason": reason, "message": "so it is", "requestId": "r"}})
+}
+
 fn fault(status: u16, reason: Option<&str>) -> Response<Full<Bytes>> {
-    let fault = json!({"error": {"code": "x", "reason": reason, "message": "so it is", "requestId": "r"}});
-    let mut answer = Response::new(Full::new(fault.to_string().into()));
+    let mut answer = Response::new(Full::new(fault_body(reason).to_string().into()));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap();
     answer
 }

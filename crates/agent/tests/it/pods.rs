@@ -1,5 +1,6 @@
 //! What pods get, and what is refused to whoever is none.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,13 +133,86 @@ async fn a_thousand_pods_are_a_thousand_questions_and_never_more_than_64_at_a_ti
         tokio::spawn(async move { node.key(&token).await })
     };
     let all: Vec<_> = (0..1_000).map(ask).collect();
-    until(|| node.double.asked() == 64).await;
+    until(|| node.double.asked() > 0).await;
+    drop(hold);
+    let mut keys = HashSet::new();
+    for one in all {
+        assert!(keys.insert(one.await.unwrap()), "each has its own");
+    }
+    let state = node.double.state();
+    assert_eq!(state.asked, 1_000);
+    assert!(state.most_at_once <= 64, "{}", state.most_at_once);
+    assert_eq!(state.most_in_one, 32);
+    assert!(state.requests <= 200, "{}", state.requests);
+    assert_eq!(node.desk.metrics.batches.get(), state.requests as u64);
+}
+
+#[tokio::test]
+async fn a_pod_that_asks_alone_waits_for_nobody() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    for number in 0..3 {
+        node.key(&node.issuer.pod("cart", &format!("cart-{number}"))).await;
+    }
+    assert_eq!((node.double.asked(), node.double.state().requests), (3, 3));
+}
+
+#[tokio::test]
+async fn pods_that_are_asked_for_together_each_get_their_own_answer() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.double.associate("till", 0);
+    node.told().await;
+    let hold = node.double.hold();
+    let ask = |number: usize| {
+        let account = ["cart", "till", "nobody"][number % 3];
+        let (node, token) = (Arc::clone(&node), node.issuer.pod(account, &format!("{account}-{number}")));
+        tokio::spawn(async move { (account, node.ask(&token).await) })
+    };
+    let all: Vec<_> = (0..30).map(ask).collect();
+    until(|| node.double.asked() > 0).await;
     drop(hold);
     for one in all {
+        match one.await.unwrap() {
+            ("nobody", answer) => assert_eq!(answer.unwrap_err().status.as_u16(), 403),
+            (account, answer) => {
+                let body: serde_json::Value = serde_json::from_slice(&answer.unwrap()).unwrap();
+                assert_eq!(body["subject"]["serviceAccount"], account);
+            }
+        }
+    }
+    assert!(node.double.state().most_in_one > 3);
+}
+
+#[tokio::test]
+async fn a_pod_that_the_server_takes_long_for_does_not_hold_up_the_others() {
+    let node = Arc::new(Node::start().await);
+    node.double.associate("cart", 0);
+    node.told().await;
+    node.double.state().slow = Some("cart-0".into());
+    let hold = node.double.hold();
+    let ask = |number| {
+        let (node, token) = (Arc::clone(&node), node.issuer.pod("cart", &format!("cart-{number}")));
+        tokio::spawn(async move { node.key(&token).await })
+    };
+    let slow = ask(0);
+    until(|| node.double.asked() == 1).await;
+    for one in (1..100).map(ask).collect::<Vec<_>>() {
         one.await.unwrap();
     }
-    assert_eq!(node.double.asked(), 1_000);
-    assert_eq!(node.double.state().most_at_once, 64);
+    assert!(!slow.is_finished());
+    drop(hold);
+    slow.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_for_fewer_pods_than_were_asked_for_is_nobodys() {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.told().await;
+    node.double.state().answers_short = true;
+    assert_eq!(node.refusal(&node.issuer.pod("cart", "cart-1")).await.0, 503);
 }
 
 #[tokio::test]

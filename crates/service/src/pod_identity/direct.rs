@@ -103,7 +103,7 @@ impl Service {
         };
         self.proved_before.add(mark);
         self.limiter.pod(&place.value.cluster.id, uid(&claims))?;
-        self.vended_for(Messenger::Pod(origin.clone()), place, claims).await
+        self.vended_for(Messenger::Pod(origin.clone()), &place, claims).await
     }
 
     /// What a token proves, and of which cluster. What is refused here was not proved.

@@ -51,10 +51,14 @@ impl Mint {
 }
 
 /// A new id. Later ones are greater, so that tables grow at their ends. One that a signed request asked for follows from its
-/// signature: should the request come again, its key is there already.
-pub(super) fn new_id(signed: Option<&SignedRequest>, entropy: &dyn Entropy, now: Timestamp) -> String {
+/// signature, and from which of its tokens it is for: should the request come again, its keys are there already.
+pub(super) fn new_id(
+    signed: Option<(&SignedRequest, usize)>,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> String {
     let (at, other) = match signed {
-        Some(signed) => (signed.valid_until(), signed.number()),
+        Some((signed, nth)) => (signed.valid_until(), signed.number(nth)),
         None => (now, u64::from_be_bytes(domain::entropy::bytes(entropy))),
     };
     let seconds = u64::try_from(at.as_millis() / 1000).unwrap_or_default();
@@ -96,6 +100,8 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use domain::entropy::Fixed;
 
     use super::*;
@@ -130,8 +136,11 @@ mod tests {
         let entropy = Fixed::new(1);
         let until = Timestamp::from_millis(1_700_000_000_000);
         let (one, other) = (SignedRequest::new("AK", b"1", until), SignedRequest::new("AK", b"2", until));
-        let id = |signed, now| new_id(Some(signed), &entropy, Timestamp::from_millis(now));
-        assert_eq!(id(&one, 1), id(&one, 2));
-        assert_ne!(id(&one, 1), id(&other, 1));
+        let id = |signed, nth, now| new_id(Some((signed, nth)), &entropy, Timestamp::from_millis(now));
+        assert_eq!(id(&one, 0, 1), id(&one, 0, 2));
+        assert_eq!(id(&one, 7, 1), id(&one, 7, 2));
+        let ids: HashSet<String> =
+            (0..1_000).flat_map(|nth| [id(&one, nth, 1), id(&other, nth, 1)]).collect();
+        assert_eq!(ids.len(), 2_000, "each of its tokens has another");
     }
 }

@@ -10,8 +10,9 @@ use store::{AgencyDetails, Ancestor, ReadTx};
 use super::messenger::Messenger;
 use super::refusal::{Refusal, Stopped};
 use super::trust::{Narrowed, Pods};
+use super::vending::VEND;
 use super::workloads::{Reached, Signing};
-use crate::authz::{Right, Thing};
+use crate::authz::{self, Thing};
 use crate::cache::Copy;
 use crate::call::Call;
 use crate::clusters::certificates::WhichCluster;
@@ -81,11 +82,11 @@ pub(super) fn pods<'a>(cluster: &'a Cluster, claims: &'a Claims) -> Pods<'a> {
 }
 
 impl Service {
-    /// The cluster that a request means, on which the right must hold, if it is in memory.
+    /// The cluster that a request means, if it is in memory and the caller may vend for it: nearly always all that is to
+    /// be asked. Whoever gets nothing here is not refused yet.
     pub(super) fn known_place(
         &self,
         call: &Call,
-        right: &Right<'_>,
         which: WhichCluster<'_>,
     ) -> Result<Option<Arc<Copy<Place>>>> {
         let (id, project) = match which {
@@ -94,13 +95,10 @@ impl Service {
         };
         let Some(known) = self.places.get(&self.revisions, id) else { return Ok(None) };
         let cluster = &known.value.cluster;
-        if cluster.account != *call.account()
-            || project.is_some_and(|project| cluster.project.as_str() != project)
-        {
-            return Ok(None);
-        }
-        right.on(&Thing::cluster(cluster).asked_for(id))?;
-        Ok(Some(known))
+        let is_meant = cluster.account == *call.account()
+            && project.is_none_or(|project| cluster.project.as_str() == project);
+        let may_vend = is_meant && authz::is_allowed(call, VEND, &Thing::cluster(cluster).asked_for(id))?;
+        Ok(may_vend.then_some(known))
     }
 
     /// The cluster of that id, whosever it is, if something may be vended for it; `None` if there is none.

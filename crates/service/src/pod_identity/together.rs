@@ -21,7 +21,8 @@ use crate::cache::Copy;
 use crate::replay;
 use crate::service::Service;
 
-/// So many are written with one commit at most: who came first waits for the work of who came last.
+/// So many are written with one commit at most, or what one request asks for: who came first waits for the work of who came
+/// last.
 const MOST: usize = 128;
 
 /// Those who wait, by account.
@@ -30,11 +31,14 @@ pub(crate) struct Crowds {
     waiting: Mutex<HashMap<AccountId, Vec<Waiting>>>,
 }
 
-/// Somebody who proved what they are, and waits for what they get.
+/// A request with those who proved what they are. It waits for what they get.
 struct Waiting {
-    asked: Asked,
-    reply: oneshot::Sender<Result<Given, Stopped>>,
+    asked: Vec<Asked>,
+    reply: oneshot::Sender<Vec<Outcome>>,
 }
+
+/// What comes of what was asked.
+pub(super) type Outcome = Result<Given, Stopped>;
 
 /// What is asked for.
 pub(super) struct Asked {
@@ -90,7 +94,14 @@ impl Crowds {
     fn next(&self, account: &AccountId) -> Vec<Waiting> {
         let mut all = self.lock();
         let Some(crowd) = all.get_mut(account) else { return Vec::new() };
-        let first: Vec<Waiting> = crowd.drain(..crowd.len().min(MOST)).collect();
+        let mut asked = 0;
+        let fits = |one: &&Waiting| {
+            let is_first = asked == 0;
+            asked += one.asked.len();
+            is_first || asked <= MOST
+        };
+        let count = crowd.iter().take_while(fits).count();
+        let first: Vec<Waiting> = crowd.drain(..count).collect();
         if first.is_empty() {
             all.remove(account);
         }
@@ -99,18 +110,19 @@ impl Crowds {
 }
 
 impl Service {
-    /// Writes what is vended, with what is vended to others meanwhile. If this future is dropped, it is written
-    /// nevertheless.
-    pub(super) async fn written(
-        self: &Arc<Self>,
-        account: &AccountId,
-        asked: Asked,
-    ) -> Result<Given, Stopped> {
+    /// Writes what is vended, with what is vended to others meanwhile: an outcome for each that is asked for, in their order.
+    /// If this future is dropped, it is written nevertheless.
+    pub(super) async fn written(self: &Arc<Self>, account: &AccountId, asked: Vec<Asked>) -> Vec<Outcome> {
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let count = asked.len();
         let (reply, answer) = oneshot::channel();
         if self.crowds.join(account, Waiting { asked, reply }) {
             tokio::spawn(Arc::clone(self).write_for(account.clone()));
         }
-        answer.await.unwrap_or_else(|ended| Err(Stopped::Failed(Error::internal(ended))))
+        let ended = |_| (0..count).map(|_| Err(Error::internal("who wrote broke off").into())).collect();
+        answer.await.unwrap_or_else(ended)
     }
 
     async fn write_for(self: Arc<Self>, account: AccountId) {
@@ -124,92 +136,75 @@ impl Service {
         }
     }
 
-    async fn write_together(&self, account: &AccountId, crowd: Vec<Waiting>) {
-        let clusters: HashSet<ClusterId> =
-            crowd.iter().map(|one| one.asked.place.value.cluster.id.clone()).collect();
-        let mut given = Vec::with_capacity(crowd.len());
-        let mut told = Vec::with_capacity(crowd.len());
-        match self.commit_together(account, crowd, &mut told, &mut given).await {
-            Ok(()) => {
-                for (reply, given) in told.into_iter().zip(given) {
-                    tell(reply, Ok(given));
-                }
-            }
+    async fn write_together(&self, account: &AccountId, mut crowd: Vec<Waiting>) {
+        // Who gave up while they waited would never know.
+        crowd.retain(|one| !one.reply.is_closed());
+        let asked: Vec<&Asked> = crowd.iter().flat_map(|one| &one.asked).collect();
+        let outcomes = match self.commit_together(account, &asked).await {
+            Ok(outcomes) => outcomes,
             Err(error) => {
                 // What was counted is not there, or perhaps it is.
-                clusters.iter().for_each(|cluster| self.holding.forget_of(cluster));
-                for reply in told {
-                    tell(reply, Err(unwritten(&error).into()));
-                }
+                let clusters: HashSet<&ClusterId> =
+                    asked.iter().map(|one| &one.place.value.cluster.id).collect();
+                clusters.into_iter().for_each(|cluster| self.holding.forget_of(cluster));
+                asked.iter().map(|_| Err(unwritten(&error).into())).collect()
             }
+        };
+        let mut outcomes = outcomes.into_iter();
+        for Waiting { asked, reply } in crowd {
+            let own: Vec<Outcome> = outcomes.by_ref().take(asked.len()).collect();
+            // Whoever gave up meanwhile does not hear how it went.
+            drop(reply.send(own));
         }
     }
 
-    /// Writes what the crowd gets. Who is refused is told at once; whom to tell of the rest, and what, stands in `told` and
-    /// `given`.
-    async fn commit_together(
-        &self,
-        account: &AccountId,
-        crowd: Vec<Waiting>,
-        told: &mut Vec<oneshot::Sender<Result<Given, Stopped>>>,
-        given: &mut Vec<Given>,
-    ) -> Result<()> {
-        let mut tx = match self.store.write_sessions(account).await {
-            Ok(tx) => tx,
-            Err(error) => {
-                told.extend(crowd.into_iter().map(|one| one.reply));
-                return Err(error);
-            }
-        };
-        let mut asked_for = Vec::with_capacity(crowd.len());
-        for Waiting { asked, reply } in crowd {
-            if reply.is_closed() {
-                // They gave up while they waited, and would never know.
-                continue;
-            }
-            match self.entitled_still(&mut tx, &asked).await {
-                Ok(one) => {
-                    asked_for.push(one);
-                    told.push(reply);
-                }
-                Err(stopped) => tell(reply, Err(stopped)),
-            }
+    /// Writes what the crowd gets. Returns an outcome for each.
+    async fn commit_together(&self, account: &AccountId, asked: &[&Asked]) -> Result<Vec<Outcome>> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.store.write_sessions(account).await?;
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(asked.len());
+        for one in asked {
+            outcomes.push(self.entitled_still(&mut tx, one).await);
         }
         // Before anything is written: what is written now is counted one by one.
-        for one in &asked_for {
-            self.count_held(&mut tx, account, &one.session.to.cluster).await?;
+        for given in outcomes.iter().flatten() {
+            self.count_held(&mut tx, account, &given.session.to.cluster).await?;
         }
-        let sessions: Vec<VendedSession> = asked_for.iter().map(|one| one.session.clone()).collect();
+        let sessions: Vec<&VendedSession> = outcomes.iter().flatten().map(|given| &given.session).collect();
         let mut added = tx.insert_vended(&sessions).await?;
         let (mut notes, mut too_much) = (Vec::new(), Vec::new());
-        for (one, reply) in asked_for.into_iter().zip(std::mem::take(told)) {
+        for outcome in &mut outcomes {
+            let Ok(Given { session, .. }) = outcome else { continue };
             // The credentials that the first of equal requests got are shown to nobody twice.
-            if !added.remove(one.session.id.as_str()) {
-                tell(reply, Err(replay::repeated().because("repeated").into()));
-                continue;
-            }
-            match self.room_for_vended(&one.session) {
-                Ok(()) => {
-                    notes.extend(self.noted_for(&tx, &one.session));
-                    told.push(reply);
-                    given.push(one);
+            let refused = if added.remove(session.id.as_str()) {
+                match self.room_for_vended(session) {
+                    Ok(()) => {
+                        notes.extend(self.noted_for(&tx, session));
+                        continue;
+                    }
+                    Err(error) => {
+                        too_much.push(session.id.clone());
+                        error
+                    }
                 }
-                Err(error) => {
-                    too_much.push(one.session.id);
-                    tell(reply, Err(error.into()));
-                }
-            }
+            } else {
+                replay::repeated().because("repeated")
+            };
+            *outcome = Err(refused.into());
         }
         tx.take_vended_back(&too_much).await?;
         tx.note_vended_for(&latest(notes)).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(outcomes)
     }
 
     /// What somebody gets, looked at where nobody else changes it.
     async fn entitled_still(&self, tx: &mut WriteTx, asked: &Asked) -> Result<Given, Stopped> {
         let Asked { messenger, place, prospect, claims } = asked;
         let cluster = &place.value.cluster;
-        if let Messenger::Caller(call) = messenger {
+        if let Messenger::Caller(call, _) = messenger {
             self.may_still(tx, call).await?;
         }
         if messenger.signed().is_some() {
@@ -277,11 +272,6 @@ fn latest(mut notes: Vec<(ClusterId, String, Timestamp)>) -> Vec<(ClusterId, Str
     notes.sort_by(|a, b| (a.0.as_str(), &a.1, b.2).cmp(&(b.0.as_str(), &b.1, a.2)));
     notes.dedup_by(|later, first| (&later.0, &later.1) == (&first.0, &first.1));
     notes
-}
-
-/// Whoever gave up meanwhile does not hear how it went.
-fn tell(reply: oneshot::Sender<Result<Given, Stopped>>, outcome: Result<Given, Stopped>) {
-    drop(reply.send(outcome));
 }
 
 /// Everybody hears why nothing was written.

@@ -6,11 +6,16 @@
 //! began, because somebody may have stolen its key, ends what was vended through it as well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::{AccessKeyId, Association, Result, Secret, Timestamp};
+use domain::{AccessKeyId, AccountId, Association, ClusterId, Error, Result, Secret, Timestamp};
+use futures::future::join_all;
 use podidentity::Claims;
+use tokio::time::{Instant, timeout_at};
 
+use super::holding::UnderWay;
 use super::messenger::Messenger;
+use super::minting::Mint;
 use super::refusal::{Refusal, Stopped};
 use super::session;
 use super::standing::{Place, pods};
@@ -25,6 +30,10 @@ use crate::service::Service;
 
 /// What it takes to be given credentials for a token.
 pub(super) const VEND: &str = store::VENDED;
+
+/// Of several tokens, those that took longer wait no more: what is there for the others is not held up by a cluster that does
+/// not answer. Agents wait a second longer than that.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Credentials for a pod.
 #[derive(Debug)]
@@ -54,6 +63,12 @@ pub struct VendedKey {
     pub expires_at: Timestamp,
 }
 
+/// Somebody who proved what they are, and is entitled to something; nobody forgets meanwhile for whom it is.
+struct Ready<'a> {
+    asked: Asked,
+    under_way: UnderWay<'a>,
+}
+
 impl Service {
     /// Credentials for a token of one of the cluster's service accounts.
     ///
@@ -65,43 +80,102 @@ impl Service {
         cluster: WhichCluster<'_>,
         token: &str,
     ) -> Result<Vended> {
-        let right = authz::require_somewhere(call, VEND)?;
-        let (id, outcome) = match self.known_place(call, &right, cluster)? {
-            Some(place) => (place.value.cluster.id.clone(), self.vended_at(call, place, token).await),
-            None => {
-                let cluster = self.certifying(call, &right, cluster).await?;
-                let id = cluster.id.clone();
-                let outcome = match self.load_place(cluster).await {
-                    Ok(place) => self.vended_at(call, place, token).await,
-                    Err(stopped) => Err(stopped),
-                };
-                (id, outcome)
-            }
-        };
-        if let Err(Stopped::Refused(refusal)) = &outcome {
-            let what = format!("cluster/{id}/refused/{}", refusal.word());
-            self.note_refusal(&call.caller, &call.origin, VEND, &what);
-        }
-        Ok(outcome?)
+        let vended = self.vend_within(call, cluster, &[token], None).await?;
+        vended.into_iter().next().unwrap_or_else(|| Err(lost()))
     }
 
-    async fn vended_at(
+    /// The same for several tokens, in their order. They are looked at side by side and written together; what is wrong with
+    /// one of them is its own answer.
+    ///
+    /// # Errors
+    /// What has nothing to do with any of the tokens, as [`Service::vend`] has it.
+    pub async fn vend_each(
         self: &Arc<Self>,
         call: &Call,
-        place: Arc<Copy<Place>>,
+        cluster: WhichCluster<'_>,
+        tokens: &[&str],
+    ) -> Result<Vec<Result<Vended>>> {
+        self.vend_within(call, cluster, tokens, Some(Instant::now() + PATIENCE)).await
+    }
+
+    async fn vend_within(
+        self: &Arc<Self>,
+        call: &Call,
+        cluster: WhichCluster<'_>,
+        tokens: &[&str],
+        until: Option<Instant>,
+    ) -> Result<Vec<Result<Vended>>> {
+        let place = self.place_to_vend(call, cluster).await?;
+        let each = tokens.iter().enumerate().map(|(nth, token)| {
+            let ready = self.ready_by(call, &place, token, nth);
+            async move {
+                match until {
+                    Some(until) => timeout_at(until, ready).await.unwrap_or_else(|_| Err(late().into())),
+                    None => ready.await,
+                }
+            }
+        });
+        let ready = join_all(each).await;
+        let cluster = &place.value.cluster;
+        let vended = self.vended(&cluster.account, ready).await?;
+        let noted = |stopped: &Stopped| self.note_stopped(call, &cluster.id, stopped);
+        Ok(vended.into_iter().map(|one| Ok(one.inspect_err(noted)?)).collect())
+    }
+
+    /// The cluster for which the caller may vend.
+    async fn place_to_vend(
+        self: &Arc<Self>,
+        call: &Call,
+        cluster: WhichCluster<'_>,
+    ) -> Result<Arc<Copy<Place>>> {
+        if let Some(place) = self.known_place(call, cluster)? {
+            return Ok(place);
+        }
+        let right = authz::require_somewhere(call, VEND)?;
+        let cluster = self.certifying(call, &right, cluster).await?;
+        let id = cluster.id.clone();
+        let place = self.load_place(cluster).await;
+        Ok(place.inspect_err(|stopped| self.note_stopped(call, &id, stopped))?)
+    }
+
+    fn note_stopped(&self, call: &Call, cluster: &ClusterId, stopped: &Stopped) {
+        if let Stopped::Refused(refusal) = stopped {
+            let what = format!("cluster/{cluster}/refused/{}", refusal.word());
+            self.note_refusal(&call.caller, &call.origin, VEND, &what);
+        }
+    }
+
+    /// What the token proves that is at that place in the caller's request.
+    async fn ready_by(
+        &self,
+        call: &Call,
+        place: &Arc<Copy<Place>>,
         token: &str,
-    ) -> Result<Vended, Stopped> {
+        nth: usize,
+    ) -> Result<Ready<'_>, Stopped> {
         let claims = self.proved(&place.value, token).await?;
-        self.vended_for(Messenger::Caller(call.clone()), place, claims).await
+        self.ready(Messenger::Caller(call.clone(), nth), place, claims).await
     }
 
     /// Credentials for what was proved.
     pub(super) async fn vended_for(
         self: &Arc<Self>,
         messenger: Messenger,
-        place: Arc<Copy<Place>>,
+        place: &Arc<Copy<Place>>,
         claims: Claims,
     ) -> Result<Vended, Stopped> {
+        let ready = self.ready(messenger, place, claims).await?;
+        let vended = self.vended(&place.value.cluster.account, vec![Ok(ready)]).await?;
+        vended.into_iter().next().unwrap_or_else(|| Err(lost().into()))
+    }
+
+    /// Whether what was proved entitles to anything, and is still so.
+    async fn ready(
+        &self,
+        messenger: Messenger,
+        place: &Arc<Copy<Place>>,
+        claims: Claims,
+    ) -> Result<Ready<'_>, Stopped> {
         let cluster = &place.value.cluster;
         if claims.pod.is_none() && self.settings.pod_identity.require_bound_pod {
             return Err(Refusal::Unbound.into());
@@ -111,12 +185,37 @@ impl Service {
         let prospect = self.prospect(&messenger, cluster, &claims).await?;
         self.narrowed(&prospect.value.entitled, &pods(cluster, &claims))?;
         self.alive(&place.value.reached, &claims).await?;
+        Ok(Ready { asked: Asked { messenger, place: Arc::clone(place), prospect, claims }, under_way })
+    }
+
+    /// Credentials for those who are ready; for the others why they are not.
+    async fn vended(
+        self: &Arc<Self>,
+        account: &AccountId,
+        all: Vec<Result<Ready<'_>, Stopped>>,
+    ) -> Result<Vec<Result<Vended, Stopped>>> {
         // Before anything is written: what cannot be made a key of helps nobody.
         let mint = self.mint().await?;
-        let account = cluster.account.clone();
-        let asked = Asked { messenger, place, prospect, claims };
-        let Given { session, agency_name, association, narrowed } = self.written(&account, asked).await?;
+        let (mut asked, mut under_way) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+        let all: Vec<Result<(), Stopped>> = all
+            .into_iter()
+            .map(|one| {
+                one.map(|ready| {
+                    asked.push(ready.asked);
+                    under_way.push(ready.under_way);
+                })
+            })
+            .collect();
+        let mut written = self.written(account, asked).await.into_iter();
         drop(under_way);
+        let mut given = || written.next().unwrap_or_else(|| Err(lost().into()));
+        let shown = |one: Result<(), Stopped>| Ok(self.shown(one.and_then(|()| given())?, mint));
+        Ok(all.into_iter().map(shown).collect())
+    }
+
+    /// What is shown of it, once.
+    fn shown(&self, given: Given, mint: &Mint) -> Vended {
+        let Given { session, agency_name, association, narrowed } = given;
         let (id, expires_at) = (session.id.as_str(), session.expires_at);
         let key = VendedKey {
             id: AccessKeyId::stored(id),
@@ -126,7 +225,7 @@ impl Service {
         };
         let named = narrowed == Narrowed::Allowed;
         let audience = named.then(|| self.settings.pod_identity.audience.clone());
-        Ok(Vended { association, agency_name, session_name: session::name(&session.to), audience, key })
+        Vended { association, agency_name, session_name: session::name(&session.to), audience, key }
     }
 
     /// Whether what the token names is still there, with the same uid.
@@ -143,4 +242,12 @@ impl Service {
         }
         Ok(())
     }
+}
+
+fn lost() -> Error {
+    Error::internal("what was vended has no answer")
+}
+
+fn late() -> Error {
+    Error::unavailable("it took longer than 3 seconds; try again", "time limit of a token among several")
 }

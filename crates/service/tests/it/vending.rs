@@ -26,6 +26,7 @@ use crate::world::{World, worlds};
 
 mod direct;
 mod ends;
+mod several;
 mod together;
 
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -84,6 +85,8 @@ struct Cluster {
     keys: Mutex<KeySet>,
     silent: Mutex<bool>,
     gone: Mutex<Vec<String>>,
+    /// Whoever asks for that uid is not answered.
+    stuck: Mutex<Option<String>>,
     asked: AtomicUsize,
     /// Whoever asks whether something is alive waits here, twice.
     meeting: Mutex<Option<Arc<tokio::sync::Barrier>>>,
@@ -95,7 +98,15 @@ impl Cluster {
         let keys = Mutex::new(key.set());
         let (silent, gone, asked) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
         let issuer = Mutex::new(ISSUER.to_owned());
-        Arc::new(Self { keys, silent, gone, asked, meeting: Mutex::default(), issuer })
+        Arc::new(Self {
+            keys,
+            silent,
+            gone,
+            stuck: Mutex::default(),
+            asked,
+            meeting: Mutex::default(),
+            issuer,
+        })
     }
 
     fn answer<T>(&self, value: T) -> Result<T> {
@@ -122,7 +133,11 @@ impl Workloads for Cluster {
     fn is_alive<'a>(&'a self, _: &'a Reached, _: &'a Workload, uid: &'a str) -> Pending<'a, Result<bool>> {
         let gone = self.gone.lock().unwrap().iter().any(|gone| gone == uid);
         let meeting = self.meeting.lock().unwrap().clone();
+        let stuck = self.stuck.lock().unwrap().as_deref() == Some(uid);
         Box::pin(async move {
+            if stuck {
+                std::future::pending::<()>().await;
+            }
             if let Some(meeting) = meeting {
                 meeting.wait().await;
                 meeting.wait().await;

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::reply::{HttpResponse, Reply};
 
+/// A failure as JSON.
 #[derive(Serialize)]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     error: Fault<'a>,
 }
 
@@ -31,6 +32,12 @@ struct Fault<'a> {
 
 /// The failure as an answer.
 pub(super) fn response(error: &Error, request_id: &str) -> HttpResponse {
+    let (status, body) = status_and_body(error, request_id);
+    Reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()
+}
+
+/// The failure's status and body.
+pub(super) fn status_and_body<'a>(error: &'a Error, request_id: &'a str) -> (StatusCode, Body<'a>) {
     let (status, code) = status_and_code(error.kind());
     let told = error.told();
     let fault = Fault {
@@ -46,8 +53,7 @@ pub(super) fn response(error: &Error, request_id: &str) -> HttpResponse {
         explanation: told.map(|told| told.explanation.as_str()),
         request_id,
     };
-    let body = Body { error: fault };
-    Reply::json(status, &body).unwrap_or_else(|_| Reply::empty(status)).into_response()
+    (status, Body { error: fault })
 }
 
 fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {

@@ -1,14 +1,17 @@
-//! `/bailiwick/v1/clusters/{cluster}/pod-identity/credentials`: credentials for a pod, as the agents of a cluster ask for
+//! `/bailiwick/v1/clusters/{cluster}/pod-identity/credentials`: credentials for pods, as the agents of a cluster ask for
 //! them; `…/pod`, as a pod asks by itself; and `…/test`, what a pod would get, as people ask.
 
-use domain::Result;
+use domain::{Error, ErrorKind, Result};
 use http::StatusCode;
+use podidentity::vending::{self, Answered, Answers};
 use serde::Serialize;
-use service::Call;
-use service::pod_identity::{Trial, Tried};
+use service::pod_identity::{Trial, Tried, Vended};
+use service::{Call, Origin};
 
+use super::{NAME, fault};
 use crate::App;
 use crate::authn::{self, Shown};
+use crate::dispatch;
 use crate::operation::{BodyRule, Handler, Input, Operation};
 use crate::reply::Reply;
 use crate::vended::Body;
@@ -21,7 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "POST",
             "/bailiwick/v1/clusters/{cluster}/pod-identity/credentials",
             "podIdentity.vend",
-            "Issues a temporary access key of the agency that a pod's service account is associated with.",
+            "Issues temporary access keys of the agencies that pods' service accounts are associated with.",
             BodyRule::Json,
             Handler::Authenticated(|app, call, input| Box::pin(vend(app, call, input))),
         ),
@@ -29,7 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "POST",
             "/bailiwick/v1/clusters/{cluster}/pod-identity/pod",
             "podIdentity.vendToPod",
-            "Issues the same to the pod itself, whose token is the whole `Authorization` header.",
+            "Issues one to the pod itself, whose token is the whole `Authorization` header.",
             // Clients send `{}`, and nothing in it would count.
             BodyRule::None,
             Handler::Open(|app, input| Box::pin(vend_to_pod(app, input))),
@@ -47,10 +50,49 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn vend(app: &App, call: Call, input: Input) -> Result<Reply> {
     let mut body = input.json()?;
-    let token = body.text("token")?;
+    let tokens = body.texts("tokens")?;
     body.finish()?;
-    let vended = app.service.vend(&call, input.parameters.get("cluster").into(), &token).await?;
-    Reply::json(StatusCode::OK, &Body::for_agents(&vended))
+    if !(1..=vending::MOST).contains(&tokens.len()) {
+        return Err(Error::invalid("tokens", format!("must be 1 to {}", vending::MOST)));
+    }
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let mut vended = app.service.vend_each(&call, input.parameters.get("cluster").into(), &tokens).await?;
+    if let Some(at) = vended.iter().position(is_about_caller)
+        && let Err(error) = vended.swap_remove(at)
+    {
+        return Err(error);
+    }
+    let answers = vended.iter().map(|vended| answered(vended, &call.origin)).collect();
+    Reply::json(StatusCode::OK, &Answers { answers })
+}
+
+/// Whether somebody was refused who asks, and not one of the tokens: then so is the whole request.
+fn is_about_caller(vended: &Result<Vended>) -> bool {
+    vended.as_ref().is_err_and(|error| error.denial().is_some())
+}
+
+/// What is said about one of the tokens.
+fn answered<'a>(vended: &'a Result<Vended>, origin: &'a Origin) -> Answered<Outcome<'a>> {
+    match vended {
+        Ok(vended) => {
+            let body = Outcome::Given(Body::for_agents(vended));
+            Answered { status: StatusCode::OK.as_u16(), retry_after: None, body }
+        }
+        Err(error) => {
+            dispatch::log(NAME, &http::Method::POST, &origin.request_id, error);
+            let (status, body) = fault::status_and_body(error, &origin.request_id);
+            let retry_after = (error.kind() == ErrorKind::Limited).then_some(dispatch::RETRY_AFTER_SECONDS);
+            Answered { status: status.as_u16(), retry_after, body: Outcome::Failed(body) }
+        }
+    }
+}
+
+/// What one token comes to.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Given(Body<'a>),
+    Failed(fault::Body<'a>),
 }
 
 async fn vend_to_pod(app: &App, input: Input) -> Result<Reply> {

@@ -21,7 +21,7 @@ use podidentity::vending::{self, Answered, Answers};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::value::RawValue;
+use serde_json::Value;
 use signing::{AccessKey, DATE_HEADER, Signable};
 use tokio::time::timeout;
 
@@ -87,6 +87,19 @@ pub struct Refusal {
     pub reason: String,
     /// A sentence for people.
     pub message: String,
+}
+
+impl Failure {
+    /// The same, where it is said of several tokens. That a request is not understood says nothing about any of them: what
+    /// is known of their pods stays good.
+    fn of_all(self) -> Self {
+        match self {
+            Self::Refused(refusal) if refusal.status == StatusCode::BAD_REQUEST => {
+                Self::Unwell(refusal.message, None)
+            }
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -187,7 +200,8 @@ impl Server {
         serde_json::from_slice(&body).map_err(|_| Failure::Away("the feed is not understood".to_owned()))
     }
 
-    /// Credentials for the pods whose tokens those are, [`vending::MOST`] at most: for each the answer as it came.
+    /// Credentials for the pods whose tokens those are, [`vending::MOST`] at most: for each the answer that it would have
+    /// alone.
     ///
     /// # Errors
     /// [`Failure`], if it is about all of them.
@@ -195,12 +209,13 @@ impl Server {
         let asked = tokens.len();
         let body = serde_json::to_vec(&vending::Request { tokens });
         let body = body.map_err(|error| Failure::Away(error.to_string()))?;
-        let body = self.call(Method::POST, "pod-identity/credentials", body.into(), PATIENCE).await?;
-        let answers: Option<Answers<&RawValue>> = serde_json::from_slice(&body).ok();
+        let body = self.call(Method::POST, "pod-identity/credentials", body.into(), PATIENCE).await;
+        let body = body.map_err(Failure::of_all)?;
+        let answers: Option<Answers<Value>> = serde_json::from_slice(&body).ok();
         let answers = answers.map(|all| all.answers).filter(|answers| answers.len() == asked);
         let answers =
             answers.ok_or_else(|| Failure::Away("the server's answer is not understood".to_owned()))?;
-        Ok(answers.into_iter().map(|answer| answered(&answer)).collect())
+        Ok(answers.into_iter().map(answered).collect())
     }
 
     /// A new key in the place of the agent's own: the answer as it came.
@@ -330,14 +345,11 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// What is answered for one token.
-fn answered(answer: &Answered<&RawValue>) -> Result<Bytes, Failure> {
-    let body = answer.body.get().as_bytes();
-    match StatusCode::from_u16(answer.status) {
-        // A copy: the whole would stay in memory as long as any part of it.
-        Ok(status) if status.is_success() => Ok(Bytes::copy_from_slice(body)),
-        Ok(status) => Err(failure(status, answer.retry_after, body)),
-        Err(_) => Err(Failure::Away("the server's answer is not understood".to_owned())),
-    }
+fn answered(answer: Answered<Value>) -> Result<Bytes, Failure> {
+    let wrong = || Failure::Away("the server's answer is not understood".to_owned());
+    let status = StatusCode::from_u16(answer.status).map_err(|_| wrong())?;
+    let body = serde_json::to_vec(&answer.body).map_err(|_| wrong())?;
+    if status.is_success() { Ok(body.into()) } else { Err(failure(status, answer.retry_after, &body)) }
 }
 
 /// What an answer that is no success means; `after` is how many seconds it asks to be left alone.

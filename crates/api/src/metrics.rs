@@ -169,6 +169,11 @@ impl Snapshot {
         {
             counter(&mut metric.encode_family(&[("outcome", outcome)])?, count)?;
         }
+        let help = "Tokens of pods for which credentials were asked, by what came of it";
+        let mut metric = encoder.encode_descriptor("vended", help, None, MetricType::Counter)?;
+        for (outcome, count) in &self.measures.vended {
+            counter(&mut metric.encode_family(&[("outcome", *outcome)])?, *count)?;
+        }
         let help = "From a change to its confirmation by a cluster, in seconds";
         let mut metric =
             encoder.encode_descriptor("reconcile_lag_seconds", help, None, MetricType::Histogram)?;

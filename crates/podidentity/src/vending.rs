@@ -1,8 +1,8 @@
 //! What is asked for pods, and what is answered
 //! (`POST /bailiwick/v1/clusters/{id}/pod-identity/credentials`).
 //!
-//! Pods that start together are asked for together. An agent hands a pod's answer on as it came, and reads of it only what
-//! it needs to keep it.
+//! Pods that start together are asked for together. An agent hands a pod's answer on whole, and reads of it only what it
+//! needs to keep it.
 
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};

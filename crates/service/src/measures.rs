@@ -11,6 +11,7 @@ use crate::audit::{AuditQueue, AuthFailure};
 use crate::authz;
 use crate::call::Call;
 use crate::clusters::expiring::Soon;
+use crate::pod_identity::refusal::Stopped;
 use crate::service::Service;
 
 /// What is asked of the database must be there by then; without it the other figures are shown alone.
@@ -70,16 +71,21 @@ impl Histogram {
     }
 }
 
-/// What is counted about the workers.
+/// What came of tokens for which credentials were asked.
+const VENDED: [&str; 3] = ["given", "refused", "failed"];
+
+/// What is counted about the workers, and about pods.
 pub(crate) struct Counters {
     reached: AtomicU64,
     unreached: AtomicU64,
     lag: Histogram,
+    vended: [AtomicU64; VENDED.len()],
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { reached: AtomicU64::new(0), unreached: AtomicU64::new(0), lag: Histogram::new(LAG) }
+        let (reached, unreached) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { reached, unreached, lag: Histogram::new(LAG), vended: Default::default() }
     }
 }
 
@@ -93,6 +99,22 @@ impl Counters {
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Credentials were asked for.
+    pub(crate) fn vended<T>(&self, outcome: &Result<T, Stopped>) {
+        let [given, refused, failed] = &self.vended;
+        let counter = match outcome {
+            Ok(_) => given,
+            Err(Stopped::Refused(_)) => refused,
+            Err(Stopped::Failed(_)) => failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn all_vended(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.vended.iter().map(|count| count.load(Ordering::Relaxed));
+        VENDED.into_iter().zip(counts).collect()
     }
 
     /// A change that was made at `changed` was confirmed by a cluster at `now`.
@@ -115,6 +137,8 @@ pub struct Measures {
     pub passes_unreached: u64,
     /// From a change to its first confirmation by each cluster.
     pub lag: HistogramView,
+    /// Tokens for which credentials were asked, by what came of it.
+    pub vended: Vec<(&'static str, u64)>,
     /// The audit's queue.
     pub audit: AuditQueue,
     /// Requests that proved nothing.
@@ -157,6 +181,7 @@ impl Service {
             passes_reached: self.counters.reached.load(Ordering::Relaxed),
             passes_unreached: self.counters.unreached.load(Ordering::Relaxed),
             lag: self.counters.lag.view(),
+            vended: self.counters.all_vended(),
             audit: self.audit_queue(),
             failures: self.auth_failures(),
             locks: [("access-key", self.key_guesses.locks()), ("user", self.login_guesses.locks())],

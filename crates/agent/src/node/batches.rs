@@ -34,9 +34,13 @@ struct Waiting {
 struct Way<'a>(Option<&'a Batches>);
 
 impl Drop for Way<'_> {
+    // Only where it broke off. If no other way is taken, those who wait would wait for ever: they hear that it was lost.
     fn drop(&mut self) {
-        if let Some(batches) = self.0 {
-            batches.lock().under_way -= 1;
+        let Some(batches) = self.0 else { return };
+        let mut state = batches.lock();
+        state.under_way -= 1;
+        if state.under_way == 0 {
+            state.gathered.clear();
         }
     }
 }
@@ -75,12 +79,21 @@ impl Way<'_> {
 
 impl Desk {
     /// Asks the server for the pod whose token that is, together with others.
+    ///
+    /// Only what was not asked for before: what the server answers nothing to must not spoil it for others again and again.
     pub(super) async fn ask(self: &Arc<Self>, token: &Secret) -> Result<Bytes, Failure> {
         let (reply, answer) = oneshot::channel();
         if self.batches.join(Waiting { token: token.clone(), reply }) {
             tokio::spawn(Arc::clone(self).carry());
         }
-        answer.await.unwrap_or_else(|_| Err(Failure::Away("the question was lost".to_owned())))
+        answer.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// The same for it alone.
+    pub(super) async fn ask_alone(&self, token: &Secret) -> Result<Bytes, Failure> {
+        self.metrics.batches.add();
+        let answers = self.server.vend(vec![token.expose()]).await?;
+        answers.into_iter().next().unwrap_or_else(|| Err(lost()))
     }
 
     async fn carry(self: Arc<Self>) {
@@ -103,4 +116,8 @@ impl Desk {
 /// Whoever gave up meanwhile does not hear it.
 fn tell(one: Waiting, answer: Result<Bytes, Failure>) {
     drop(one.reply.send(answer));
+}
+
+fn lost() -> Failure {
+    Failure::Away("the question was lost".to_owned())
 }

@@ -53,7 +53,10 @@ impl Desk {
                 let known = self.known();
                 Question { era: known.era(), turn: known.turn(), before }
             };
-            let came = self.ask(&asked.token).await;
+            let came = match before {
+                0 => self.ask(&asked.token).await,
+                _ => self.ask_alone(&asked.token).await,
+            };
             let after = match self.come(came, pass, &asked, question) {
                 Ok(outcome) => return outcome,
                 Err(Nothing(reason, after)) => {

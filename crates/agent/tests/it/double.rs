@@ -49,8 +49,8 @@ pub struct State {
     pub epoch_vended: Option<i64>,
     /// Whether it answers by what was there when it was asked, and then waits.
     pub answers_first: bool,
-    /// Whether it leaves out the last answer.
-    pub answers_short: bool,
+    /// Whether it leaves out the first of several answers, once.
+    pub leaves_out_first: bool,
     /// The pod whose questions wait while all are held; the others do not.
     pub slow: Option<String>,
     /// Whether it tells nobody what changed: whoever asks waits.
@@ -98,7 +98,7 @@ impl Double {
             life: 120,
             epoch_vended: None,
             answers_first: false,
-            answers_short: false,
+            leaves_out_first: false,
             slow: None,
             is_mute: false,
             patience: Duration::from_millis(500),
@@ -248,8 +248,8 @@ impl Double {
             }
             Mood::Answers(status, None) => return Ok(fault(status, None)),
         };
-        if self.state().answers_short {
-            answers.pop();
+        if answers.len() > 1 && std::mem::take(&mut self.state().leaves_out_first) {
+            answers.remove(0);
         }
         Ok(Response::new(Full::new(json!({"answers": answers}).to_string().into())))
     }
@@ -321,6 +321,7 @@ impl Double {
             },
             "podIdentityAssociationId": known.id,
             "subject": {"namespace": "shop", "serviceAccount": name},
+            "pod": payload["kubernetes.io"]["pod"]["name"],
             "epoch": state.epoch_vended.unwrap_or(known.epoch),
         }))
     }

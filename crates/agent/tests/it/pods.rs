@@ -7,6 +7,7 @@ use std::time::Duration;
 use agent::feed::Follower;
 use agent::node::callers::Callers;
 use agent::node::listener::Limits;
+use agent::node::metrics::Upstream;
 use serde_json::json;
 
 use crate::double::Mood;
@@ -158,31 +159,53 @@ async fn a_pod_that_asks_alone_waits_for_nobody() {
     assert_eq!((node.double.asked(), node.double.state().requests), (3, 3));
 }
 
-#[tokio::test]
-async fn pods_that_are_asked_for_together_each_get_their_own_answer() {
-    let node = Arc::new(Node::start().await);
-    node.double.associate("cart", 0);
-    node.double.associate("till", 0);
-    node.told().await;
+/// Thirty pods, of which every third gets nothing, ask together; each looks whether what it gets is its own.
+async fn thirty_pods_get_their_own(node: &Arc<Node>) {
     let hold = node.double.hold();
     let ask = |number: usize| {
         let account = ["cart", "till", "nobody"][number % 3];
-        let (node, token) = (Arc::clone(&node), node.issuer.pod(account, &format!("{account}-{number}")));
-        tokio::spawn(async move { (account, node.ask(&token).await) })
+        let name = format!("{account}-{number}");
+        let (node, token) = (Arc::clone(node), node.issuer.pod(account, &name));
+        tokio::spawn(async move { (account, name, node.ask(&token).await) })
     };
     let all: Vec<_> = (0..30).map(ask).collect();
     until(|| node.double.asked() > 0).await;
     drop(hold);
     for one in all {
         match one.await.unwrap() {
-            ("nobody", answer) => assert_eq!(answer.unwrap_err().status.as_u16(), 403),
-            (account, answer) => {
+            ("nobody", _, answer) => assert_eq!(answer.unwrap_err().status.as_u16(), 403),
+            (account, name, answer) => {
                 let body: serde_json::Value = serde_json::from_slice(&answer.unwrap()).unwrap();
-                assert_eq!(body["subject"]["serviceAccount"], account);
+                assert_eq!(
+                    (&body["subject"]["serviceAccount"], &body["pod"]),
+                    (&json!(account), &json!(name))
+                );
             }
         }
     }
     assert!(node.double.state().most_in_one > 3);
+}
+
+async fn with_cart_and_till() -> Arc<Node> {
+    let node = Node::start().await;
+    node.double.associate("cart", 0);
+    node.double.associate("till", 0);
+    node.told().await;
+    Arc::new(node)
+}
+
+#[tokio::test]
+async fn pods_that_are_asked_for_together_each_get_their_own_answer() {
+    thirty_pods_get_their_own(&with_cart_and_till().await).await;
+}
+
+#[tokio::test]
+async fn an_answer_for_fewer_pods_than_were_asked_for_is_nobodys() {
+    let node = with_cart_and_till().await;
+    // All others would get what is their neighbour's.
+    node.double.state().leaves_out_first = true;
+    thirty_pods_get_their_own(&node).await;
+    assert_eq!(node.desk.metrics.asked(Upstream::Away), 30);
 }
 
 #[tokio::test]
@@ -204,15 +227,6 @@ async fn a_pod_that_the_server_takes_long_for_does_not_hold_up_the_others() {
     assert!(!slow.is_finished());
     drop(hold);
     slow.await.unwrap();
-}
-
-#[tokio::test]
-async fn an_answer_for_fewer_pods_than_were_asked_for_is_nobodys() {
-    let node = Node::start().await;
-    node.double.associate("cart", 0);
-    node.told().await;
-    node.double.state().answers_short = true;
-    assert_eq!(node.refusal(&node.issuer.pod("cart", "cart-1")).await.0, 503);
 }
 
 #[tokio::test]

@@ -11,9 +11,9 @@ use crate::double::Mood;
 use crate::issuer::{Issuer, START, claims};
 use crate::node::{Node, until, write_key};
 
-/// A token of the same pod that outlives all credentials.
-fn lasting(node: &Node) -> String {
-    let mut claims = claims("cart", Some("cart-1"));
+/// A token of that pod that outlives all credentials.
+fn lasting(node: &Node, pod: &str) -> String {
+    let mut claims = claims("cart", Some(pod));
     claims["exp"] = json!(START + 24 * 3600);
     node.issuer.sign(&claims)
 }
@@ -28,7 +28,7 @@ async fn with_cart() -> Node {
 #[tokio::test]
 async fn while_the_server_is_away_what_is_valid_is_handed_out_and_then_nothing() {
     let node = with_cart().await;
-    let token = lasting(&node);
+    let token = lasting(&node, "cart-1");
     assert_eq!(node.key(&token).await, "AK1");
     node.double.state().mood = Mood::Gone;
     for minutes in [50, 30, 39] {
@@ -46,7 +46,7 @@ async fn while_the_server_is_away_what_is_valid_is_handed_out_and_then_nothing()
 #[tokio::test]
 async fn nothing_with_less_than_45_minutes_is_handed_out_while_the_server_answers() {
     let node = with_cart().await;
-    let token = lasting(&node);
+    let token = lasting(&node, "cart-1");
     assert_eq!(node.key(&token).await, "AK1");
     node.clock.advance_seconds(75 * 60);
     assert_eq!(node.key(&token).await, "AK1");
@@ -57,7 +57,7 @@ async fn nothing_with_less_than_45_minutes_is_handed_out_while_the_server_answer
 #[tokio::test]
 async fn what_has_less_than_six_tenths_of_its_life_is_renewed_before_anybody_waits() {
     let node = with_cart().await;
-    let token = lasting(&node);
+    let token = lasting(&node, "cart-1");
     assert_eq!(node.key(&token).await, "AK1");
     node.clock.advance_seconds(47 * 60);
     node.desk.renew();
@@ -73,7 +73,7 @@ async fn what_has_less_than_six_tenths_of_its_life_is_renewed_before_anybody_wai
 #[tokio::test]
 async fn a_refusal_takes_away_what_is_there_and_a_failure_does_not() {
     let node = with_cart().await;
-    let token = lasting(&node);
+    let token = lasting(&node, "cart-1");
     assert_eq!(node.key(&token).await, "AK1");
     node.clock.advance_seconds(90 * 60);
     node.double.state().mood = Mood::Answers(503, Some("cluster-unreachable"));
@@ -87,6 +87,31 @@ async fn a_refusal_takes_away_what_is_there_and_a_failure_does_not() {
     node.double.state().mood = Mood::Gone;
     assert_eq!(node.refusal(&token).await.0, 401);
     assert_eq!(node.desk.sizes().1, 0, "it was dropped, not only refused for a moment");
+}
+
+#[tokio::test]
+async fn what_was_answered_badly_for_many_is_asked_again_one_by_one() {
+    let node = Arc::new(with_cart().await);
+    let kept = lasting(&node, "kept");
+    node.key(&kept).await;
+    node.clock.advance_seconds(90 * 60);
+    let hold = node.double.hold();
+    node.double.state().mood = Mood::Answers(400, None);
+    let ask = |number| {
+        let (node, token) = (Arc::clone(&node), lasting(&node, &format!("cart-{number}")));
+        tokio::spawn(async move { node.key(&token).await })
+    };
+    let all: Vec<_> = (0..10).map(ask).collect();
+    until(|| node.double.asked() == 11).await;
+    drop(hold);
+    until(|| node.double.state().requests > 2).await;
+    assert_eq!(node.key(&kept).await, "AK1", "that a request was not understood is no refusal of a pod");
+    node.double.state().mood = Mood::Well;
+    for one in all {
+        one.await.unwrap();
+    }
+    let requests = node.double.state().requests;
+    assert!(requests >= 1 + 1 + 10, "{requests}");
 }
 
 #[tokio::test]
@@ -212,7 +237,7 @@ async fn made_up_keys_are_no_way_to_flood_the_server() {
 #[tokio::test]
 async fn keys_that_a_restarted_server_does_not_know_count_on_and_those_of_a_suspended_cluster_do_not() {
     let node = with_cart().await;
-    let token = lasting(&node);
+    let token = lasting(&node, "cart-1");
     assert_eq!(node.key(&token).await, "AK1");
     let tell = |state| {
         node.double.verify_by(|verification| {

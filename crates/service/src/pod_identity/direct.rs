@@ -72,6 +72,7 @@ impl Service {
         token: &str,
     ) -> Result<Vended> {
         let vended = self.vended_to_pod(origin, cluster, token).await;
+        self.counters.vended(&vended);
         if matches!(vended, Err(Stopped::Refused(_))) {
             self.note_failure(origin, AuthFailure::PodToken);
         }

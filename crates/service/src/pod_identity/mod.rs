@@ -9,7 +9,7 @@ pub(crate) mod keys;
 mod messenger;
 pub(crate) mod minting;
 mod place;
-mod refusal;
+pub(crate) mod refusal;
 pub(crate) mod session;
 pub(crate) mod standing;
 mod tags;

@@ -144,6 +144,14 @@ pub(crate) enum Stopped {
 }
 
 impl Stopped {
+    /// The word for a refusal.
+    pub(super) fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.word()),
+            Self::Failed(_) => None,
+        }
+    }
+
     /// What a cluster said, or did not say.
     pub(crate) fn by_cluster(error: Error) -> Self {
         match error.kind() {

@@ -97,7 +97,7 @@ impl Service {
         let cluster = &known.value.cluster;
         let is_meant = cluster.account == *call.account()
             && project.is_none_or(|project| cluster.project.as_str() == project);
-        let may_vend = is_meant && authz::is_allowed(call, VEND, &Thing::cluster(cluster).asked_for(id))?;
+        let may_vend = is_meant && authz::is_allowed(call, VEND, &Thing::cluster(cluster))?;
         Ok(may_vend.then_some(known))
     }
 

@@ -31,9 +31,9 @@ use crate::service::Service;
 /// What it takes to be given credentials for a token.
 pub(super) const VEND: &str = store::VENDED;
 
-/// Of several tokens, those that took longer wait no more: what is there for the others is not held up by a cluster that does
-/// not answer. Agents wait a second longer than that.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Of several tokens, those that a cluster takes longer for are given up: the others wait for them so long, and their agents
+/// twice as long for all of them.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Credentials for a pod.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ impl Service {
         tokens: &[&str],
         until: Option<Instant>,
     ) -> Result<Vec<Result<Vended>>> {
+        // Each of them costs what a request of its own does.
+        tokens.iter().skip(1).try_for_each(|_| self.admit_caller(&call.caller))?;
         let place = self.place_to_vend(call, cluster).await?;
         let each = tokens.iter().enumerate().map(|(nth, token)| {
             let ready = self.ready_by(call, &place, token, nth);
@@ -118,8 +120,12 @@ impl Service {
         let ready = join_all(each).await;
         let cluster = &place.value.cluster;
         let vended = self.vended(&cluster.account, ready).await?;
-        let noted = |stopped: &Stopped| self.note_stopped(call, &cluster.id, stopped);
-        Ok(vended.into_iter().map(|one| Ok(one.inspect_err(noted)?)).collect())
+        vended.iter().for_each(|one| self.counters.vended(one));
+        let mut refused: Vec<&Stopped> = vended.iter().filter_map(|one| one.as_ref().err()).collect();
+        // Equal ones side by side: the audit counts them as one.
+        refused.sort_by_key(|stopped| stopped.word());
+        refused.into_iter().for_each(|stopped| self.note_stopped(call, &cluster.id, stopped));
+        Ok(vended.into_iter().map(|one| Ok(one?)).collect())
     }
 
     /// The cluster for which the caller may vend.
@@ -139,8 +145,8 @@ impl Service {
     }
 
     fn note_stopped(&self, call: &Call, cluster: &ClusterId, stopped: &Stopped) {
-        if let Stopped::Refused(refusal) = stopped {
-            let what = format!("cluster/{cluster}/refused/{}", refusal.word());
+        if let Some(word) = stopped.word() {
+            let what = format!("cluster/{cluster}/refused/{word}");
             self.note_refusal(&call.caller, &call.origin, VEND, &what);
         }
     }
@@ -209,8 +215,8 @@ impl Service {
         let mut written = self.written(account, asked).await.into_iter();
         drop(under_way);
         let mut given = || written.next().unwrap_or_else(|| Err(lost().into()));
-        let shown = |one: Result<(), Stopped>| Ok(self.shown(one.and_then(|()| given())?, mint));
-        Ok(all.into_iter().map(shown).collect())
+        let mut shown = |one: Result<(), Stopped>| Ok(self.shown(one.and_then(|()| given())?, mint));
+        Ok(all.into_iter().map(&mut shown).collect())
     }
 
     /// What is shown of it, once.
@@ -249,5 +255,5 @@ fn lost() -> Error {
 }
 
 fn late() -> Error {
-    Error::unavailable("it took longer than 3 seconds; try again", "time limit of a token among several")
+    Error::unavailable("it took longer than 2 seconds; try again", "time limit of a token among several")
 }

@@ -87,6 +87,8 @@ struct Cluster {
     gone: Mutex<Vec<String>>,
     /// Whoever asks for that uid is not answered.
     stuck: Mutex<Option<String>>,
+    /// How often somebody did.
+    stuck_asked: AtomicUsize,
     asked: AtomicUsize,
     /// Whoever asks whether something is alive waits here, twice.
     meeting: Mutex<Option<Arc<tokio::sync::Barrier>>>,
@@ -103,6 +105,7 @@ impl Cluster {
             silent,
             gone,
             stuck: Mutex::default(),
+            stuck_asked: AtomicUsize::new(0),
             asked,
             meeting: Mutex::default(),
             issuer,
@@ -136,6 +139,7 @@ impl Workloads for Cluster {
         let stuck = self.stuck.lock().unwrap().as_deref() == Some(uid);
         Box::pin(async move {
             if stuck {
+                self.stuck_asked.fetch_add(1, Ordering::SeqCst);
                 std::future::pending::<()>().await;
             }
             if let Some(meeting) = meeting {

@@ -66,9 +66,12 @@ async fn vend(app: &App, call: Call, input: Input) -> Result<Reply> {
     Reply::json(StatusCode::OK, &Answers { answers })
 }
 
-/// Whether somebody was refused who asks, and not one of the tokens: then so is the whole request.
+/// Whether somebody was refused who asks, whose rights or key may have ended meanwhile: then so is the whole request. What
+/// is refused for the sake of a token has a word for it.
 fn is_about_caller(vended: &Result<Vended>) -> bool {
-    vended.as_ref().is_err_and(|error| error.denial().is_some())
+    vended.as_ref().is_err_and(|error| {
+        error.reason().is_none() && matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::Unauthenticated)
+    })
 }
 
 /// What is said about one of the tokens.
@@ -136,5 +139,20 @@ impl From<Trial> for Tested {
             reason: trial.refusal.as_ref().map(service::pod_identity::Refusal::word),
             message: trial.refusal.as_ref().map(service::pod_identity::Refusal::sentence),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_who_asks_is_told_from_what_is_about_a_token() {
+        let about_caller = |error: Error| is_about_caller(&Err::<Vended, _>(error));
+        for kind in [ErrorKind::Forbidden, ErrorKind::Unauthenticated] {
+            assert!(about_caller(Error::new(kind, "your rights changed")));
+            assert!(!about_caller(Error::new(kind, "the pod is gone").because("gone")));
+        }
+        assert!(!about_caller(Error::new(ErrorKind::Unavailable, "too late")));
     }
 }

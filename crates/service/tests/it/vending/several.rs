@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use service::{Call, SignedRequest};
+use service::{Call, Proof, Rate, Rates, SignedRequest};
 use store::testing::number;
 
 use super::*;
+use crate::world::allow;
 
 async fn vend_each(world: &World, server: &Arc<Service>, tokens: &[String]) -> Vec<Result<Vended>> {
     server.vend_each(&world.root, WhichCluster::Id("one"), &texts(tokens)).await.unwrap()
@@ -88,23 +89,109 @@ async fn a_token_that_the_cluster_takes_long_for_is_refused_alone() {
         let key = Key::new("k1");
         let cluster = Cluster::new(&key);
         *cluster.stuck.lock().unwrap() = Some("u-slow".to_owned());
-        let server = vending(&world, &key, cluster, Settings::default()).await;
+        let server = vending(&world, &key, Arc::clone(&cluster), Settings::default()).await;
+        // What there is to read is read before.
+        vend(&world, &server, &key.token(&world, Some("p0"))).await.unwrap();
         let asked = tokens(&world, &key, &["p1", "slow", "p2"]);
         let root = world.root.clone();
         let answers =
             tokio::spawn(
                 async move { server.vend_each(&root, WhichCluster::Id("one"), &texts(&asked)).await },
             );
-        while number(&world.store, "SELECT COUNT(*) FROM vended_sessions").await < 2 {
+        while cluster.stuck_asked.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
         tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(3)).await;
-        let answers = answers.await.unwrap().unwrap();
+        tokio::time::advance(Duration::from_secs(2)).await;
         tokio::time::resume();
+        let answers = answers.await.unwrap().unwrap();
         let given: Vec<bool> = answers.iter().map(Result::is_ok).collect();
         assert_eq!(given, [true, false, true], "{}", world.on());
         let late = answers.into_iter().find_map(Result::err).unwrap();
-        assert_eq!(late.kind(), ErrorKind::Unavailable);
+        assert_eq!((late.kind(), late.reason()), (ErrorKind::Unavailable, None));
+    }
+}
+
+#[tokio::test]
+async fn of_a_request_that_comes_again_those_get_something_who_got_nothing_and_nobody_twice() {
+    for world in worlds().await {
+        let key = Key::new("k1");
+        let cluster = Cluster::new(&key);
+        cluster.gone.lock().unwrap().push("u-p2".to_owned());
+        let server = vending(&world, &key, Arc::clone(&cluster), Settings::default()).await;
+        let asked = tokens(&world, &key, &["p1", "p2"]);
+        let asked = texts(&asked);
+        let signed = Some(SignedRequest::new("AK", b"one", world.clock_in(900)));
+        let call = Call { signed, ..world.root.clone() };
+        let vend = || server.vend_each(&call, WhichCluster::Id("one"), &asked);
+        let first = vend().await.unwrap();
+        assert_eq!(first.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false], "{}", world.on());
+        cluster.gone.lock().unwrap().clear();
+        let again = vend().await.unwrap();
+        assert_eq!(again.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true], "{}", world.on());
+        assert_eq!(refusal(again.into_iter().next().unwrap()), (ErrorKind::Conflict, Some("repeated")));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_with_a_key_that_ends_meanwhile_is_told_so_for_every_token() {
+    for world in worlds().await {
+        let key = Key::new("k1");
+        let cluster = Cluster::new(&key);
+        let server = vending(&world, &key, Arc::clone(&cluster), Settings::default()).await;
+        let user = world.user("messenger").await;
+        world.give(&user, &allow(&["bailiwick:podIdentity:vend"])).await;
+        let call = world.call_of(&user).await;
+        let Proof::AccessKey(id) = &call.caller.proof else { panic!("a key") };
+        let meeting = Arc::new(tokio::sync::Barrier::new(2));
+        *cluster.meeting.lock().unwrap() = Some(Arc::clone(&meeting));
+        let asked = tokens(&world, &key, &["p1"]);
+        let asked = texts(&asked);
+        let (answers, ()) = tokio::join!(server.vend_each(&call, WhichCluster::Id("one"), &asked), async {
+            // Once for the service account, and once for the pod.
+            meeting.wait().await;
+            world.service.delete_access_key(&world.root, id.as_str()).await.unwrap();
+            meeting.wait().await;
+            meeting.wait().await;
+            meeting.wait().await;
+        });
+        let refused = answers.unwrap().remove(0);
+        // No word: so it is known to be about them, and not about the token.
+        assert_eq!(refusal(refused), (ErrorKind::Unauthenticated, None), "{}", world.on());
+        assert_eq!(number(&world.store, "SELECT COUNT(*) FROM vended_sessions").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn tokens_count_as_requests_of_who_brings_them() {
+    for world in worlds().await {
+        let key = Key::new("k1");
+        let rates = Rates { principal: Rate { per_second: 1, burst: 5 }, ..Rates::default() };
+        let settings = Settings { rates, ..Settings::default() };
+        let server = vending(&world, &key, Cluster::new(&key), settings).await;
+        let asked = tokens(&world, &key, &["p1", "p2", "p3", "p4"]);
+        let asked = texts(&asked);
+        let vend = || server.vend_each(&world.root, WhichCluster::Id("one"), &asked);
+        vend().await.unwrap();
+        assert_eq!(vend().await.map(drop).unwrap_err().kind(), ErrorKind::Limited, "{}", world.on());
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_one_kind_in_a_request_are_one_line_of_the_audit() {
+    for world in worlds().await {
+        let (key, stranger) = (Key::new("k1"), Key::new("k1"));
+        let server = vending(&world, &key, Cluster::new(&key), Settings::default()).await;
+        let forged = stranger.token(&world, Some("p1"));
+        let asked: Vec<&str> = ["nonsense", &forged].repeat(16);
+        let before = server.measures().await;
+        let answers = server.vend_each(&world.root, WhichCluster::Id("one"), &asked).await.unwrap();
+        assert!(answers.iter().all(Result::is_err), "{}", world.on());
+        let after = server.measures().await;
+        assert_eq!(after.audit.waiting - before.audit.waiting, 2, "{}", world.on());
+        let count = |measures: &service::measures::Measures, outcome| {
+            measures.vended.iter().find(|(known, _)| *known == outcome).map(|(_, count)| *count)
+        };
+        assert_eq!((count(&before, "refused"), count(&after, "refused")), (Some(0), Some(32)));
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! [`desk`] decides, [`fetching`] asks the server, and [`renewing`] before anybody waits. Everything that is decided by is a
 //! file of its own: what a token proves ([`tokens`]), what the server told ([`crate::feed`]), what was vended ([`cache`]), one
-//! question for many ([`flight`]), how much is asked ([`limits`]), who may ask ([`callers`]). [`endpoint`] and [`listener`] are
-//! HTTP.
+//! question for many ([`flight`]), many questions in one request ([`batches`]), how much is asked ([`limits`]), who may ask
+//! ([`callers`]). [`endpoint`] and [`listener`] are HTTP.
 
-mod batches;
+pub mod batches;
 pub mod cache;
 pub mod callers;
 pub mod desk;

@@ -349,7 +349,7 @@ def test_a_server_whose_database_is_away_lives_is_not_ready_and_says_so(new_serv
         assert server.process.running()
         begin = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - begin <= 15, "it ends without its database"
+        assert time.monotonic() - begin <= 10, "it ends without its database"
     finally:
         database.stop()
 

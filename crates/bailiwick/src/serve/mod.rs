@@ -47,6 +47,9 @@ const POLL: Duration = Duration::from_millis(250);
 /// keep the server from ending.
 const LAST: Duration = Duration::from_secs(6);
 
+/// And so long on closing connections.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// Where the server keeps its data. Also for commands that work on it without a running server.
 #[derive(Args, Clone, Debug)]
 pub struct StorageArgs {
@@ -234,7 +237,10 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     if tokio::time::timeout(LAST, background.finish()).await.is_err() {
         tracing::error!("the database does not answer: the server ends without its last words to it");
     }
-    opened.bootstrap.store.close().await;
+    // Who still waits for a connection holds this up until they give up.
+    if tokio::time::timeout(CLOSING, opened.bootstrap.store.close()).await.is_err() {
+        tracing::warn!("the server ends without taking leave of its database, which loses nothing by it");
+    }
     exporter.inspect(traces::Exporter::finish);
     Ok(())
 }

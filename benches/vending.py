@@ -38,8 +38,8 @@ PARTS = ("burst", "moto", "agents", "killed")
 # No node has five thousand pods.
 AGENTS = 10
 IN_FLIGHT = 64
-# So many tokens an agent puts into one request where so many pods wait for it.
-TOGETHER = 32
+# An agent in a crowd asks for 64 pods at a time, with four requests.
+TOGETHER = 16
 
 
 def show(title, figures, unit=""):

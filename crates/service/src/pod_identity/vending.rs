@@ -88,7 +88,8 @@ impl Service {
     /// one of them is its own answer.
     ///
     /// # Errors
-    /// What has nothing to do with any of the tokens, as [`Service::vend`] has it.
+    /// What has nothing to do with any of the tokens, as [`Service::vend`] has it; `Limited` if they are too many for who
+    /// brings them.
     pub async fn vend_each(
         self: &Arc<Self>,
         call: &Call,

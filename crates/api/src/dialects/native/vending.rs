@@ -53,7 +53,7 @@ async fn vend(app: &App, call: Call, input: Input) -> Result<Reply> {
     let tokens = body.texts("tokens")?;
     body.finish()?;
     if !(1..=vending::MOST).contains(&tokens.len()) {
-        return Err(Error::invalid("tokens", format!("must be 1 to {}", vending::MOST)));
+        return Err(Error::invalid("tokens", format!("must be 1 to {} tokens", vending::MOST)));
     }
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
     let mut vended = app.service.vend_each(&call, input.parameters.get("cluster").into(), &tokens).await?;
